@@ -1,1 +1,1 @@
-"""x."""
+"""Decides, and says what deciding so is worth."""

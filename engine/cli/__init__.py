@@ -1,0 +1,1 @@
+"""The commands: `dbb` for bundles and jobs, `nba` for models and decisions."""

@@ -1,0 +1,1 @@
+"""Tables and where they come from: the session, the sources and the rewards."""

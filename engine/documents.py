@@ -1,0 +1,82 @@
+"""YAML files that remember on which line each key stands, so that errors can say where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union
+
+import yaml
+
+from engine.errors import ConfigError
+
+KeyPath = tuple[Union[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed YAML file: its data, and the line of every key path."""
+
+    path: Path
+    data: dict[str, Any]
+    lines: dict[KeyPath, int]
+
+    def where(self, keys: Sequence[Union[str, int]]) -> str:
+        """`conf/actions.yml:61, actions[3].valid_to`: the line of the deepest known key."""
+        keys = tuple(keys)
+        known = next((keys[:n] for n in range(len(keys), 0, -1) if keys[:n] in self.lines), ())
+        place = f"{self.path}:{self.lines.get(known, 1)}"
+        return f"{place}, {dotted(keys)}" if keys else place
+
+
+def dotted(keys: Sequence[Union[str, int]]) -> str:
+    """`actions[3].valid_to` for ("actions", 3, "valid_to")."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+    return text.lstrip(".")
+
+
+def read_document(path: Path) -> Document:
+    """Read one YAML mapping.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML, is no mapping, or repeats a key.
+    """
+    if not path.is_file():
+        raise ConfigError(f"There is no file {path.name}.", where=str(path), hint="check conf_dir")
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise ConfigError(
+            f"{path.name} is not valid YAML: {problem}.",
+            where=f"{path}{line}",
+            hint="check the indentation and the quotes around this line",
+        ) from error
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{path.name} must hold a mapping of keys.", where=f"{path}:1")
+    lines: dict[KeyPath, int] = {}
+    _note_lines(node, (), lines, path)
+    loader = yaml.SafeLoader("")
+    return Document(path, loader.construct_document(node), lines)
+
+
+def _note_lines(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: Path) -> None:
+    if at:
+        lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.SequenceNode):
+        for index, child in enumerate(node.value):
+            _note_lines(child, (*at, index), lines, path)
+    if isinstance(node, yaml.MappingNode):
+        for key, child in node.value:
+            here = (*at, str(key.value))
+            if here in lines:
+                raise ConfigError(
+                    f"The key {dotted(here)} stands twice.",
+                    where=f"{path}:{key.start_mark.line + 1}",
+                    hint=f"keep one; the first is on line {lines[here]}",
+                )
+            lines[here] = key.start_mark.line + 1
+            _note_lines(child, here, lines, path)

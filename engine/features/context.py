@@ -1,0 +1,43 @@
+"""The context of a decision: the newest features known at its time, never later ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+def as_of_features(
+    moments: DataFrame, features: DataFrame, names: Sequence[str], *, at: str = "decision_ts"
+) -> DataFrame:
+    """Each moment with the customer's newest feature row at or before it, taken whole.
+
+    Nulls of that row stay null; a moment without any earlier row keeps null in `feature_ts`.
+
+    Args:
+        moments: rows with `customer_id` and the timestamp column `at`.
+        features: rows with `customer_id`, `feature_ts` and `names`.
+        names: feature columns to bring.
+        at: the moment's column.
+    """
+    row = F.struct("feature_ts", *names).alias("_row")
+    known = features.select("customer_id", F.col("feature_ts").alias("_at"), row)
+    asked = moments.select(
+        "customer_id", F.col(at).alias("_at"), F.struct(*moments.columns).alias("_moment")
+    )
+    # At equal times the feature row sorts first (it has no moment), so it is already known.
+    order = Window.partitionBy("customer_id").orderBy("_at", F.col("_moment").isNotNull())
+    latest = F.last("_row", ignorenulls=True).over(
+        order.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    )
+    return (
+        known.unionByName(asked, allowMissingColumns=True)
+        .withColumn("_row", latest)
+        .where(F.col("_moment").isNotNull())
+        .select("_moment.*", "_row.feature_ts", *(f"_row.{name}" for name in names))
+    )

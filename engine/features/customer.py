@@ -1,0 +1,119 @@
+"""customer_features: recency, frequency, money and contacts, as they stood at 00:00 UTC of a day."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+LONG_DAYS, SHORT_DAYS = 28, 7
+CHANNELS = ("email", "sms", "push", "phone")
+BEHAVIOUR: dict[str, str] = {
+    "age_band": "string",
+    "region": "string",
+    "plan": "string",
+    "tenure_days": "bigint",
+    "recency_days": "double",
+    "orders_28d": "bigint",
+    "spend_28d": "double",
+    "visits_7d": "bigint",
+    "contacts_7d": "bigint",
+    **{f"days_since_{channel}": "double" for channel in CHANNELS},
+}
+"""Features made from `customers`, `events` and `decisions`, with their SQL types."""
+
+
+def feature_hash(features: Mapping[str, str]) -> str:
+    """12 hex digits that change when a feature's name, type or place does."""
+    text = ";".join(f"{name} {kind}" for name, kind in features.items())
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def behaviour(
+    customers: DataFrame, events: DataFrame, decisions: DataFrame, days: Iterable[dt.date]
+) -> DataFrame:
+    """One row a customer and day, from facts of strictly earlier dates only.
+
+    Windows are the 28 (7) calendar days before the day; `recency_days` and `days_since_*` are
+    null where nothing of the kind happened in them.
+    """
+    stated = _requests(customers, days)
+    return (
+        stated.unionByName(_event_days(events), allowMissingColumns=True)
+        .unionByName(_contact_days(decisions), allowMissingColumns=True)
+        .select("*", *(column.alias(name) for name, column in _windowed().items()))
+        .where("feature_ts IS NOT NULL")
+        .select("customer_id", "feature_ts", *BEHAVIOUR)
+    )
+
+
+def attributes(
+    customers: DataFrame, features: Mapping[str, str], moments: DataFrame
+) -> DataFrame:
+    """Features that are plain columns of `customers`, at each (customer_id, feature_ts)."""
+    return moments.join(customers, "customer_id").select(
+        "customer_id", "feature_ts", *(F.col(name).cast(kind) for name, kind in features.items())
+    )
+
+
+def _requests(customers: DataFrame, days: Iterable[dt.date]) -> DataFrame:
+    """The rows asked for, with what does not depend on events."""
+    wanted = F.explode(F.array(*(F.lit(day) for day in days)))
+    return customers.select(
+        "customer_id", "age_band", "region", "plan", "signup_date", wanted.alias("date")
+    ).select(
+        "customer_id",
+        "age_band",
+        "region",
+        "plan",
+        F.datediff("date", "signup_date").cast("bigint").alias("tenure_days"),
+        F.col("date").cast("timestamp").alias("feature_ts"),
+        F.unix_date("date").alias("day"),
+    )
+
+
+def _event_days(events: DataFrame) -> DataFrame:
+    purchase = F.col("event_type") == "purchase"
+    return events.groupBy(
+        "customer_id", F.unix_date(F.to_date("event_ts")).alias("day")
+    ).agg(
+        F.count(F.when(purchase, 1)).alias("orders"),
+        F.sum(F.when(purchase, F.col("amount"))).alias("spend"),
+        F.count(F.when(F.col("event_type") == "visit", 1)).alias("visits"),
+    )
+
+
+def _contact_days(decisions: DataFrame) -> DataFrame:
+    return decisions.where("channel <> 'none'").select(
+        "customer_id",
+        F.unix_date("decision_date").alias("day"),
+        F.lit(1).alias("contacts"),
+        "channel",
+    )
+
+
+def _windowed() -> dict[str, Column]:
+    by_day = Window.partitionBy("customer_id").orderBy("day")
+    long, short = by_day.rangeBetween(-LONG_DAYS, -1), by_day.rangeBetween(-SHORT_DAYS, -1)
+
+    def since(happened: Column) -> Column:
+        return (F.col("day") - F.max(F.when(happened, F.col("day"))).over(long)).cast("double")
+
+    def total(name: str, window: Window) -> Column:
+        return F.coalesce(F.sum(name).over(window), F.lit(0))
+
+    return {
+        "recency_days": since(F.col("orders") > 0),
+        "orders_28d": total("orders", long).cast("bigint"),
+        "spend_28d": total("spend", long).cast("double"),
+        "visits_7d": total("visits", short).cast("bigint"),
+        "contacts_7d": total("contacts", short).cast("bigint"),
+        **{f"days_since_{name}": since(F.col("channel") == name) for name in CHANNELS},
+    }

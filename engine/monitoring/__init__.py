@@ -1,0 +1,1 @@
+"""What each policy would have earned, whether customers changed, and the page that says so."""

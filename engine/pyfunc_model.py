@@ -1,0 +1,49 @@
+"""The MLflow model: a saved policy that answers frames of features with decisions."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+
+from policies import load_policy
+
+
+class NextBestAction(mlflow.pyfunc.PythonModel):
+    """Features in; the most probable action, its probability and the whole distribution out.
+
+    The optional column `eligible_actions` holds lists of action ids; without it every action is
+    eligible. Batch and endpoint add floor, groups and the draw themselves.
+    """
+
+    def load_context(self, context: Any) -> None:
+        """Load the policy from the artifact logged with the model."""
+        self.policy = load_policy(context.artifacts["policy"])
+
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: Optional[dict[str, Any]] = None
+    ) -> pd.DataFrame:
+        """One row of answers for each row of features."""
+        frame = model_input.reset_index(drop=True)
+        ids = self.policy.action_ids
+        eligible = None
+        if "eligible_actions" in frame:
+            lists = frame.pop("eligible_actions")
+            eligible = np.array([[name in each for name in ids] for each in lists], dtype=bool)
+        distribution = self.policy.distribution(frame, eligible)
+        chosen = distribution.argmax(axis=1)
+        rows = np.arange(len(frame))
+        expected = self.policy.expected_reward(frame)
+        return pd.DataFrame(
+            {
+                "action": np.array(ids, dtype=object)[chosen],
+                "action_probability": distribution[rows, chosen],
+                "expected_reward": np.nan if expected is None else expected[rows, chosen],
+                "distribution": [dict(zip(ids, map(float, row))) for row in distribution],
+            }
+        )
+
+
+mlflow.models.set_model(NextBestAction())

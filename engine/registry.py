@@ -1,0 +1,194 @@
+"""The model registry: versions, their tags and aliases, as strict locally as Unity Catalog."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any, Optional
+
+import mlflow
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Array, Map
+
+import policies
+from engine import pyfunc_model
+from engine.errors import RegistryError
+from policies import Policy, load_policy
+
+ALIASES = ("candidate", "staging", "champion")
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "sqlglot")
+_TYPES = {"string": DataType.string, "boolean": DataType.boolean}
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version and the tags that say where it came from."""
+
+    number: str
+    tags: Mapping[str, str]
+
+
+class Registry:
+    """The versions and aliases of one model.
+
+    Args:
+        model_name: three levels, `catalog.schema.model`.
+        experiment: path of the MLflow experiment that runs are logged to.
+        local_root: folder of a local run (sqlite and artifacts live there); None on Databricks.
+
+    Raises:
+        RegistryError: the name has not exactly three plain levels.
+    """
+
+    def __init__(self, model_name: str, experiment: str, local_root: Optional[Path]) -> None:
+        if not re.fullmatch(r"[^./\s]+(\.[^./\s]+){2}", model_name):
+            raise RegistryError(
+                f"{model_name!r} is not a three-level name.", hint="write catalog.schema.model"
+            )
+        self.model_name, self.experiment, self.local_root = model_name, experiment, local_root
+        self._client: Optional[mlflow.MlflowClient] = None
+
+    @property
+    def client(self) -> mlflow.MlflowClient:
+        """The client, connected at first use."""
+        if self._client is None:
+            self._connect()
+        assert self._client is not None
+        return self._client
+
+    def _connect(self) -> None:
+        if self.local_root is None:
+            mlflow.set_registry_uri("databricks-uc")
+        else:
+            for name in ("mlflow", "alembic"):
+                logging.getLogger(name).setLevel(logging.ERROR)
+            root = self.local_root.resolve()
+            root.mkdir(parents=True, exist_ok=True)
+            mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
+            if mlflow.get_experiment_by_name(self.experiment) is None:
+                mlflow.create_experiment(self.experiment, (root / "mlartifacts").as_uri())
+        self._client = mlflow.MlflowClient()
+
+    def versions(self) -> list[Version]:
+        """All versions, oldest first."""
+        try:
+            found = self.client.search_model_versions(f"name='{self.model_name}'")
+        except MlflowException:  # Unity Catalog says "not found" where sqlite gives no rows
+            found = []
+        return [_version(each) for each in sorted(found, key=lambda each: int(each.version))]
+
+    def version(self, number: str) -> Version:
+        """One version.
+
+        Raises:
+            RegistryError: there is no such version.
+        """
+        for each in self.versions():
+            if each.number == str(number):
+                return each
+        known = ", ".join(each.number for each in self.versions()) or "none yet"
+        raise RegistryError(
+            f"{self.model_name} has no version {number}.", hint=f"versions: {known}"
+        )
+
+    def find(self, **tags: str) -> Optional[Version]:
+        """The newest version that carries all these tags."""
+        matching = [v for v in self.versions() if tags.items() <= dict(v.tags).items()]
+        return matching[-1] if matching else None
+
+    def alias(self, alias: str) -> Optional[str]:
+        """The version an alias points to right now."""
+        try:
+            return str(self.client.get_model_version_by_alias(self.model_name, alias).version)
+        except MlflowException:
+            return None
+
+    def set_alias(self, alias: str, number: str) -> None:
+        """Point an alias to a version. Only promotion and training do, and they record it.
+
+        Raises:
+            RegistryError: Unity Catalog would refuse the name, or the version does not exist.
+        """
+        if alias not in ALIASES:
+            raise RegistryError(
+                f"{alias!r} is not an alias of this engine.", hint=f"one of {', '.join(ALIASES)}"
+            )
+        self.version(number)
+        self.client.set_registered_model_alias(self.model_name, alias, str(number))
+
+    def load(self, number: str) -> Policy:
+        """The policy of a version."""
+        self.version(number)
+        with tempfile.TemporaryDirectory() as folder:
+            uri = f"models:/{self.model_name}/{number}"
+            path = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
+            return load_policy(next(Path(path).glob("artifacts/*/policy.json")).parent)
+
+    def register(
+        self,
+        policy: Policy,
+        features: Mapping[str, str],
+        example: pd.DataFrame,
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tables: Mapping[str, pd.DataFrame],
+        tags: Mapping[str, str],
+    ) -> Version:
+        """Log a policy with its evidence and register it as the next version.
+
+        Args:
+            policy: a fitted policy.
+            features: context columns with SQL types; they and `eligible_actions` are the inputs.
+            example: a few rows of contexts.
+            params, metrics, tables: what the run shows.
+            tags: put on the version; they answer which log, days, features and code.
+        """
+        client = self.client
+        mlflow.set_experiment(self.experiment)
+        with mlflow.start_run(run_name=tags.get("recipe")), tempfile.TemporaryDirectory() as folder:
+            mlflow.log_params(dict(params))
+            mlflow.log_metrics(dict(metrics))
+            for name, table in tables.items():
+                mlflow.log_text(table.to_csv(index=False), f"{name}.csv")
+            policy.save(Path(folder) / "policy")
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=pyfunc_model.__file__,
+                artifacts={"policy": str(Path(folder) / "policy")},
+                code_paths=[str(Path(policies.__file__).parent)],
+                signature=signature(features),
+                input_example=example,
+                pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
+            )
+            made = mlflow.register_model(logged.model_uri, self.model_name, tags=dict(tags))
+        return self.version(str(client.get_model_version(self.model_name, made.version).version))
+
+
+def signature(features: Mapping[str, str]) -> ModelSignature:
+    """Inputs are the features and the eligible actions; Unity Catalog asks for outputs, too."""
+    inputs = [
+        ColSpec(_TYPES.get(kind, DataType.double), name, required=False)
+        for name, kind in features.items()
+    ]
+    inputs.append(ColSpec(Array(DataType.string), "eligible_actions", required=False))
+    outputs = [
+        ColSpec(DataType.string, "action"),
+        ColSpec(DataType.double, "action_probability"),
+        ColSpec(DataType.double, "expected_reward"),
+        ColSpec(Map(DataType.double), "distribution"),
+    ]
+    return ModelSignature(Schema(inputs), Schema(outputs))
+
+
+def _version(found: ModelVersion) -> Version:
+    return Version(str(found.version), dict(found.tags))

@@ -1,0 +1,1 @@
+"""Learning a candidate from the matured log."""

@@ -1,0 +1,1 @@
+"""From a policy and the rules to one drawn action per customer."""

@@ -1,0 +1,262 @@
+"""The decision: the final distribution and the one draw, as pure functions of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from policies.actions import Catalogue
+from policies.deciding.capacity import within_capacity
+from policies.deciding.coins import (
+    GROUPS,
+    HOLDOUT,
+    PREVIOUS,
+    UNIFORM,
+    Groups,
+    assign_groups,
+    hashed_ids,
+    uniforms,
+)
+from policies.deciding.exploration import uniform
+from policies.deciding.rules import NOT_VALID, Day, funnel
+from policies.errors import CatalogueError, InvalidPolicyError
+from policies.policy import Policy
+
+__all__ = [
+    "GROUPS",
+    "REASONS",
+    "Decisions",
+    "Groups",
+    "assign_groups",
+    "decide",
+    "draw",
+    "final_distribution",
+    "uniforms",
+]
+
+REASONS = (
+    "exploit",
+    "explore",
+    "control_uniform",
+    "holdout",
+    "previous",
+    "only_choice",
+    "no_eligible_action",
+)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What was decided for n customers.
+
+    Args:
+        action: (n,) column of the action taken.
+        action_probability: (n,) with which it was drawn.
+        group: (n,) int8, place in `GROUPS`.
+        reason: (n,) int8, place in `REASONS`.
+        distribution: (n, k) what is logged as drawn from.
+        eligible: (n, k) bool, after all rules.
+        blocked: (n, k) int8 as in `rules.Funnel`.
+        chosen_expected_reward: (n,) in reward units, by the deciding policy; NaN where unknown.
+    """
+
+    action: NDArray[np.int64]
+    action_probability: NDArray[np.float64]
+    group: NDArray[np.int8]
+    reason: NDArray[np.int8]
+    distribution: NDArray[np.float64]
+    eligible: NDArray[np.bool_]
+    blocked: NDArray[np.int8]
+    chosen_expected_reward: NDArray[np.float64]
+
+
+def decide(
+    policy: Policy,
+    catalogue: Catalogue,
+    frame: pd.DataFrame,
+    *,
+    date: Day,
+    floor: float,
+    groups: Groups,
+    previous: Policy | None = None,
+    salt: str = "draw",
+) -> Decisions:
+    """Rules, groups, distribution and draw; each row's decision depends on that row only.
+
+    Rows of `policy` and `uniform` both log the mixture (1-u) policy + u uniform: the group is a
+    coin the customer's reward does not depend on, so the mixture is what the action was drawn with.
+
+    Args:
+        policy: what decides; its actions are the catalogue's, in the same order.
+        catalogue: the k actions and their rules.
+        frame: n rows with customer_id, `consent_<channel>` and the features.
+        date: the day, which seeds the draws; or (n,) days.
+        floor: least probability of every eligible action of a choice row.
+        groups: shares of uniform, holdout and previous.
+        previous: the old champion, needed when `groups.previous` is above 0.
+        salt: another one gives another, independent draw.
+
+    Raises:
+        CatalogueError: customer ids are missing, or the frame lacks what the rules read.
+        InvalidPolicyError: a policy has other actions or gives no distribution.
+    """
+    for each in (policy, previous):
+        _same_actions(each, catalogue)
+    if "customer_id" not in frame.columns or frame["customer_id"].isna().any():
+        raise CatalogueError("a decision needs a customer_id in every row", where="customer_id")
+    rules = funnel(catalogue, frame, date)
+    eligible, ids = rules.eligible, hashed_ids(frame["customer_id"].to_numpy(dtype=object))
+    group = assign_groups(ids, date, groups)
+    wanted = policy.distribution(frame, eligible)
+    logged = _mixed(wanted, eligible, floor, groups.uniform)
+    drawn_from = np.where(
+        (group == UNIFORM)[:, None], uniform(eligible), _without_uniform(logged, eligible, groups)
+    )
+    logged[group == HOLDOUT] = np.eye(len(catalogue.actions))[catalogue.index(catalogue.no_contact)]
+    drawn_from[group == HOLDOUT] = logged[group == HOLDOUT]
+    rewards = _expected(policy, frame, eligible.shape)
+    old = group == PREVIOUS
+    if old.any():
+        if previous is None:
+            raise InvalidPolicyError("a share stays with a previous policy, but there is none")
+        wanted[old] = previous.distribution(frame[old], eligible[old])
+        logged[old] = drawn_from[old] = _mixed(wanted[old], eligible[old], floor, 0.0)
+        rewards[old] = _expected(previous, frame[old], eligible[old].shape)
+    action = draw(drawn_from, uniforms(ids, date, salt))
+    rows = np.arange(len(action))
+    return Decisions(
+        action=action,
+        action_probability=logged[rows, action],
+        group=group,
+        reason=_reasons(group, wanted, action, rules.blocked, catalogue),
+        distribution=logged,
+        eligible=eligible,
+        blocked=rules.blocked,
+        chosen_expected_reward=rewards[rows, action],
+    )
+
+
+def final_distribution(
+    policy: Policy,
+    contexts: pd.DataFrame | None,
+    eligible: ArrayLike | None,
+    *,
+    floor: float,
+    uniform_share: float,
+    capacity: Mapping[int, float] | None = None,
+) -> NDArray[np.float64]:
+    """The distribution with which a policy would really act on one day.
+
+    q = (1 - u) pi + u / m over a row's m eligible actions, then p = (1 - l) q + l / m with the
+    least l for which p >= floor: nothing changes where the floor already holds. Capacity last.
+
+    Args:
+        policy: pi.
+        contexts: n rows of features, or None for a policy that reads none.
+        eligible: (n, k) bool; None means all.
+        floor: least probability of every eligible action of a choice row.
+        uniform_share: u, the share of rows that a coin sends to `uniform`.
+        capacity: column of a scarce action -> expected count it may have over these n rows.
+
+    Returns:
+        (n, k) float64, rows sum to 1.
+
+    Raises:
+        InvalidPolicyError: floor times the size of an eligible set exceeds 1.
+        CapacityError: see `within_capacity`.
+    """
+    wanted = policy.distribution(contexts, eligible)
+    mask = np.ones(wanted.shape, dtype=bool) if eligible is None else np.asarray(eligible)
+    result = _mixed(wanted, mask, floor, uniform_share)
+    if capacity is None:
+        return result
+    kept = np.maximum(floor, uniform_share / np.count_nonzero(mask, axis=1, keepdims=True))
+    return within_capacity(result, mask, capacity, kept)
+
+
+def draw(distribution: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(n,) actions by inverse CDF in column order; one of probability 0 is never drawn.
+
+    Args:
+        distribution: (n, k), rows sum to 1.
+        u: (n,) in [0, 1).
+    """
+    reached = np.cumsum(distribution, axis=1)
+    action = np.count_nonzero(reached <= (u * reached[:, -1])[:, None], axis=1)
+    last = distribution.shape[1] - 1 - np.argmax(distribution[:, ::-1] > 0, axis=1)
+    return np.asarray(np.minimum(action, last), dtype=np.int64)
+
+
+def _mixed(
+    wanted: NDArray[np.float64], eligible: NDArray[np.bool_], floor: float, uniform_share: float
+) -> NDArray[np.float64]:
+    """`final_distribution` before capacity."""
+    m = np.count_nonzero(eligible, axis=1, keepdims=True)
+    choice = m > 1
+    if not (floor >= 0 and 0 <= uniform_share <= 1):
+        raise InvalidPolicyError(f"floor {floor} or uniform share {uniform_share} is no share")
+    if choice.any() and floor * m.max() > 1 + 1e-12:
+        raise InvalidPolicyError(
+            f"a floor of {floor:g} does not fit {m.max()} eligible actions",
+            hint=f"the floor is at most {1 / m.max():.4g} here",
+        )
+    even = uniform(eligible)
+    mixed = (1 - uniform_share) * wanted + uniform_share * even
+    least = np.where(eligible, mixed, 1.0).min(axis=1, keepdims=True, initial=1.0)
+    short = choice & (least < floor)
+    rate = np.where(short, (floor - least) / np.where(short, 1 / m - least, 1.0), 0.0)
+    mixed = (1 - rate) * mixed + rate * even
+    return np.where(eligible & short, np.maximum(mixed, floor), np.where(choice, mixed, wanted))
+
+
+def _without_uniform(
+    logged: NDArray[np.float64], eligible: NDArray[np.bool_], groups: Groups
+) -> NDArray[np.float64]:
+    """The policy's part of the mixture: (1-u) of it plus u uniform is what is logged."""
+    if groups.uniform in (0.0, 1.0):
+        return logged
+    return np.maximum(logged - groups.uniform * uniform(eligible), 0.0) / (1 - groups.uniform)
+
+
+def _expected(policy: Policy, frame: pd.DataFrame, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    rewards = policy.expected_reward(frame)
+    return np.array(
+        np.broadcast_to(np.nan if rewards is None else rewards, shape), dtype=np.float64
+    )
+
+
+def _same_actions(policy: Policy | None, catalogue: Catalogue) -> None:
+    if policy is not None and policy.action_ids != catalogue.action_ids:
+        raise InvalidPolicyError(
+            f"{type(policy).__name__} knows {', '.join(policy.action_ids)}, "
+            f"the catalogue {', '.join(catalogue.action_ids)}",
+            hint="decide with a policy that was trained on this catalogue's actions",
+        )
+
+
+def _reasons(
+    group: NDArray[np.int8],
+    wanted: NDArray[np.float64],
+    action: NDArray[np.int64],
+    blocked: NDArray[np.int8],
+    catalogue: Catalogue,
+) -> NDArray[np.int8]:
+    contacts = np.arange(len(catalogue.actions)) != catalogue.index(catalogue.no_contact)
+    only = np.count_nonzero(blocked == 0, axis=1) == 1
+    ruled_out = (blocked[:, contacts] > NOT_VALID).any(axis=1)
+    best = wanted[np.arange(len(action)), action] >= wanted.max(axis=1, initial=0.0)
+    return np.select(
+        [group == HOLDOUT, group == PREVIOUS, group == UNIFORM, only & ruled_out, only, best],
+        [
+            REASONS.index(name)
+            for name in (*_BY_GROUP, "no_eligible_action", "only_choice", "exploit")
+        ],
+        REASONS.index("explore"),
+    ).astype(np.int8)
+
+
+_BY_GROUP = ("holdout", "previous", "control_uniform")

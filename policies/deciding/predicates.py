@@ -1,0 +1,268 @@
+"""Predicates over features: a small SQL grammar, evaluated on arrays as Spark's `expr` would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache, reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import sqlglot
+from numpy.typing import NDArray
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from policies.errors import PredicateError, did_you_mean
+
+_GRAMMAR = (
+    "use columns, numbers, 'strings', DATE '2026-01-31', TRUE, FALSE, = <> < <= > >=, "
+    "AND, OR, NOT, IN (…), BETWEEN, IS [NOT] NULL, + - * / and parentheses"
+)
+_COMPARISONS: dict[type[exp.Expression], Callable[..., Any]] = {
+    exp.EQ: np.equal,
+    exp.NEQ: np.not_equal,
+    exp.LT: np.less,
+    exp.LTE: np.less_equal,
+    exp.GT: np.greater,
+    exp.GTE: np.greater_equal,
+}
+_ARITHMETIC: dict[type[exp.Expression], Callable[..., Any]] = {
+    exp.Add: np.add,
+    exp.Sub: np.subtract,
+    exp.Mul: np.multiply,
+    exp.Div: np.divide,
+}
+_VALUES = (exp.Paren, exp.Column, exp.Literal, exp.Null, exp.Boolean, exp.Cast, exp.Neg)
+_INFERRED = {  # what pandas calls a column's content: our kind, the dtype we compute in
+    "integer": ("number", "int64"),
+    "floating": ("number", "float64"),
+    "mixed-integer-float": ("number", "float64"),
+    "decimal": ("number", "float64"),
+    "string": ("string", "object"),
+    "boolean": ("boolean", "bool"),
+    "date": ("date", "datetime64[us]"),
+    "datetime": ("date", "datetime64[us]"),
+    "datetime64": ("date", "datetime64[us]"),
+}
+_FILLER = {"number": 0, "string": "", "boolean": False, "date": date(1970, 1, 1)}
+
+
+class Value(NamedTuple):
+    """What an expression is worth in each row; booleans are False where null."""
+
+    kind: str  # number, string, boolean, date, or null when it is null everywhere
+    values: NDArray[Any]
+    null: NDArray[np.bool_]
+
+
+Reader = Callable[[str], Value]
+_NOTHING = Value("null", np.asarray(False), np.asarray(True))
+
+
+@dataclass(frozen=True)
+class Predicate:
+    """A condition such as ``age >= 18 AND country IN ('NL', 'BE')``, as SQL under ANSI reads it.
+
+    Three-valued logic: what is null does not hold. NaN counts as null. Numbers compute as doubles
+    (in Spark write ``1e-1`` rather than ``0.1`` where an integer column is multiplied, as ``0.1``
+    is a decimal there). What Spark would answer only by converting types, or by failing in some
+    row, is refused: comparing a string with a number, dividing by anything but a literal other
+    than zero. Column names are case-sensitive,
+    times are in UTC.
+
+    Raises:
+        PredicateError: the text is outside the grammar; it names the part.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        self._value(lambda _: _NOTHING)
+
+    @classmethod
+    def parse(cls, text: str) -> Predicate:
+        """The predicate that `text` says."""
+        return cls(text)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads, sorted."""
+        return tuple(sorted({column.name for column in _tree(self.text).find_all(exp.Column)}))
+
+    def holds(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
+        """(n,) bool: the rows in which it is true, neither false nor null.
+
+        Raises:
+            PredicateError: a column is missing or of a type that cannot be compared so.
+        """
+        value = self._value(lambda name: read_column(frame, name))
+        return np.array(np.broadcast_to(value.values, len(frame)), dtype=bool)
+
+    def _value(self, read: Reader) -> Value:
+        try:
+            return _condition(_tree(self.text), read)
+        except PredicateError as error:
+            raise PredicateError(error.what, where=self.text, hint=error.hint) from error
+
+
+def read_column(frame: pd.DataFrame, name: str) -> Value:
+    """A column of any pandas dtype as kind, values and nulls (None, NaN, NaT and NA are null).
+
+    Raises:
+        PredicateError: the column is missing, or holds something else than numbers, strings,
+            booleans or dates.
+    """
+    if name not in frame.columns:
+        raise PredicateError(f"there is no column {name!r}", hint=did_you_mean(name, frame.columns))
+    series = frame[name]
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        series = series.dt.tz_convert(None)
+    null = series.isna().to_numpy(dtype=bool)
+    if null.all():
+        return Value("null", np.zeros(len(null), dtype=bool), null)
+    plain = isinstance(series.dtype, np.dtype)
+    raw = series.to_numpy(copy=True) if plain else series.to_numpy(dtype=object, copy=True)
+    inferred = pd.api.types.infer_dtype(raw, skipna=True)
+    if inferred not in _INFERRED:
+        raise PredicateError(
+            f"the column {name!r} holds {inferred} values ({series.dtype})",
+            hint="make it numbers, strings, booleans or dates",
+        )
+    kind, dtype = _INFERRED[inferred]
+    if null.any():
+        raw[null] = _FILLER[kind]
+    return Value(kind, raw.astype(dtype, copy=False), null)
+
+
+@lru_cache(maxsize=4096)
+def _tree(text: str) -> exp.Expression:
+    try:
+        trees = sqlglot.parse(text, read="spark")
+    except SqlglotError as error:
+        raise PredicateError(
+            f"not a predicate: {str(error).splitlines()[0]}", hint=_GRAMMAR
+        ) from error
+    if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
+        raise PredicateError("a predicate is one expression", hint=_GRAMMAR)
+    return trees[0]
+
+
+def _evaluate(node: exp.Expression, read: Reader) -> Value:
+    kind = type(node)
+    if kind is exp.Paren:
+        return _evaluate(node.this, read)
+    if kind is exp.Not:
+        value = _condition(node.this, read)
+        return Value("boolean", ~value.values & ~value.null, value.null)
+    if kind in (exp.And, exp.Or):
+        both = _condition(node.this, read), _condition(node.expression, read)
+        return _and(*both) if kind is exp.And else _or(*both)
+    if kind in _COMPARISONS:
+        return _compare(node, kind, _operand(node.this, read), _operand(node.expression, read))
+    if kind is exp.Is and isinstance(node.expression, exp.Null):
+        null = _operand(node.this, read).null
+        return Value("boolean", null, np.zeros_like(null))
+    if kind is exp.Between and not node.args.get("symmetric"):
+        value = _operand(node.this, read)
+        low, high = _operand(node.args["low"], read), _operand(node.args["high"], read)
+        return _and(_compare(node, exp.GTE, value, low), _compare(node, exp.LTE, value, high))
+    if kind is exp.In and node.expressions:
+        value = _operand(node.this, read)
+        found = (_compare(node, exp.EQ, value, _operand(e, read)) for e in node.expressions)
+        return reduce(_or, found)
+    if kind is exp.Neg:
+        return _calculate(node, np.subtract, _literal("number", 0.0), _operand(node.this, read))
+    if kind in _ARITHMETIC:
+        values = _operand(node.this, read), _operand(node.expression, read)
+        return _calculate(node, _ARITHMETIC[kind], *values)
+    return _leaf(node, read)
+
+
+def _leaf(node: exp.Expression, read: Reader) -> Value:
+    if isinstance(node, exp.Column) and isinstance(node.this, exp.Identifier) and not node.table:
+        return read(node.name)
+    if isinstance(node, exp.Null):
+        return _NOTHING
+    if isinstance(node, exp.Boolean):
+        return _literal("boolean", bool(node.this))
+    text = node.this
+    if isinstance(node, exp.Literal) and node.is_string:
+        return Value("string", np.asarray(text, dtype=object), np.asarray(False))
+    if isinstance(node, exp.Literal):
+        exact = text.isdigit() and int(text) < 2**63
+        return _literal("number", int(text) if exact else float(text))
+    if isinstance(node, exp.Cast) and node.is_type("date") and isinstance(text, exp.Literal):
+        return _literal("date", _date(text.name, node))
+    raise _refused(node, "is outside the grammar of predicates", _GRAMMAR)
+
+
+def _operand(node: exp.Expression, read: Reader) -> Value:
+    """A condition needs parentheses here: parsers disagree on what ``a = b IN (c)`` means."""
+    if not isinstance(node, (*_VALUES, *_ARITHMETIC)):
+        raise _refused(node, "is not a value here", f"put it in parentheses, or {_GRAMMAR}")
+    return _evaluate(node, read)
+
+
+def _condition(node: exp.Expression, read: Reader) -> Value:
+    value = _evaluate(node, read)
+    if value.kind not in ("boolean", "null"):
+        raise _refused(node, f"is a {value.kind}, not a condition")
+    return Value("boolean", value.values & ~value.null, value.null)
+
+
+def _and(a: Value, b: Value) -> Value:
+    true = a.values & b.values
+    false = (~a.values & ~a.null) | (~b.values & ~b.null)
+    return Value("boolean", true, ~true & ~false)
+
+
+def _or(a: Value, b: Value) -> Value:
+    true = a.values | b.values
+    return Value("boolean", true, (a.null | b.null) & ~true)
+
+
+def _compare(node: exp.Expression, how: type[exp.Expression], a: Value, b: Value) -> Value:
+    null = a.null | b.null
+    if "null" in (a.kind, b.kind):
+        return Value("boolean", np.zeros_like(null), np.ones_like(null))
+    a, b = _as_date(node, a, b), _as_date(node, b, a)
+    if a.kind != b.kind:
+        raise _refused(node, f"compares a {a.kind} with a {b.kind}")
+    return Value("boolean", _COMPARISONS[how](a.values, b.values) & ~null, null)
+
+
+def _as_date(node: exp.Expression, value: Value, other: Value) -> Value:
+    """A string literal beside a date column is a date."""
+    if (value.kind, other.kind) == ("string", "date") and value.values.ndim == 0:
+        return _literal("date", _date(value.values.item(), node))
+    return value
+
+
+def _calculate(node: exp.Expression, how: Callable[..., Any], a: Value, b: Value) -> Value:
+    for value in (a, b):
+        if value.kind not in ("number", "null"):
+            raise _refused(node, f"calculates with a {value.kind}")
+    literal = b.values.ndim == 0 and b.kind == "number"
+    if how is np.divide and not (literal and b.values):
+        raise _refused(node, "may divide by zero", "divide by a literal other than zero")
+    with np.errstate(all="ignore"):
+        result = np.asarray(how(a.values.astype(np.float64), b.values.astype(np.float64)))
+    return Value("number", result, a.null | b.null | np.isnan(result))
+
+
+def _literal(kind: str, value: object) -> Value:
+    return Value(kind, np.asarray(value), np.asarray(False))
+
+
+def _date(text: str, node: exp.Expression) -> np.datetime64:
+    try:
+        return np.datetime64(date.fromisoformat(text), "us")
+    except ValueError as error:
+        raise _refused(node, f"needs a date such as 2026-01-31, not {text!r}") from error
+
+
+def _refused(node: exp.Expression, problem: str, hint: str | None = None) -> PredicateError:
+    return PredicateError(f"{node.sql(dialect='spark')!r} {problem}", hint=hint)

@@ -1,0 +1,103 @@
+"""The funnel: the actions that rules leave each customer, and the rule that took each other one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Union
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from policies.actions import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
+from policies.deciding.predicates import Predicate, read_column
+from policies.errors import CatalogueError, PredicateError, did_you_mean
+
+RULES = ("not_valid", "no_consent", "not_eligible", "not_applicable", "not_suitable")
+NOT_VALID = 1
+
+Day = Union[str, date, np.datetime64, NDArray[np.datetime64]]
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """What the rules leave.
+
+    Args:
+        eligible: (n, k) bool.
+        blocked: (n, k) int8: 0 is eligible, else 1 + the place in `RULES` of the first rule that
+            blocks.
+    """
+
+    eligible: NDArray[np.bool_]
+    blocked: NDArray[np.int8]
+
+
+def funnel(catalogue: Catalogue, frame: pd.DataFrame, date: Day) -> Funnel:
+    """Apply validity, consent and predicates, in this order, to every customer and action.
+
+    Args:
+        catalogue: k actions with their rules.
+        frame: n rows with `consent_<channel>` (bool; null is no consent) and the features.
+        date: the day of the decision, or (n,) days.
+
+    Raises:
+        CatalogueError: a consent column is missing or not boolean.
+        PredicateError: a predicate's column is missing; it names the action and the key.
+    """
+    n, days = len(frame), as_days(date)
+    holds: dict[str, NDArray[np.bool_]] = {}
+    blocked = np.zeros((n, len(catalogue.actions)), dtype=np.int8)
+    for column, action in enumerate(catalogue.actions):
+        passes = [_valid(action, days), _consents(action, frame)]
+        for key in PREDICATE_KEYS:
+            text = getattr(action, key)
+            if text is None:
+                passes.append(np.asarray(True))
+                continue
+            if text not in holds:
+                holds[text] = _holds(action, key, text, frame)
+            passes.append(holds[text])
+        for code in range(len(RULES), 0, -1):
+            blocked[~np.broadcast_to(passes[code - 1], n), column] = code
+    return Funnel(eligible=blocked == 0, blocked=blocked)
+
+
+def as_days(date: Day) -> NDArray[np.datetime64]:
+    """A day, or (n,) days, as datetime64[D]."""
+    return np.asarray(date, dtype="datetime64[D]")
+
+
+def _valid(action: Action, days: NDArray[np.datetime64]) -> NDArray[Any]:
+    start = np.asarray(True) if action.valid_from is None else days >= as_days(action.valid_from)
+    end = np.asarray(True) if action.valid_to is None else days <= as_days(action.valid_to)
+    return np.asarray(start & end)
+
+
+def _consents(action: Action, frame: pd.DataFrame) -> NDArray[Any]:
+    if action.channel == NO_CHANNEL:
+        return np.asarray(True)
+    name = f"consent_{action.channel}"
+    if name not in frame.columns:
+        consents = [each for each in map(str, frame.columns) if each.startswith("consent_")]
+        raise CatalogueError(
+            f"the customers have no column {name!r}",
+            where=f"action {action.id}, channel",
+            hint=did_you_mean(name, consents),
+        )
+    consent = read_column(frame, name)
+    if consent.kind not in ("boolean", "null"):
+        raise CatalogueError(
+            f"the column {name!r} holds {consent.kind} values, not booleans",
+            where=f"action {action.id}, channel",
+        )
+    return np.asarray(consent.values & ~consent.null)
+
+
+def _holds(action: Action, key: str, text: str, frame: pd.DataFrame) -> NDArray[np.bool_]:
+    try:
+        return Predicate.parse(text).holds(frame)
+    except PredicateError as error:
+        where = f"action {action.id}, {key}: {text}"
+        raise PredicateError(error.what, where=where, hint=error.hint) from error

@@ -1,0 +1,65 @@
+"""The errors people meet: what happened, where, and one thing to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Optional
+
+
+class NbaError(Exception):
+    """What went wrong, where it went wrong, and a hint.
+
+    Args:
+        what: one sentence that says what happened.
+        where: a file and line, a key path, a table or a column.
+        hint: one action that mends it.
+    """
+
+    def __init__(
+        self, what: str, *, where: Optional[str] = None, hint: Optional[str] = None
+    ) -> None:
+        self.what, self.where, self.hint = what, where, hint
+        parts = [what]
+        if where:
+            parts.append(f"  in {where}")
+        if hint:
+            parts.append(f"  Hint: {hint}")
+        super().__init__("\n".join(parts))
+
+
+class InvalidLogError(NbaError, ValueError):
+    """A log of decisions breaks an invariant."""
+
+
+class InvalidPolicyError(NbaError, ValueError):
+    """A policy states something that is not a distribution over the eligible actions."""
+
+
+class PredicateError(NbaError, ValueError):
+    """A predicate cannot be parsed, or asks for a column that is not there."""
+
+
+class CatalogueError(NbaError, ValueError):
+    """The catalogue of actions contradicts itself or the data."""
+
+
+class CapacityError(NbaError, ValueError):
+    """A scarce action cannot be given its floor within its capacity."""
+
+
+class EvaluationError(NbaError, ValueError):
+    """An estimate was asked for that the log or the arguments cannot give."""
+
+
+class LearningError(NbaError, ValueError):
+    """A policy cannot be learned from, or asked about, what it was given."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint that names the closest known name, or lists them all."""
+    names = [str(each) for each in known]
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known here: {', '.join(names) or 'nothing'}"

@@ -1,0 +1,178 @@
+"""The gate: evidence to verdict, one rule at a time, with an error rate that daily looks keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from policies.errors import EvaluationError
+from policies.evaluation.evidence import MIN_EFFECTIVE_N, POWER, DaySums, sequence_interval
+from policies.evaluation.intervals import TUNED_AT
+
+STEPS = ("staging", "champion")
+
+
+def lifetime_alpha(alpha: float, tried: int) -> float:
+    """The share of a lifetime error budget for the `tried`-th lineage ever tried (first = 1).
+
+    alpha·6 / (π²·tried²), which sums to alpha over all lineages there may ever be.
+
+    Raises:
+        EvaluationError: tried < 1.
+    """
+    if tried < 1:
+        raise EvaluationError(f"lineages are counted from 1, not {tried}")
+    return alpha * 6 / (math.pi * tried) ** 2
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says about one step of one candidate.
+
+    Attributes:
+        verdict: "promote", "hold" or "reject".
+        step: "staging" or "champion".
+        difference, low, high: per logged row; low and high each hold with 1 − alpha at every look.
+        alpha: error probability of each side.
+        n, n_choice, effective_n: rows behind it.
+        rules: name -> {"holds", "reading", "limit"}; a promotion needs all but "worse", a rejection
+            "range" and "worse".
+        sentence: the verdict in words.
+    """
+
+    verdict: str
+    step: str
+    difference: float
+    low: float
+    high: float
+    alpha: float
+    n: int
+    n_choice: int
+    effective_n: float
+    rules: dict[str, dict[str, Any]]
+    sentence: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dict of numbers and strings, the rules nested."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Staging asks "not worse than the margin", champion asks "better".
+
+    Attributes:
+        alpha: lifetime error probability of a wrong promotion; a wrong rejection has its own.
+        margin: how much worse a candidate may be and still go to staging, per logged row.
+        minimum_effect: smallest difference that matters; only reported, as rows still needed.
+        min_effective_n: effective number of choice rows below which nothing is promoted.
+        min_days: days of evidence below which nothing is promoted.
+        tuned_at: see `sequence_interval`.
+
+    Raises:
+        EvaluationError: alpha outside (0, .5], or a negative margin.
+    """
+
+    alpha: float = 0.05
+    margin: float = 0.0
+    minimum_effect: float | None = None
+    min_effective_n: float = MIN_EFFECTIVE_N
+    min_days: int = 1
+    tuned_at: float = TUNED_AT
+
+    def __post_init__(self) -> None:
+        """Refuse settings that mean nothing."""
+        if not 0 < self.alpha <= 0.5:
+            raise EvaluationError(f"alpha must lie in (0, 0.5], and is {self.alpha}")
+        if not self.margin >= 0:
+            raise EvaluationError(f"margin must not be negative, and is {self.margin}")
+
+    def judge(self, days: Sequence[DaySums], step: str = "staging", *, tried: int = 1) -> Verdict:
+        """The verdict after these days.
+
+        promote: low > −margin (staging) or low > 0 (champion), and every other rule holds.
+        reject: high < −margin (staging) or high < 0 (champion). Otherwise hold.
+
+        Args:
+            days: all days of one sequence, as `day_sums` made them.
+            step: "staging" or "champion".
+            tried: how many lineages have been tried, this one included.
+
+        Raises:
+            EvaluationError: an unknown step, or bounds that changed within the sequence.
+        """
+        if step not in STEPS:
+            raise EvaluationError(f"no step is called {step!r}", hint=f"one of {', '.join(STEPS)}")
+        alpha = lifetime_alpha(self.alpha, tried)
+        n, n_choice = sum(each.n for each in days), sum(each.n_choice for each in days)
+        low, high, difference = -math.inf, math.inf, 0.0
+        if n:
+            low, high, difference = sequence_interval(days, alpha, alpha, tuned_at=self.tuned_at)
+        limit = -self.margin if step == "staging" else 0.0
+        effective_n = _effective_n(days)
+        rules = {
+            "range": _rule(
+                all(each.range == "declared" for each in days),
+                "learned" if any(each.range != "declared" for each in days) else "declared",
+                "declared",
+            ),
+            "days": _rule(len(days) >= self.min_days, len(days), self.min_days),
+            "effective_n": _rule(
+                effective_n >= self.min_effective_n, effective_n, self.min_effective_n
+            ),
+            "better": _rule(low > limit, low, limit),
+            "worse": _rule(high < limit, high, limit),
+        }
+        if rules["range"]["holds"] and rules["worse"]["holds"]:
+            verdict = "reject"
+        else:
+            needed = ("range", "days", "effective_n", "better")
+            verdict = "promote" if all(rules[name]["holds"] for name in needed) else "hold"
+        sentence = f"{verdict}: {_reading(difference, low, high, alpha, n_choice)}"
+        if verdict == "hold":
+            sentence += _why(rules, step) + self._rows_needed(days, difference)
+        return Verdict(
+            verdict, step, difference, low, high, alpha, n, n_choice, effective_n, rules, sentence
+        )
+
+    def _rows_needed(self, days: Sequence[DaySums], difference: float) -> str:
+        """How many logged rows would show the minimum effect at one look with 80 % power."""
+        n = sum(each.n for each in days)
+        if self.minimum_effect is None or not n:
+            return ""
+        variance = sum(each.square for each in days) / n - difference**2
+        needed = math.ceil(POWER * variance / self.minimum_effect**2)
+        if needed <= n:
+            return ""
+        return f" An effect of {self.minimum_effect:g} needs about {needed:,} rows; {n:,} are in."
+
+
+def _effective_n(days: Sequence[DaySums]) -> float:
+    square = sum(each.weight_square for each in days)
+    return sum(each.weight for each in days) ** 2 / square if square else 0.0
+
+
+def _rule(holds: bool, reading: Any, limit: Any) -> dict[str, Any]:
+    return {"holds": bool(holds), "reading": reading, "limit": limit}
+
+
+def _reading(difference: float, low: float, high: float, alpha: float, n_choice: int) -> str:
+    return (
+        f"the candidate's difference to the incumbent is {difference:+.4f} per decision, at least"
+        f" {low:+.4f} and at most {high:+.4f} (each at {1 - alpha:.1%}, whenever one looks),"
+        f" from {n_choice:,} decisions with a choice."
+    )
+
+
+def _why(rules: dict[str, dict[str, Any]], step: str) -> str:
+    """What a promotion lacks."""
+    lacks = {
+        "range": "the reward range or the logging probabilities were not declared",
+        "days": "there are too few days",
+        "effective_n": "too few decisions tell the two apart",
+        "better": f"{step} needs a lower bound above {rules['better']['limit']:+.4f}",
+    }
+    reasons = [text for name, text in lacks.items() if not rules[name]["holds"]]
+    return f" Held, as {'; '.join(reasons)}."

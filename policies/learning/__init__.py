@@ -1,0 +1,1 @@
+"""Policies: the ones that are written down, and the ones that are learned."""

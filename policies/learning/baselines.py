@@ -1,0 +1,170 @@
+"""Policies that are written down rather than learned: what a learned one is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from policies.deciding.decision import final_distribution
+from policies.deciding.predicates import Predicate
+from policies.errors import InvalidPolicyError, did_you_mean
+from policies.policy import Policy, load_policy, require_features
+
+
+class UniformPolicy(Policy):
+    """Every eligible action alike.
+
+    >>> UniformPolicy(["email", "call"]).distribution(None, [[True, True], [False, True]]).tolist()
+    [[0.5, 0.5], [0.0, 1.0]]
+    """
+
+    kind: ClassVar[str] = "uniform"
+
+    def _weights(
+        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        return eligible.astype(np.float64)
+
+    def _state(self) -> dict[str, Any]:
+        return {}
+
+
+class FixedAction(Policy):
+    """Always the same action; where it is not eligible the fallback; else uniform.
+
+    Args:
+        action_ids: k names.
+        action: the one to take.
+        fallback: what to take where `action` is not eligible; None is uniform over what is.
+
+    Raises:
+        InvalidPolicyError: there is no such action.
+    """
+
+    kind: ClassVar[str] = "fixed"
+
+    def __init__(self, action_ids: Sequence[str], action: str, fallback: str | None = None) -> None:
+        super().__init__(action_ids)
+        self.action, self.fallback = action, fallback
+        self._order = [_column(self, each) for each in (action, fallback) if each is not None]
+
+    def _weights(
+        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        return _first_eligible([(column, None) for column in self._order], eligible)
+
+    def _state(self) -> dict[str, Any]:
+        return {"action": self.action, "fallback": self.fallback}
+
+
+class BusinessRules(Policy):
+    """The first rule that holds and whose action is eligible; else the fallback; else uniform.
+
+    Args:
+        action_ids: k names.
+        rules: (predicate over the contexts, action id), the more important first.
+        fallback: what to take where no rule does; None is uniform over the eligible.
+
+    Raises:
+        InvalidPolicyError: there is no such action.
+        PredicateError: a predicate cannot be parsed.
+    """
+
+    kind: ClassVar[str] = "business_rules"
+
+    def __init__(
+        self,
+        action_ids: Sequence[str],
+        rules: Sequence[tuple[str, str]],
+        fallback: str | None = "no_contact",
+    ) -> None:
+        super().__init__(action_ids)
+        self.rules = tuple((str(text), str(action)) for text, action in rules)
+        self.fallback = fallback
+        self._rules = [(Predicate.parse(text), _column(self, name)) for text, name in self.rules]
+        self._last = [(_column(self, fallback), None)] if fallback is not None else []
+
+    def _weights(
+        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        columns = sorted({name for rule, _ in self._rules for name in rule.columns})
+        frame = require_features(contexts, columns, self._name)
+        holds = [(column, rule.holds(frame)) for rule, column in self._rules]
+        return _first_eligible([*holds, *self._last], eligible)
+
+    def _state(self) -> dict[str, Any]:
+        return {"rules": [list(rule) for rule in self.rules], "fallback": self.fallback}
+
+
+class AsDeployed(Policy):
+    """A policy as it would really act: its `final_distribution`, without capacities.
+
+    Args:
+        policy: the one that is wrapped.
+        floor: least probability of every eligible action of a choice row.
+        uniform_share: share of rows that a coin sends to `uniform`.
+    """
+
+    kind: ClassVar[str] = "as_deployed"
+
+    def __init__(self, policy: Policy, floor: float, uniform_share: float) -> None:
+        super().__init__(policy.action_ids)
+        self.policy, self.floor, self.uniform_share = policy, floor, uniform_share
+
+    def _weights(
+        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        return final_distribution(
+            self.policy, contexts, eligible, floor=self.floor, uniform_share=self.uniform_share
+        )
+
+    def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64] | None:
+        """The wrapped policy's."""
+        return self.policy.expected_reward(contexts)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The wrapped policy's under `policy.`, and its own."""
+        wrapped = {f"policy.{key}": value for key, value in self.policy.params.items()}
+        return {**super().params, **wrapped}
+
+    def _state(self) -> dict[str, Any]:
+        return {"floor": self.floor, "uniform_share": self.uniform_share}
+
+    def _save_files(self, path: Path) -> None:
+        self.policy.save(path / "policy")
+
+    @classmethod
+    def _load(cls, path: Path, state: dict[str, Any]) -> Policy:
+        return cls(load_policy(path / "policy"), state["floor"], state["uniform_share"])
+
+
+def _column(policy: Policy, action: str) -> int:
+    if action not in policy.action_ids:
+        raise InvalidPolicyError(
+            f"there is no action {action!r}",
+            where=f"policy {type(policy).__name__}",
+            hint=did_you_mean(action, policy.action_ids),
+        )
+    return policy.action_ids.index(action)
+
+
+def _first_eligible(
+    choices: Sequence[tuple[int, NDArray[np.bool_] | None]], eligible: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """(n, k): 1 on the first choice that holds (None: everywhere) and is eligible, else uniform."""
+    weights = np.zeros(eligible.shape)
+    open_rows = np.ones(len(eligible), dtype=bool)
+    for column, holds in choices:
+        taken = open_rows & eligible[:, column]
+        if holds is not None:
+            taken &= holds
+        weights[taken, column] = 1.0
+        open_rows &= ~taken
+    weights[open_rows] = eligible[open_rows]
+    return weights

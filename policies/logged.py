@@ -1,0 +1,393 @@
+"""LoggedDecisions: what was decided, with which probability, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Union
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from policies.errors import InvalidLogError, did_you_mean
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Column = Union[str, Array, "pd.Series[Any]", Sequence[Any], None]
+
+ROUNDING = 1e-6  # what float32 tables and sums over actions may be off by
+
+
+@dataclass(frozen=True, eq=False)
+class LoggedDecisions:
+    """A log of n decisions among k actions; immutable, and checked row by row when it is made.
+
+    Args:
+        action_ids: k unique action ids; their order is the order of all (n, k) columns.
+        action: (n,) integer index of the action taken.
+        action_probability: (n,) in (0, 1], the probability the action was drawn with.
+        reward: (n,) finite, in reward units.
+        eligible: (n, k) bool, the actions that could have been drawn; None = all of them.
+        contexts: a DataFrame of n rows, what was known before the decision.
+        decision_date: (n,) dates; evaluation then looks once per day.
+        customer_id: (n,) ids; intervals are then by customer.
+        distribution: (n, k), what was drawn from, when known.
+        group: (n,) labels of the experiment group of each row.
+        reward_range: (low, high), declared by whoever defines the reward, not read from the data.
+        matured_on: (n,) dates, the first day on which the whole reward is known.
+
+    Arrays are held as read-only views, not copied.
+
+    Raises:
+        InvalidLogError: naming the broken rule, how many rows break it, and the first of them.
+    """
+
+    action_ids: tuple[str, ...]
+    action: Ints
+    action_probability: Floats
+    reward: Floats
+    eligible: Bools = None  # type: ignore[assignment]  # None only on the way in
+    contexts: pd.DataFrame | None = None
+    decision_date: npt.NDArray[np.datetime64] | None = None
+    customer_id: Array | None = None
+    distribution: Floats | None = None
+    group: Array | None = None
+    reward_range: tuple[float, float] | None = None
+    matured_on: npt.NDArray[np.datetime64] | None = None
+
+    def __post_init__(self) -> None:
+        """Bring every field to its type, then check what they say together."""
+        ids = tuple(str(each) for each in self.action_ids)
+        n, k = len(self.action), len(ids)
+        if not k or len(set(ids)) < k:
+            raise InvalidLogError(f"action_ids must be unique and not empty: {ids}")
+        if not np.issubdtype(np.asarray(self.action).dtype, np.integer) and n:
+            raise InvalidLogError(
+                "action must be an integer index into action_ids",
+                hint="LoggedDecisions.from_frame takes a column of action ids",
+            )
+        eligible = np.ones((n, k), dtype=bool) if self.eligible is None else self.eligible
+        typed: dict[str, Any] = {
+            "action": _typed("action", self.action, np.int64, (n,)),
+            "action_probability": _typed(
+                "action_probability", self.action_probability, np.float64, (n,)
+            ),
+            "reward": _typed("reward", self.reward, np.float64, (n,)),
+            "eligible": _typed("eligible", eligible, np.bool_, (n, k)),
+            "decision_date": _typed("decision_date", self.decision_date, "datetime64[D]", (n,)),
+            "matured_on": _typed("matured_on", self.matured_on, "datetime64[D]", (n,)),
+            "customer_id": _typed("customer_id", self.customer_id, None, (n,)),
+            "distribution": _typed("distribution", self.distribution, np.float64, (n, k)),
+            "group": _typed("group", self.group, None, (n,)),
+        }
+        typed["action_ids"] = ids
+        if self.contexts is not None:
+            if len(self.contexts) != n:
+                raise InvalidLogError(f"contexts has {len(self.contexts)} rows, the log has {n}")
+            typed["contexts"] = self.contexts.reset_index(drop=True)
+        if self.reward_range is not None:
+            low, high = (float(each) for each in self.reward_range)
+            if not (np.isfinite([low, high]).all() and low < high):
+                raise InvalidLogError(
+                    f"reward_range must be (low, high), low < high: {(low, high)}"
+                )
+            typed["reward_range"] = (low, high)
+        for name, value in typed.items():
+            object.__setattr__(self, name, value)
+        self._check_rows()
+
+    def _check_rows(self) -> None:
+        """Raise InvalidLogError for the first invariant that some row breaks."""
+        action, probability, reward = self.action, self.action_probability, self.reward
+        _require((action >= 0) & (action < self.n_actions), "action must index action_ids")
+        _require(
+            (probability > 0) & (probability <= 1 + ROUNDING),
+            "action_probability must lie in (0, 1]",
+            hint="a decision that could not have been drawn cannot be evaluated; "
+            "log the probability at the draw",
+        )
+        _require(
+            np.isfinite(reward),
+            "reward must be a finite number",
+            hint="leave out decisions whose reward is not known yet",
+        )
+        rows = np.arange(len(self))
+        _require(self.eligible[rows, action], "the action taken must be eligible")
+        if self.reward_range is not None:
+            low, high = self.reward_range
+            slack = ROUNDING * (high - low)
+            _require(
+                (reward >= low - slack) & (reward <= high + slack),
+                f"reward must lie in the declared reward_range [{low:g}, {high:g}]",
+                hint="declare the range that the reward's definition implies",
+            )
+        if self.distribution is not None:
+            self._check_distribution(self.distribution, rows)
+        for name in ("decision_date", "matured_on", "customer_id"):
+            value = getattr(self, name)
+            if value is not None:
+                _require(~pd.isna(value), f"{name} must not be missing")
+        if self.matured_on is not None and self.decision_date is not None:
+            _require(self.matured_on >= self.decision_date, "matured_on must not precede the date")
+
+    def _check_distribution(self, distribution: Floats, rows: Ints) -> None:
+        with np.errstate(invalid="ignore"):
+            proper = (distribution >= 0).all(axis=1)
+            proper &= np.abs(distribution.sum(axis=1) - 1) <= ROUNDING * self.n_actions
+            _require(proper, "distribution must be non-negative and sum to 1")
+        outside = (distribution > 0) & ~self.eligible
+        _require(~outside.any(axis=1), "distribution must be 0 where an action is not eligible")
+        drawn = distribution[rows, self.action]
+        _require(
+            np.abs(drawn - self.action_probability) <= ROUNDING,
+            "distribution at the action must equal action_probability",
+            hint="both must be what the action was really drawn from",
+        )
+
+    @property
+    def n_actions(self) -> int:
+        """How many actions the log knows: k."""
+        return len(self.action_ids)
+
+    @property
+    def choice(self) -> Bools:
+        """(n,) bool: rows with at least two eligible actions."""
+        return np.asarray(self.eligible.sum(axis=1) >= 2)
+
+    def __len__(self) -> int:
+        """How many decisions: n."""
+        return len(self.action)
+
+    def __getitem__(self, rows: Array | Sequence[int] | slice) -> LoggedDecisions:
+        """The log of these rows only: a boolean mask, an array of row numbers, or a slice."""
+        index = np.arange(len(self))[rows if isinstance(rows, slice) else np.asarray(rows)]
+        kept: dict[str, Any] = {}
+        for name in (each.name for each in fields(self)):
+            value = getattr(self, name)
+            if isinstance(value, np.ndarray):
+                value = value[index]
+            elif isinstance(value, pd.DataFrame):
+                value = value.iloc[index]
+            kept[name] = value
+        return LoggedDecisions(**kept)
+
+    def split_by_date(self, date: Any) -> tuple[LoggedDecisions, LoggedDecisions]:
+        """The decisions before `date`, and those from then on.
+
+        Raises:
+            InvalidLogError: when the log has no decision_date.
+        """
+        early = self._dates() < np.datetime64(date, "D")
+        return self[early], self[~early]
+
+    def matured_before(self, date: Any) -> Bools:
+        """(n,) bool: rows whose whole reward is known at `date` 00:00 (matured_on <= date).
+
+        Without matured_on a reward counts as known from the day after its decision.
+        """
+        day = np.datetime64(date, "D")
+        if self.matured_on is not None:
+            return np.asarray(self.matured_on <= day)
+        return np.asarray(self._dates() < day)
+
+    def _dates(self) -> npt.NDArray[np.datetime64]:
+        if self.decision_date is None:
+            raise InvalidLogError(
+                "this log has no dates", hint="give decision_date when the log is made"
+            )
+        return self.decision_date
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        action_ids: Sequence[str] | None = None,
+        action: Column = "action_id",
+        action_probability: Column = "action_probability",
+        reward: Column = "reward",
+        features: Sequence[str] | None = None,
+        decision_date: Column = None,
+        customer_id: Column = None,
+        eligible: Column = None,
+        distribution: Column = None,
+        group: Column = None,
+        matured_on: Column = None,
+        reward_range: tuple[float, float] | None = None,
+    ) -> LoggedDecisions:
+        """A log from a table, one row per decision.
+
+        Args:
+            frame: the table.
+            action_ids: all actions; None = those seen in the action, eligible and distribution
+                columns, sorted.
+            action: column of action ids.
+            action_probability, reward, decision_date, customer_id, group, matured_on: column names.
+            features: the columns that become contexts; None = all that are not named otherwise.
+            eligible: column of lists of action ids, or an (n, k) bool array; None = all eligible.
+            distribution: column of maps from action id to probability or of arrays in the order of
+                action_ids, or an (n, k) array.
+            reward_range: declared (low, high).
+
+        Wherever a column's name is taken, an array of n values is too.
+
+        Raises:
+            InvalidLogError: a column that is not there, an unknown action, or a broken invariant.
+        """
+        taken = _taker(frame)
+        chosen = pd.Series(taken(action)).astype(object)
+        lists = _lists(taken(eligible))
+        maps = _maps(taken(distribution))
+        if action_ids is None:
+            seen = set(chosen.dropna().astype(str).unique())
+            seen |= set() if isinstance(lists, np.ndarray) or lists is None else set(lists[1])
+            seen |= set(maps) if isinstance(maps, Mapping) else set()
+            action_ids = sorted(seen)
+        ids = tuple(str(each) for each in action_ids)
+        scores = (action, action_probability, reward, distribution, eligible)
+        keys = (decision_date, customer_id, group, matured_on)
+        named = {each for each in (*scores, *keys) if isinstance(each, str)}
+        columns = [each for each in frame.columns if each not in named]
+        columns = columns if features is None else [_known(frame, each) for each in features]
+        return cls(
+            action_ids=ids,
+            action=_indices(chosen, ids),
+            action_probability=taken(action_probability),
+            reward=taken(reward),
+            eligible=_eligible_matrix(lists, ids, len(frame)),
+            contexts=frame[columns],
+            decision_date=taken(decision_date),
+            customer_id=taken(customer_id),
+            distribution=_distribution_matrix(maps, ids),
+            group=taken(group),
+            reward_range=reward_range,
+            matured_on=taken(matured_on),
+        )
+
+
+def _require(holds: Any, rule: str, hint: str | None = None) -> None:
+    """Raise InvalidLogError unless the rule holds in every row."""
+    if not holds.all():
+        rows = np.flatnonzero(~holds)
+        first = ", ".join(str(each) for each in rows[:5])
+        raise InvalidLogError(
+            f"{rule}: {len(rows)} of {len(holds)} rows break it",
+            where=f"row{'s' if len(rows) > 1 else ''} {first}{', …' if len(rows) > 5 else ''}",
+            hint=hint,
+        )
+
+
+def _typed(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
+    """The value as a read-only array of this type and shape (None stays None)."""
+    if value is None:
+        return None
+    if isinstance(value, pd.Series) and getattr(value.dtype, "tz", None) is not None:
+        value = value.dt.tz_convert("UTC").dt.tz_localize(None)
+    try:
+        array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise InvalidLogError(f"{name} cannot be read as {dtype}: {error}") from error
+    if array.shape != shape:
+        raise InvalidLogError(f"{name} must have shape {shape}, and has {array.shape}")
+    array = array.view()
+    array.flags.writeable = False
+    return array
+
+
+def _known(frame: pd.DataFrame, column: str) -> str:
+    if column not in frame.columns:
+        raise InvalidLogError(
+            f"no column {column!r} in the frame", hint=did_you_mean(column, frame.columns)
+        )
+    return column
+
+
+def _taker(frame: pd.DataFrame) -> Any:
+    """A function that gives a column by name, and anything else as it is."""
+
+    def taken(column: Column) -> Any:
+        return frame[_known(frame, column)] if isinstance(column, str) else column
+
+    return taken
+
+
+def _indices(chosen: pd.Series[Any], ids: tuple[str, ...]) -> Ints:
+    """(n,) index of every action id, or an error that names the first unknown one."""
+    codes, seen = pd.factorize(chosen)
+    places = np.append(pd.Index(ids).get_indexer(pd.Index([str(each) for each in seen])), -1)
+    found = np.asarray(places[codes], dtype=np.int64)
+    if (found < 0).any():
+        first = str(chosen.iloc[int(np.argmax(found < 0))])
+        _require(found >= 0, f"unknown action id {first!r}", hint=did_you_mean(first, ids))
+    return found
+
+
+def _lists(column: Any) -> Any:
+    """A column of lists as (row of each entry, entries' distinct ids, code of each entry)."""
+    if column is None or (isinstance(column, np.ndarray) and column.ndim == 2):
+        return column
+    try:
+        arrow = pa.array(np.asarray(column, dtype=object), from_pandas=True)
+        if not (pa.types.is_list(arrow.type) or pa.types.is_large_list(arrow.type)):
+            raise InvalidLogError(f"eligible must hold lists of action ids, not {arrow.type}")
+        _require(~np.asarray(arrow.is_null()), "eligible must not be missing")
+        coded = arrow.flatten().cast(pa.string()).dictionary_encode()
+    except pa.ArrowException as error:
+        raise InvalidLogError(f"eligible cannot be read as lists of action ids: {error}") from error
+    rows = np.repeat(np.arange(len(arrow)), np.asarray(arrow.value_lengths()))
+    return rows, coded.dictionary.to_pylist(), np.asarray(coded.indices)
+
+
+def _eligible_matrix(lists: Any, ids: tuple[str, ...], n: int) -> Any:
+    """(n, k) bool from what `_lists` gave."""
+    if not isinstance(lists, tuple):
+        return lists
+    rows, names, codes = lists
+    for name in names:
+        if name not in ids:
+            raise InvalidLogError(
+                f"unknown action id {name!r} among the eligible", hint=did_you_mean(str(name), ids)
+            )
+    places = np.array([ids.index(name) for name in names], dtype=np.int64)
+    matrix = np.zeros((n, len(ids)), dtype=bool)
+    matrix[rows, places[codes] if len(names) else codes] = True
+    return matrix
+
+
+def _maps(column: Any) -> Any:
+    """A column of maps as {action id: (n,) probabilities}; of arrays, as an (n, k) array."""
+    if column is None or (isinstance(column, np.ndarray) and column.ndim == 2):
+        return column
+    values = np.asarray(column, dtype=object)
+    first = values[0] if len(values) else ()
+    try:
+        if isinstance(first, (list, tuple)) and len(first) and isinstance(first[0], tuple):
+            values, first = np.array([dict(each) for each in values], dtype=object), {}
+        if not isinstance(first, Mapping):
+            return np.array([np.asarray(each, dtype=np.float64) for each in values])
+        arrow = pa.array(values)
+        parts = dict(zip((each.name for each in arrow.type), arrow.flatten()))
+        floats = {name: part.cast(pa.float64()).fill_null(0.0) for name, part in parts.items()}
+        return {name: np.asarray(part) for name, part in floats.items()}
+    except (TypeError, ValueError, pa.ArrowException) as error:
+        raise InvalidLogError(
+            f"distribution cannot be read: {error}",
+            hint="each row needs a map from action id to probability, or k numbers",
+        ) from error
+
+
+def _distribution_matrix(maps: Any, ids: tuple[str, ...]) -> Any:
+    """(n, k) probabilities from what `_maps` gave."""
+    if not isinstance(maps, Mapping):
+        return maps
+    for name in maps:
+        if name not in ids:
+            raise InvalidLogError(
+                f"unknown action id {name!r} in distribution", hint=did_you_mean(str(name), ids)
+            )
+    n = len(next(iter(maps.values())))
+    columns = [maps.get(each, np.zeros(n)) for each in ids]
+    return np.column_stack(columns)

@@ -1,0 +1,224 @@
+"""A policy: a distribution over each row's eligible actions, which can be saved and loaded."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from policies.errors import InvalidPolicyError, did_you_mean
+
+POLICIES: dict[str, str | type[Policy]] = {
+    "uniform": "policies.learning.baselines:UniformPolicy",
+    "fixed": "policies.learning.baselines:FixedAction",
+    "business_rules": "policies.learning.baselines:BusinessRules",
+    "as_deployed": "policies.learning.baselines:AsDeployed",
+    "vowpal": "policies.learning.vowpal:VowpalPolicy",
+}
+"""Where each saved kind is loaded from: a class, or "module:Class", imported only when met."""
+
+_FILE = "policy.json"
+_SUMS_TO_ONE = 1e-12
+
+
+class Policy(ABC):
+    """Chooses actions by a distribution; a new policy implements `_weights` and `_state`.
+
+    Args:
+        action_ids: k distinct names; they are the columns of every (n, k) array.
+
+    Raises:
+        InvalidPolicyError: there is no action, or one is named twice.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, action_ids: Sequence[str]) -> None:
+        self.action_ids: tuple[str, ...] = tuple(str(each) for each in action_ids)
+        if not self.action_ids or len(set(self.action_ids)) != len(self.action_ids):
+            raise InvalidPolicyError(
+                f"a policy needs distinct action ids, not {self.action_ids}", where=self._name
+            )
+
+    @abstractmethod
+    def _weights(
+        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """How much each action is wanted: (n, k), finite and not negative, in any unit.
+
+        The base class masks what is not eligible, normalises rows, and gives a single eligible
+        action exactly 1. Every other row must want at least one eligible action.
+        """
+
+    @abstractmethod
+    def _state(self) -> dict[str, Any]:
+        """What `_load` needs beside `action_ids`, in plain JSON types."""
+
+    def _save_files(self, path: Path) -> None:  # noqa: B027 - most policies have no further file
+        """Write what does not fit JSON into the directory `path`; no pickle."""
+
+    @classmethod
+    def _load(cls, path: Path, state: dict[str, Any]) -> Policy:
+        """Build the policy from `_state()` with `action_ids` added, and the directory's files."""
+        return cls(**state)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """A flat dict that describes the policy."""
+        return {"kind": self.kind, **self._state()}
+
+    def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64] | None:
+        """The policy's own (n, k) mean reward per action, in reward units; None if it has none."""
+        return None
+
+    @final
+    def distribution(
+        self, contexts: pd.DataFrame | None, eligible: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """The (n, k) probabilities with which each row's action is drawn.
+
+        Args:
+            contexts: n rows of features; None is enough for a policy that reads none.
+            eligible: (n, k) bool; None means that every action is eligible.
+
+        Returns:
+            (n, k) float64: rows sum to 1, exactly 0 where not eligible, exactly 1 on a single
+            eligible action. Rows of weights that already sum to 1 pass through bit for bit.
+
+        Raises:
+            InvalidPolicyError: a row has no eligible action, shapes disagree, a feature is
+                missing, or the policy's weights are no distribution.
+        """
+        mask = self._eligible_set(contexts, eligible)
+        weights = np.asarray(self._weights(contexts, mask), dtype=np.float64)
+        if weights.shape != mask.shape:
+            raise InvalidPolicyError(
+                f"weights have shape {weights.shape}, not {mask.shape}", where=self._name
+            )
+        single = np.count_nonzero(mask, axis=1) == 1
+        weights = np.where(mask, weights, 0.0)
+        weights[single] = mask[single]
+        self._refuse(~np.isfinite(weights).all(axis=1), "weights that are not finite")
+        self._refuse((weights < 0).any(axis=1), "negative weights")
+        total = weights.sum(axis=1)
+        self._refuse(~(total > 0), "no weight on any eligible action")
+        self._refuse(~np.isfinite(total), "weights too large to add up")
+        weights /= np.where(np.abs(total - 1.0) > _SUMS_TO_ONE, total, 1.0)[:, None]
+        return weights
+
+    @final
+    def save(self, path: str | Path) -> None:
+        """Write the policy into a directory; `load_policy` gives the same distribution bit for bit.
+
+        Raises:
+            InvalidPolicyError: the policy's kind is not in `POLICIES`.
+        """
+        _registered(self.kind, self._name)
+        directory = Path(path)
+        directory.mkdir(parents=True, exist_ok=True)
+        state = {"action_ids": list(self.action_ids), **self._state()}
+        content = {"schema_version": 1, "kind": self.kind, "params": self.params, "state": state}
+        (directory / _FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        self._save_files(directory)
+
+    @property
+    def _name(self) -> str:
+        return f"policy {type(self).__name__}"
+
+    def _eligible_set(
+        self, contexts: pd.DataFrame | None, eligible: ArrayLike | None
+    ) -> NDArray[np.bool_]:
+        k = len(self.action_ids)
+        if eligible is None:
+            if contexts is None:
+                raise InvalidPolicyError(
+                    "without contexts and eligible sets there are no rows",
+                    where=self._name,
+                    hint="pass contexts, or eligible as an (n, k) array of bool",
+                )
+            return np.ones((len(contexts), k), dtype=bool)
+        mask = np.asarray(eligible)
+        if mask.dtype != np.bool_ or mask.ndim != 2 or mask.shape[1] != k:
+            raise InvalidPolicyError(
+                f"eligible is {mask.dtype} of shape {mask.shape}, not bool of shape (n, {k})",
+                where=self._name,
+            )
+        if contexts is not None and len(contexts) != len(mask):
+            raise InvalidPolicyError(
+                f"{len(contexts)} rows of contexts do not go with {len(mask)} eligible sets",
+                where=self._name,
+            )
+        self._refuse(~mask.any(axis=1), "no eligible action")
+        return mask
+
+    def _refuse(self, rows: NDArray[np.bool_] | np.bool_, problem: str) -> None:
+        found = np.flatnonzero(rows)
+        if found.size:
+            first = ", ".join(str(row) for row in found[:5])
+            raise InvalidPolicyError(
+                f"{problem} in {found.size} of {rows.size} rows; first: {first}",
+                where=self._name,
+            )
+
+
+def require_features(
+    contexts: pd.DataFrame | None, features: Sequence[str], where: str
+) -> pd.DataFrame:
+    """The contexts, checked to hold every feature a policy reads.
+
+    Raises:
+        InvalidPolicyError: there are no contexts, or a column is missing; it names the closest.
+    """
+    if contexts is None:
+        raise InvalidPolicyError(
+            f"contexts are needed for the features {', '.join(features)}", where=where
+        )
+    missing = [name for name in features if name not in contexts.columns]
+    if missing:
+        raise InvalidPolicyError(
+            f"contexts lack {len(missing)} of {len(features)} features; first: {missing[0]!r}",
+            where=where,
+            hint=did_you_mean(missing[0], contexts.columns),
+        )
+    return contexts
+
+
+def load_policy(path: str | Path) -> Policy:
+    """The policy that `Policy.save` wrote into the directory `path`.
+
+    Raises:
+        InvalidPolicyError: there is no readable policy, or its kind is not in `POLICIES`.
+    """
+    file = Path(path) / _FILE
+    try:
+        content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        kind, state = str(content["kind"]), dict(content["state"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidPolicyError(
+            f"no saved policy can be read: {error}",
+            where=str(file),
+            hint="name the directory that policy.save(path) wrote",
+        ) from error
+    return _registered(kind, str(file))._load(Path(path), state)
+
+
+def _registered(kind: str, where: str) -> type[Policy]:
+    if kind not in POLICIES:
+        raise InvalidPolicyError(
+            f"the kind of policy {kind!r} is not in policies.policy.POLICIES",
+            where=where,
+            hint=did_you_mean(kind, POLICIES),
+        )
+    entry = POLICIES[kind]
+    if isinstance(entry, str):
+        module, _, name = entry.partition(":")
+        found: type[Policy] = getattr(importlib.import_module(module), name)
+        return found
+    return entry

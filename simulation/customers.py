@@ -1,0 +1,119 @@
+"""Customers: what their table shows, and what nobody sees but the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from policies.deciding.coins import hashed_ids, uniforms
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+TRAITS = {
+    "age_band": {"18-29": 0.25, "30-44": 0.3, "45-59": 0.25, "60+": 0.2},
+    "region": {"north": 0.3, "south": 0.25, "east": 0.25, "west": 0.2},
+    "plan": {"basic": 0.5, "plus": 0.3, "premium": 0.2},
+}
+"""Shares of each value; every trait is drawn independently of the others."""
+
+CONSENT = {"email": 0.85, "sms": 0.6, "push": 0.7, "phone": 0.5}
+"""Share of customers who may be contacted on each channel."""
+
+LAST_SIGNUP = np.datetime64("2025-12-31")
+SIGNUP_DAYS = 1500  # customers joined evenly over the days before
+
+ORGANIC = (0.04, 0.12)  # lowest and highest daily visit probability without any contact
+PLAN_PART = 0.4  # share of the spread of ORGANIC that the plan explains; the rest is latent
+TASTE = 0.8  # a customer's taste for an action lies within 1 ± TASTE, mean 1
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """n customers of one seed; customer i is the same whoever else is in the population.
+
+    Args:
+        seed: seed of the attributes and of the latent tastes.
+        customer_id: (n,) ids.
+        signup_date: (n,) datetime64[D].
+        traits: per name of `TRAITS`, (n,) codes in the order of its values.
+        consent: per channel of `CONSENT`, (n,) bool.
+        organic: (n,) latent daily visit probability without contact, before season and weekday.
+        hashes: (n,) of the ids, which seed all draws.
+    """
+
+    seed: int
+    customer_id: Array
+    signup_date: npt.NDArray[np.datetime64]
+    traits: dict[str, Ints]
+    consent: dict[str, npt.NDArray[np.bool_]]
+    organic: Floats
+    hashes: npt.NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, seed: int, n: int) -> Population:
+        """The first n customers of a seed."""
+        ids = np.array([f"C{i:07d}" for i in range(n)], dtype=object)
+
+        hashes = hashed_ids(ids)
+
+        def coin(salt: str) -> Floats:
+            return uniforms(hashes, None, f"customers:{salt}:{seed}")
+
+        traits = {}
+        for name, shares in TRAITS.items():
+            edges = np.cumsum(list(shares.values()))[:-1]
+            traits[name] = np.searchsorted(edges, coin(name), side="right").astype(np.int64)
+        level = PLAN_PART * traits["plan"] / (len(TRAITS["plan"]) - 1)
+        organic = level + (1 - PLAN_PART) * coin("organic")
+        return cls(
+            seed=seed,
+            customer_id=ids,
+            signup_date=LAST_SIGNUP - np.floor(coin("signup") * SIGNUP_DAYS).astype(np.int64),
+            traits=traits,
+            consent={name: coin(f"consent:{name}") < share for name, share in CONSENT.items()},
+            organic=ORGANIC[0] + (ORGANIC[1] - ORGANIC[0]) * organic,
+            hashes=hashes,
+        )
+
+    def __len__(self) -> int:
+        """How many customers: n."""
+        return len(self.customer_id)
+
+    def present(self, date: np.datetime64) -> Ints:
+        """(m,) places of the customers who signed up before `date`."""
+        return np.flatnonzero(self.signup_date < date)
+
+    def tastes(self, action_ids: Sequence[str]) -> Floats:
+        """(n, k) latent factors on the uplift, independent of all else, of mean 1."""
+        coins = [
+            uniforms(self.hashes, None, f"customers:taste:{each}:{self.seed}")
+            for each in action_ids
+        ]
+        return 1 + TASTE * (2 * np.column_stack(coins) - 1)
+
+    def frame(self) -> pd.DataFrame:
+        """The table `customers`: nothing latent; signup_date is datetime64[ns] at midnight."""
+        columns: dict[str, Any] = {
+            "customer_id": self.customer_id,
+            "signup_date": self.signup_date.astype("datetime64[ns]"),
+        }
+        for name, codes in self.traits.items():
+            columns[name] = np.array(list(TRAITS[name]), dtype=object)[codes]
+        columns.update({f"consent_{name}": may for name, may in self.consent.items()})
+        return pd.DataFrame(columns)
+
+
+def customers(seed: int, n: int) -> pd.DataFrame:
+    """The table `customers` of the first n customers of a seed.
+
+    Returns:
+        customer_id, signup_date, age_band, region, plan and one bool consent_<channel> each.
+    """
+    return Population.of(seed, n).frame()

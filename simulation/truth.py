@@ -1,0 +1,103 @@
+"""The truth that estimates are judged by: exact expected rewards, and what policies really earn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from policies.deciding.coins import Groups
+from policies.errors import InvalidLogError, did_you_mean
+from policies.logged import LoggedDecisions
+from policies.policy import Policy, require_features
+from simulation.customers import TRAITS
+from simulation.response import Bools, Floats, Ints, Response, fatigue
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+Array = npt.NDArray[Any]
+
+
+def expected_reward(world: World, log: LoggedDecisions) -> Floats:
+    """(n, k) exact E[reward] of every action for each row: p_visit less the cost.
+
+    The past enters through contacts_7d alone, which the row's context shows, and the window closes
+    before the logger's next decision: so this is closed form, whoever the logger is.
+    """
+    if log.customer_id is None or log.decision_date is None or log.contexts is None:
+        raise InvalidLogError(
+            "the truth of a row needs its customer_id, decision_date and contexts",
+            hint="pass a log made by World.history, or rows of one",
+        )
+    contacts = log.contexts["contacts_7d"].to_numpy()
+    rows = world.rows(log.customer_id)
+    p = world.response.p_visit(rows, log.decision_date, contacts)
+    places = [world.catalogue.index(each) for each in log.action_ids]
+    return np.asarray((p - np.asarray(world.catalogue.costs))[:, places])
+
+
+def true_value(world: World, policy: Union[Policy, Array], log: LoggedDecisions) -> float:
+    """Mean over the rows of distribution times expected reward."""
+    if isinstance(policy, Policy):
+        distribution = policy.distribution(log.contexts, log.eligible)
+    else:
+        distribution = np.asarray(policy, dtype=np.float64)
+        if distribution.shape != log.eligible.shape:
+            raise InvalidLogError(
+                f"the target has shape {distribution.shape}, the log {log.eligible.shape}"
+            )
+    return float((distribution * expected_reward(world, log)).sum(axis=1).mean())
+
+
+def live_value(world: World, policy: Policy, days: int, start: str) -> tuple[float, float]:
+    """What `World.live_value` describes, in this world."""
+    total, count = np.zeros(len(world.customers)), np.zeros(len(world.customers))
+    costs = np.asarray(world.catalogue.costs)
+    for day in world.run(days, start, policy, floor=0.0, groups=Groups(0.0, 0.0)):
+        rows = world.rows(day.contexts["customer_id"].to_numpy())
+        contacts = day.contexts["contacts_7d"].to_numpy()
+        earned = world.response.p_visit(rows, day.date, contacts) - costs
+        total[rows] += (day.decisions.distribution * earned).sum(axis=1)
+        count[rows] += 1
+    value = total.sum() / count.sum()
+    residual = total - value * count
+    std_error = np.sqrt((residual**2).sum() / max(len(total) - 1, 1) * len(total)) / count.sum()
+    return float(value), float(std_error)
+
+
+class BestFromContexts(Policy):
+    """The best decision from what contexts show, one step ahead; see `World.best_policy`."""
+
+    kind = "best_from_contexts"
+
+    def __init__(self, response: Response, action_ids: tuple[str, ...]) -> None:
+        super().__init__(action_ids)
+        self._response = response
+        self._places = [response.catalogue.index(each) for each in action_ids]
+
+    def _state(self) -> dict[str, Any]:
+        return {}  # it knows the world, and so cannot be saved
+
+    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
+        contexts = require_features(contexts, (*TRAITS, "contacts_7d"), self._name)
+        traits = {name: _codes(contexts, name) for name in TRAITS}
+        left = fatigue(contexts["contacts_7d"].to_numpy())
+        gain = self._response.segment_uplift(traits) * left[:, None]
+        gain = (gain - np.asarray(self._response.catalogue.costs))[:, self._places]
+        best = np.where(eligible, gain, -np.inf).argmax(axis=1)
+        return np.asarray(np.eye(len(self._places))[best])
+
+
+def _codes(contexts: pd.DataFrame, name: str) -> Ints:
+    """(n,) codes of a trait's values in the order of `TRAITS`."""
+    codes = pd.Index(list(TRAITS[name])).get_indexer(pd.Index(contexts[name]))
+    if (codes < 0).any():
+        strange = str(contexts[name].iloc[int(np.argmax(codes < 0))])
+        raise InvalidLogError(
+            f"no customer of this world has {name} {strange!r}",
+            hint=did_you_mean(strange, TRAITS[name]),
+        )
+    return np.asarray(codes, dtype=np.int64)

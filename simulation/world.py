@@ -1,0 +1,207 @@
+"""World: a population, a catalogue and the law that joins them, with the truth attached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Union
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from policies.actions import Catalogue
+from policies.deciding.coins import Groups
+from policies.errors import InvalidLogError
+from policies.learning.baselines import AsDeployed, BusinessRules
+from policies.logged import LoggedDecisions
+from policies.policy import Policy
+from simulation import history, truth
+from simulation.customers import Population
+from simulation.history import Day
+from simulation.response import Floats, Ints, Response
+
+Array = npt.NDArray[Any]
+
+START = "2026-01-01"
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A company's customers as they would answer, decision by decision.
+
+    Args:
+        name: the scenario it was made for.
+        response: who answers what, and how.
+        rules: the business rules in order, (predicate, action id).
+        floor, uniform_share: how the scenario's logging policy explores.
+        candidate: a policy to try against the incumbent, where the scenario has one.
+    """
+
+    name: str
+    response: Response
+    rules: Sequence[tuple[str, str]]
+    floor: float = 0.02
+    uniform_share: float = 0.2
+    candidate: Policy | None = None
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The actions there are."""
+        return self.response.catalogue
+
+    @property
+    def customers(self) -> Population:
+        """Who lives here, latent parts included."""
+        return self.response.population
+
+    @property
+    def action_ids(self) -> tuple[str, ...]:
+        """k ids in the order of all (n, k) arrays."""
+        return self.catalogue.action_ids
+
+    @property
+    def reward_range(self) -> tuple[float, float]:
+        """(low, high) by definition: a visit earns 1, an action costs its cost."""
+        return -float(np.max(self.catalogue.costs)), 1.0
+
+    @cached_property
+    def incumbent(self) -> Policy:
+        """The business rules."""
+        return BusinessRules(self.action_ids, self.rules, fallback=self.catalogue.no_contact)
+
+    @cached_property
+    def logging_policy(self) -> Policy:
+        """The business rules as they act: with the floor, mixed with the uniform share."""
+        return AsDeployed(self.incumbent, self.floor, self.uniform_share)
+
+    def history(
+        self, days: int = 60, policy: Policy | None = None, start: str = START
+    ) -> LoggedDecisions:
+        """The log of a policy that acted for so many days, with matured rewards.
+
+        Contexts hold `history.FEATURES`, nothing latent. A reward is 1 for a visit between
+        decision (08:00) and the same hour of the next day, less the action's cost. It starts from
+        28 days without contacts. action_probability is `policy.distribution(contexts, eligible)`
+        at the action. There is no holdout and no previous champion in it. The same call gives the
+        same bytes.
+
+        Args:
+            days: how many days, at least 1.
+            policy: who decides; None = `logging_policy`.
+            start: the first decision date.
+        """
+        return history.history(self, days, policy, start)
+
+    def expected_reward(self, log: LoggedDecisions) -> Floats:
+        """(n, k) exact E[reward] of every action for each row, given the row's past.
+
+        Closed form: p_visit less cost. The past enters p_visit through contacts_7d alone, which
+        contexts show, and the logger's next decision comes after the window.
+        """
+        return truth.expected_reward(self, log)
+
+    def true_value(self, policy: Union[Policy, Array], log: LoggedDecisions) -> float:
+        """The mean over rows of distribution times expected_reward: what estimates estimate.
+
+        Args:
+            policy: a policy, or its (n, k) distribution on the log's rows.
+            log: decisions of customers of this world.
+        """
+        return truth.true_value(self, policy, log)
+
+    def live_value(self, policy: Policy, days: int = 60, seed: int = 1) -> tuple[float, float]:
+        """(value, std_error) per decision when the policy acts alone from `START`, fatigue and all.
+
+        The same customers draw their luck anew by `seed`. Each row counts with its expected reward,
+        so only the course of contacts is left to chance; std_error is by customer, as if these were
+        a sample, and so generous for comparisons within one world.
+        """
+        fresh = replace(self.response, salt=f"{self.response.salt}:live:{seed}")
+        return truth.live_value(replace(self, response=fresh), policy, days, START)
+
+    def best_policy(self, log: LoggedDecisions) -> Policy:
+        """The best that can be done, one step ahead, from the observed contexts.
+
+        It takes the eligible action of highest E[uplift | traits] · fatigue(contacts_7d) - cost.
+        This is closed form: tastes are independent factors of mean 1 on a segment's uplift,
+        organic visits are the same under every action, and p_visit stays inside its clip. What past
+        visits hint about a customer's own tastes is not used.
+
+        Args:
+            log: gives the order of the actions.
+        """
+        return truth.BestFromContexts(self.response, log.action_ids)
+
+    def population(self) -> pd.DataFrame:
+        """The table `customers`."""
+        return self.customers.frame()
+
+    def burn_in(self, start: str) -> pd.DataFrame:
+        """The table `events` of the 28 days before `start`: visits without any contact."""
+        frames = []
+        for rows, date, visit, cents in history.organic_days(self.response, _day(start)):
+            nothing = np.full(len(rows), None, dtype=object)
+            frames.append(self.response.facts(rows, date, visit, cents, nothing)[0])
+        return pd.concat(frames, ignore_index=True)
+
+    def run(
+        self, days: int, start: str, policy: Policy | None = None, *, floor: float, groups: Groups
+    ) -> Iterator[Day]:
+        """Let a policy (None = the business rules) act for so many days after the burn-in.
+
+        Args:
+            days: how many days.
+            start: the first decision date.
+            policy: before exploration: floor and groups.uniform are added by `decide`.
+            floor: the least probability of an eligible action on a choice row.
+            groups: shares of uniform, holdout and previous, and their salt.
+        """
+        acting = self.incumbent if policy is None else policy
+        return history.run(self.response, days, _day(start), acting, floor=floor, groups=groups)
+
+    def answer(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """What customers do on the days of these decisions: (events, outcomes), as in `run`.
+
+        Args:
+            frame: customer_id, decision_date, decision_id, action_id, contacts_7d; one row per
+                customer and date. Order and chunks do not matter.
+
+        Raises:
+            InvalidLogError: a customer who does not live here.
+            CatalogueError: an action that is not in the catalogue.
+        """
+        dates = pd.to_datetime(frame["decision_date"]).to_numpy().astype("datetime64[D]")
+        rows = self.rows(frame["customer_id"].to_numpy())
+        codes, names = pd.factorize(frame["action_id"])
+        places = np.array([self.catalogue.index(str(each)) for each in names], dtype=np.int64)
+        action = places[codes]
+        channel = np.array(self.catalogue.channels, dtype=object)[action]
+        ids = frame["decision_id"].to_numpy(dtype=object, copy=True)
+        ids[channel == "none"] = None
+        visit, cents = self.response.answer(rows, dates, action, frame["contacts_7d"].to_numpy())
+        return self.response.facts(rows, dates, visit, cents, ids)
+
+    def rows(self, customer_id: Array) -> Ints:
+        """(n,) places of these customers in the population.
+
+        Raises:
+            InvalidLogError: naming the first who does not live here.
+        """
+        places = self._places.get_indexer(pd.Index(customer_id))
+        if (places < 0).any():
+            stranger = customer_id[int(np.argmax(places < 0))]
+            raise InvalidLogError(
+                f"customer {stranger!r} does not live in this world of {len(self.customers)}",
+                hint="use the world (customers, seed) that the decisions were made in",
+            )
+        return np.asarray(places, dtype=np.int64)
+
+    @cached_property
+    def _places(self) -> pd.Index[Any]:
+        return pd.Index(self.customers.customer_id)
+
+
+def _day(date: str) -> np.datetime64:
+    return np.datetime64(date, "D")

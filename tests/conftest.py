@@ -1,0 +1,42 @@
+"""Markers by folder, and one Spark session for all tests that ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+TESTS = Path(__file__).parent
+REPOSITORY = TESTS.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each test is `unit` or `integration`: by its folder, its own marker, or its use of Spark."""
+    for item in items:
+        if any(item.get_closest_marker(each) for each in ("unit", "integration")):
+            continue
+        folder = item.path.relative_to(TESTS).parts[0]
+        uses_spark = "spark" in getattr(item, "fixturenames", ())
+        item.add_marker("integration" if folder == "story" or uses_spark else "unit")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder with databricks.yml."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A local session with an empty warehouse and the catalog `juan_dev`."""
+    from engine.data.spark import session, stop
+
+    root = tmp_path_factory.mktemp("spark") / "dev"
+    running = session(root, "juan_dev", app="tests", cache=REPOSITORY / ".local")
+    yield running
+    stop(running)

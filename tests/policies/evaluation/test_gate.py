@@ -1,0 +1,101 @@
+"""The gate promotes, holds and rejects by rules that it states."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from policies.errors import EvaluationError
+from policies.evaluation.evidence import DaySums, day_sums
+from policies.evaluation.gate import Gate, lifetime_alpha
+
+
+@pytest.fixture
+def days(bandit: Any, always: Any) -> Any:
+    """(rates of incumbent and candidate) -> day sums of 4,000 rows over 8 days."""
+
+    def made(incumbent: float, candidate: float) -> list[DaySums]:
+        n = 4_000
+        log = bandit(0, n, [0.5, 0.5], [incumbent, candidate], days=np.arange(n) // 500)
+        return day_sums(log, always(n, 2, 1), always(n, 2, 0), estimator="ips")
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("rates", "step", "margin", "verdict"),
+    [
+        ((0.1, 0.4), "champion", 0.0, "promote"),
+        ((0.1, 0.4), "staging", 0.0, "promote"),
+        ((0.2, 0.2), "staging", 0.15, "promote"),
+        ((0.2, 0.2), "champion", 0.15, "hold"),
+        ((0.2, 0.2), "staging", 0.0, "hold"),
+        ((0.4, 0.1), "staging", 0.05, "reject"),
+        ((0.4, 0.1), "champion", 0.0, "reject"),
+        ((0.4, 0.3), "staging", 0.1, "hold"),
+    ],
+)
+def test_verdicts(
+    days: Any, rates: tuple[float, float], step: str, margin: float, verdict: str
+) -> None:
+    """Staging asks "not worse than the margin", champion asks "better"; both can reject."""
+    found = Gate(alpha=0.05, margin=margin).judge(days(*rates), step)
+    assert found.verdict == verdict
+    assert found.sentence.startswith(verdict)
+    assert found.to_dict()["rules"]["better"]["limit"] == (-margin if step == "staging" else 0.0)
+    assert (found.n, found.n_choice) == (4_000, 4_000)
+
+
+def test_a_learned_range_is_refused(days: Any) -> None:
+    """Sums whose range was learned from the log neither promote nor reject."""
+    for rates in ((0.1, 0.4), (0.4, 0.1)):
+        learned = [dataclasses.replace(each, range="learned") for each in days(*rates)]
+        found = Gate().judge(learned)
+        assert found.verdict == "hold"
+        assert not found.rules["range"]["holds"]
+        assert "not declared" in found.sentence
+
+
+@pytest.mark.parametrize("gate", [Gate(min_effective_n=5_000), Gate(min_days=9)])
+def test_too_little_evidence_holds(days: Any, gate: Gate) -> None:
+    """Effective rows and days below the minimum hold a promotion, but not a rejection."""
+    assert gate.judge(days(0.1, 0.4)).verdict == "hold"
+    assert gate.judge(days(0.4, 0.1)).verdict == "reject"
+
+
+def test_no_days_hold() -> None:
+    """Without evidence the verdict is hold, from minus to plus infinity."""
+    found = Gate().judge([])
+    assert (found.verdict, found.low, found.high) == ("hold", -np.inf, np.inf)
+
+
+def test_rows_needed_are_said(days: Any) -> None:
+    """A held verdict says how many rows would show the minimum effect."""
+    assert "needs about" in Gate(minimum_effect=0.001).judge(days(0.2, 0.2)).sentence
+    assert "needs about" not in Gate(minimum_effect=0.5).judge(days(0.2, 0.2)).sentence
+
+
+def test_lifetime_alpha() -> None:
+    """Shares of the error budget over all lineages sum to the budget; later ones are stricter."""
+    assert sum(lifetime_alpha(0.05, j) for j in range(1, 20_000)) == pytest.approx(0.05, rel=1e-3)
+    with pytest.raises(EvaluationError, match="counted from 1"):
+        lifetime_alpha(0.05, 0)
+
+
+def test_a_later_lineage_has_wider_bounds(days: Any) -> None:
+    """The tenth lineage is judged with a smaller alpha, so with a lower bound that is lower."""
+    first, tenth = Gate().judge(days(0.2, 0.3)), Gate().judge(days(0.2, 0.3), tried=10)
+    assert tenth.alpha < first.alpha
+    assert tenth.low < first.low
+
+
+def test_settings_are_checked(days: Any) -> None:
+    """An impossible alpha, margin or step is refused."""
+    for wrong in ({"alpha": 0.0}, {"alpha": 5.0}, {"margin": -1.0}):
+        with pytest.raises(EvaluationError):
+            Gate(**wrong)
+    with pytest.raises(EvaluationError, match="staging, champion"):
+        Gate().judge(days(0.2, 0.2), "production")

@@ -1,0 +1,111 @@
+"""Intervals: errors by brute force, coverage, and the mixture against numerical integration."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate, special, stats
+
+from policies.evaluation import intervals
+
+
+def test_standard_error_by_customer() -> None:
+    """The clustered error is the one computed by hand from each customer's sum."""
+    values, ids = np.array([1.0, 2.0, 4.0, 7.0, 0.0]), np.array(["b", "a", "a", "c", "b"])
+    away = values - values.mean()
+    sums = np.array([sum(a for a, i in zip(away, ids) if i == each) for each in "abc"])
+    expected = math.sqrt((sums**2).sum() * 3 / 2) / 5
+    assert intervals.standard_error(values, ids) == pytest.approx(expected)
+    assert intervals.standard_error(values) == pytest.approx(stats.sem(values))
+    assert math.isnan(intervals.standard_error(values, np.zeros(5)))
+
+
+def test_coverage_with_repeated_customers() -> None:
+    """Normal and bootstrap intervals by customer cover 95 % where rows of a customer are alike."""
+    hits = {"normal": 0, "bootstrap": 0, "by row": 0}
+    rng = np.random.default_rng(1)
+    for seed in range(300):
+        ids = rng.integers(0, 150, 600)
+        values = rng.normal(size=150)[ids] + rng.normal(size=600)
+        found = {
+            "normal": intervals.normal(values, 0.95, ids),
+            "bootstrap": intervals.bootstrap(values, 0.95, ids, draws=300, seed=seed),
+            "by row": intervals.normal(values, 0.95),
+        }
+        for name, (low, high) in found.items():
+            hits[name] += low <= 0 <= high
+    assert 0.90 <= hits["normal"] / 300 <= 0.98
+    assert 0.90 <= hits["bootstrap"] / 300 <= 0.98
+    assert hits["by row"] / 300 < 0.85
+
+
+def test_bootstrap_is_seeded_and_works_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seed gives the same interval again, also when its draws do not fit in one block."""
+    values = np.random.default_rng(0).normal(size=200)
+    whole = intervals.bootstrap(values, 0.9, seed=3)
+    assert whole == intervals.bootstrap(values, 0.9, seed=3)
+    assert whole != intervals.bootstrap(values, 0.9, seed=4)
+    monkeypatch.setattr(intervals, "_BLOCK", 700)
+    assert intervals.bootstrap(values, 0.9, seed=3) == pytest.approx(whole)
+
+
+def test_bernstein_covers_rare_rewards() -> None:
+    """The empirical Bernstein interval covers in at least 95 % where the normal one does not."""
+    rng, hits, normal = np.random.default_rng(0), 0, 0
+    for _ in range(1_000):
+        values = 20.0 * (rng.random(200) < 0.0015)
+        low, high = intervals.bernstein(values, 0.95, 20.0)
+        hits += low <= 0.03 <= high
+        low, high = intervals.normal(values, 0.95)
+        normal += low <= 0.03 <= high
+    assert hits >= 950 > normal
+    assert intervals.bernstein(np.ones(1), 0.95, 1.0) == (-math.inf, math.inf)
+
+
+def test_bernstein_by_hand() -> None:
+    """The half width is Maurer and Pontil's."""
+    values = np.array([0.0, 1.0, 1.0, 0.0])
+    low, high = intervals.bernstein(values, 0.9, 1.0)
+    logs = math.log(40)
+    assert (high - low) / 2 == pytest.approx(math.sqrt(2 / 3 * logs / 4) + 7 * logs / 9)
+    assert (high + low) / 2 == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("s", "v", "rho"), [(1, 0.5, 2), (30, 100, 12), (0, 5, 0.3), (400, 1e4, 5)]
+)
+def test_the_mixture_is_the_integral(s: float, v: float, rho: float) -> None:
+    """The closed form equals the integral of exp(λs − ψ(λ)v) over the truncated gamma density."""
+    constant = rho * math.log(rho) - special.gammaln(rho) - math.log(special.gammainc(rho, rho))
+
+    def integrand(lam: float) -> float:
+        psi = -math.log1p(-lam) - lam
+        density = constant + (rho - 1) * math.log1p(-lam) - rho * (1 - lam)
+        return math.exp(lam * s - psi * v + density)
+
+    peak = s / (s + v + rho)
+    found, _ = integrate.quad(integrand, 0, 1, points=[peak / 2, peak, peak**0.5], limit=500)
+    closed = intervals.log_mixture(np.asarray(float(s)), np.asarray(float(v)), rho)
+    assert float(closed) == pytest.approx(math.log(found), abs=1e-8)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.05, 1e-6])
+@pytest.mark.parametrize("rho", [1e-3, 1.0, 1e4])
+def test_the_boundary_solves_the_mixture(alpha: float, rho: float) -> None:
+    """At the boundary the mixture is 1/alpha, for every V from 0 to a billion, and it rises."""
+    v = np.concatenate([[0.0], np.geomspace(1e-6, 1e9, 31)])
+    s = intervals.boundary(v, alpha, rho)
+    np.testing.assert_allclose(intervals.log_mixture(s, v, rho), math.log(1 / alpha), atol=1e-6)
+    assert (np.diff(s) >= 0).all()
+
+
+def test_rho_is_best_where_it_is_tuned() -> None:
+    """The boundary at V is within 3 % of the least that any rho could give there."""
+    for v in (30.0, 1_000.0, 100_000.0):
+        tuned = float(intervals.boundary(v, 0.025, intervals.best_rho(0.025, v)))
+        least = min(
+            float(intervals.boundary(v, 0.025, v * scale)) for scale in np.geomspace(0.01, 1, 40)
+        )
+        assert least <= tuned <= 1.03 * least

@@ -1,0 +1,121 @@
+"""Policies that are written down."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import cloudpickle
+import numpy as np
+import pandas as pd
+import pytest
+
+from policies.deciding.decision import final_distribution
+from policies.errors import InvalidPolicyError, PredicateError
+from policies.learning import baselines
+from policies.learning.baselines import AsDeployed, BusinessRules, FixedAction, UniformPolicy
+from policies.policy import Policy, load_policy
+
+ACTIONS = ("no_contact", "email", "call")
+CONTEXTS = pd.DataFrame(
+    {"recency": [1.0, 40.0, 40.0, np.nan], "segment": ["new", "new", "gold", None]}
+)
+ELIGIBLE = np.array(
+    [[True, True, True], [True, True, False], [True, True, True], [True, False, True]]
+)
+RULES = BusinessRules(
+    ACTIONS, [("recency > 30 AND segment = 'gold'", "call"), ("recency > 5", "call")]
+)
+BASELINES: list[Policy] = [
+    UniformPolicy(ACTIONS),
+    FixedAction(ACTIONS, "email", fallback="no_contact"),
+    RULES,
+    AsDeployed(AsDeployed(RULES, 0.02, 0.0), 0.05, 0.1),
+]
+
+
+def test_docstrings_say_what_happens() -> None:
+    """The examples in the docstrings run."""
+    assert doctest.testmod(baselines).failed == 0
+
+
+def test_uniform_shares_alike() -> None:
+    """Every eligible action of a row gets the same probability."""
+    expected = [[1 / 3] * 3, [0.5, 0.5, 0], [1 / 3] * 3, [0.5, 0, 0.5]]
+    assert np.allclose(UniformPolicy(ACTIONS).distribution(None, ELIGIBLE), expected, atol=1e-15)
+
+
+def test_fixed_action_falls_back() -> None:
+    """The fixed action where it is eligible, else the fallback, else uniform over what is."""
+    plain = FixedAction(ACTIONS, "email").distribution(None, ELIGIBLE)
+    assert plain.tolist() == [[0, 1, 0], [0, 1, 0], [0, 1, 0], [0.5, 0, 0.5]]
+    kept = FixedAction(ACTIONS, "email", fallback="no_contact").distribution(None, ELIGIBLE)
+    assert kept.tolist() == [[0, 1, 0], [0, 1, 0], [0, 1, 0], [1, 0, 0]]
+    neither = FixedAction(ACTIONS, "no_contact", fallback="email")
+    assert neither.distribution(None, [[False, False, True]]).tolist() == [[0, 0, 1]]
+
+
+def test_first_rule_that_holds_and_is_eligible_wins() -> None:
+    """Rules are tried in order; a null or an ineligible action passes on; then the fallback."""
+    policy = BusinessRules(
+        ACTIONS, [("recency > 30", "call"), ("recency > 0", "email"), ("segment IS NULL", "call")]
+    )
+    expected = [[0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]]
+    assert policy.distribution(CONTEXTS, ELIGIBLE).tolist() == expected
+    assert RULES.distribution(CONTEXTS, ELIGIBLE)[:, 0].tolist() == [1, 1, 0, 1]
+
+
+def test_business_rules_name_what_is_wrong() -> None:
+    """A missing column, predicate or action is a typed error that names it."""
+    with pytest.raises(InvalidPolicyError, match="did you mean 'recency'"):
+        BusinessRules(ACTIONS, [("recencey > 3", "call")]).distribution(CONTEXTS)
+    with pytest.raises(InvalidPolicyError, match="contexts are needed"):
+        RULES.distribution(None, ELIGIBLE)
+    with pytest.raises(PredicateError):
+        BusinessRules(ACTIONS, [("recency >", "call")])
+    with pytest.raises(InvalidPolicyError, match="did you mean 'email'"):
+        BusinessRules(ACTIONS, [("recency > 1", "emial")])
+    with pytest.raises(InvalidPolicyError, match="no action 'sms'"):
+        FixedAction(ACTIONS, "sms")
+    with pytest.raises(InvalidPolicyError, match="no action 'no_contact'"):
+        BusinessRules(["a", "b"], [])
+
+
+def test_as_deployed_is_the_final_distribution() -> None:
+    """A deployed policy's distribution is, bit for bit, its final distribution."""
+    wrapped = FixedAction(ACTIONS, "email")
+    deployed = AsDeployed(wrapped, 0.03, 0.2)
+    expected = final_distribution(wrapped, CONTEXTS, ELIGIBLE, floor=0.03, uniform_share=0.2)
+    assert np.array_equal(deployed.distribution(CONTEXTS, ELIGIBLE), expected)
+
+
+def test_as_deployed_keeps_the_reward_model() -> None:
+    """The expected reward of a deployed policy is the wrapped one's."""
+
+    class Knows(UniformPolicy):
+        def expected_reward(self, contexts: pd.DataFrame) -> np.ndarray:
+            return np.tile([0.1, 0.2, 0.3], (len(contexts), 1))
+
+    rewards = AsDeployed(Knows(ACTIONS), 0.0, 0.0).expected_reward(CONTEXTS)
+    assert rewards is not None
+    assert rewards[1].tolist() == [0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize("policy", BASELINES, ids=lambda policy: policy.kind)
+def test_saves_loads_and_travels(policy: Policy, tmp_path: Path) -> None:
+    """Every baseline comes back from disk and from cloudpickle with the same bits and params."""
+    policy.save(tmp_path)
+    expected = policy.distribution(CONTEXTS, ELIGIBLE)
+    for copy in (load_policy(tmp_path), cloudpickle.loads(cloudpickle.dumps(policy))):
+        assert np.array_equal(copy.distribution(CONTEXTS, ELIGIBLE), expected)
+        assert copy.params == policy.params
+        assert copy.action_ids == ACTIONS
+    assert not list(tmp_path.rglob("*.pkl"))
+
+
+def test_params_are_flat() -> None:
+    """A deployed policy describes itself and what it wraps in one flat dict."""
+    params = AsDeployed(FixedAction(ACTIONS, "call"), 0.01, 0.1).params
+    assert params["kind"] == "as_deployed"
+    assert (params["floor"], params["uniform_share"]) == (0.01, 0.1)
+    assert (params["policy.kind"], params["policy.action"]) == ("fixed", "call")

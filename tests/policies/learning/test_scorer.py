@@ -1,0 +1,90 @@
+"""The compiled scorer says what Vowpal Wabbit says, and the same in every batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.errors import LearningError
+from policies.learning.scorer import LinearScorer
+from policies.learning.vowpal import CB_TYPES, VowpalPolicy
+from policies.logged import LoggedDecisions
+
+Floats = npt.NDArray[np.float64]
+
+
+def frame(random: np.random.Generator, n: int, levels: list[str]) -> pd.DataFrame:
+    """Numbers of wild scales, a boolean and a category, with gaps."""
+    out = pd.DataFrame({"x": random.normal(size=n), "money": np.exp(random.normal(5, 3, n))})
+    out.loc[random.random(n) < 0.2, "money"] = np.nan
+    out["flag"] = random.random(n) < 0.3
+    out["level"] = random.choice(np.array([*levels, None], dtype=object), n)
+    return out
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    k=st.sampled_from([2, 3, 7, 50]),
+    cb_type=st.sampled_from(CB_TYPES),
+    passes=st.sampled_from([1, 2]),
+)
+def test_compiled_scores_are_vowpal_wabbits(seed: int, k: int, cb_type: str, passes: int) -> None:
+    """On frames with numbers, categories, missing and unseen values: equal to 1e-6 of the scale."""
+    random = np.random.default_rng(seed)
+    n, ids = 300, [f"action {i}" for i in range(k)]
+    eligible = random.random((n, k)) < 0.8
+    action = random.integers(k, size=n)
+    eligible[np.arange(n), action] = True
+    reward = random.normal(2, 5, n)
+    log = LoggedDecisions(
+        ids, action, random.uniform(0.05, 1, n), reward, eligible, frame(random, n, ["a", "b|c"])
+    )
+    policy = VowpalPolicy(ids, cb_type=cb_type, passes=passes, learning_rate=0.1).fit(log)
+    today = frame(random, 20, ["a", "b|c", "unseen"])
+    own = policy.vowpal_scores(today)
+    assert own.shape == (20, k)
+    low, high = reward[log.choice].min(), reward[log.choice].max()
+    difference = np.abs(policy.expected_reward(today) - np.clip(own, low, high)).max()
+    assert difference <= 1e-6 * np.abs(own).max()
+
+
+def test_a_model_that_is_not_linear_is_refused() -> None:
+    """Weights that do not repeat the model's own scores are an error, not an approximation."""
+
+    def quadratic(matrix: Floats) -> Floats:
+        return np.column_stack([matrix[:, 0] ** 2, matrix[:, 1]])
+
+    with pytest.raises(LearningError, match="not linear in its features"):
+        LinearScorer.read(quadratic, np.array([[2.0, 1.0]]))
+
+
+def test_a_model_that_gives_no_numbers_is_refused() -> None:
+    """A model that diverged to NaN is an error."""
+    with pytest.raises(LearningError, match="not linear"):
+        LinearScorer.read(lambda matrix: np.full((len(matrix), 2), np.nan), np.ones((1, 3)))
+
+
+def test_reading_a_linear_model_is_exact() -> None:
+    """Zeros and unit vectors give back the weights and biases of a linear model."""
+    weights, bias = np.array([[1.0, -2.0], [0.5, 4.0]]), np.array([3.0, -1.0])
+    found = LinearScorer.read(lambda matrix: matrix @ weights.T + bias, np.array([[2.0, 7.0]]))
+    np.testing.assert_array_equal(found.weights, weights)
+    np.testing.assert_array_equal(found.bias, bias)
+
+
+def test_scores_do_not_depend_on_the_batch() -> None:
+    """A row's scores are the same to the bit alone, in any batch and in any order."""
+    random = np.random.default_rng(0)
+    scorer = LinearScorer(random.normal(size=(5, 33)), random.normal(size=5))
+    matrix = random.normal(size=(97, 33))
+    whole = scorer.scores(matrix)
+    np.testing.assert_allclose(whole, matrix @ scorer.weights.T + scorer.bias)
+    alone = np.vstack([scorer.scores(matrix[i : i + 1]) for i in range(len(matrix))])
+    assert np.array_equal(alone, whole)
+    order = random.permutation(len(matrix))
+    assert np.array_equal(scorer.scores(np.asfortranarray(matrix[order])), whole[order])

@@ -1,0 +1,331 @@
+"""The Vowpal Wabbit policy learns exactly and repeatably, and says when a log teaches nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pandas as pd
+import pytest
+import vowpalwabbit
+
+from policies.errors import InvalidPolicyError, LearningError
+from policies.learning import vowpal
+from policies.learning.vowpal import CB_TYPES, VowpalPolicy
+from policies.logged import LoggedDecisions
+from policies.policy import load_policy
+
+IDS = ("none", "email", "call")
+
+
+def make_log(n: int = 2000, seed: int = 0, vary: bool = True, **changes: Any) -> LoggedDecisions:
+    """Rewards 0/1; `email` suits large x, `call` suits the segment b; a tenth had no choice."""
+    random = np.random.default_rng(seed)
+    contexts = pd.DataFrame({"x": random.normal(size=n), "segment": random.choice(["a", "b"], n)})
+    eligible = np.ones((n, 3), dtype=bool)
+    if vary:
+        eligible[:, 1:] = random.random((n, 2)) < 0.7
+    drawn = (eligible / eligible.sum(axis=1, keepdims=True)).cumsum(axis=1)
+    action = (drawn > random.random((n, 1))).argmax(axis=1)
+    reward = random.random(n) < truth(contexts)[np.arange(n), action]
+    fields: dict[str, Any] = {
+        "action_ids": IDS,
+        "action": action,
+        "action_probability": 1 / eligible.sum(axis=1),
+        "reward": reward.astype(float),
+        "eligible": eligible,
+        "contexts": contexts,
+    }
+    return LoggedDecisions(**{**fields, **changes})
+
+
+def truth(contexts: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The (n, 3) expected rewards that `make_log` draws from."""
+    email = np.clip(0.3 + 0.2 * contexts["x"], 0, 1)
+    call = np.where(contexts["segment"] == "b", 0.6, 0.1)
+    return np.column_stack([np.full(len(contexts), 0.3), email, call])
+
+
+def adf_by_hand(log: LoggedDecisions, policy: VowpalPolicy) -> str:
+    """The log as cb_adf text, row by row: written independently of the product's formatting."""
+    encoder, _ = policy._fitted()
+    assert log.contexts is not None
+    matrix = encoder.encode(log.contexts)
+    lines = []
+    for i in np.flatnonzero(log.choice):
+        features = " ".join(f"f{j}:{value:.9g}" for j, value in enumerate(matrix[i]))
+        lines.append(f"shared |s {features}")
+        label = f"0:{-log.reward[i]:.9g}:{log.action_probability[i]:.9g} "
+        for a in np.flatnonzero(log.eligible[i]):
+            lines.append(f"{label if a == log.action[i] else ''}|a a{a}")
+        lines.append("")
+    return "\n".join([*lines, ""])
+
+
+def adf_scores(
+    folder: Path, log: LoggedDecisions, policy: VowpalPolicy, options: str
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """What real `cb_adf` learns from that text, as (20, 3) rewards of the log's first contexts."""
+    (folder / "log").write_text(adf_by_hand(log, policy))
+    arguments = f"--quiet -d {folder}/log --cb_adf -q sa -f {folder}/model {options}"
+    vowpalwabbit.Workspace(f"{arguments} -k --cache_file {folder}/cache --holdout_off").finish()
+    model = vowpalwabbit.Workspace(f"--quiet -t -i {folder}/model")
+    encoder, _ = policy._fitted()
+    assert log.contexts is not None
+    rows = encoder.encode(log.contexts.iloc[:20])
+    scores = []
+    for row in rows:
+        features = " ".join(f"f{j}:{value:.9g}" for j, value in enumerate(row))
+        scores.append(model.predict([f"shared |s {features}", *(f"|a a{a}" for a in range(3))]))
+    model.finish()
+    return -np.array(scores)
+
+
+@pytest.mark.parametrize("passes", [1, 3])
+@pytest.mark.parametrize("vary", [False, True])
+@pytest.mark.parametrize("settings", [{}, {"l2": 1e-3}, {"l1": 1e-4, "power_t": 0.3}], ids=str)
+def test_mtr_as_regression_is_cb_adf_mtr(
+    tmp_path: Path, settings: dict[str, Any], vary: bool, passes: int
+) -> None:
+    """One weighted regression line a decision learns the scores of cb_adf mtr, to 2e-6."""
+    log = make_log(1500, vary=vary)
+    policy = VowpalPolicy(IDS, passes=passes, **settings).fit(log)
+    options = " ".join(f"--{name} {value}" for name, value in settings.items())
+    found = adf_scores(tmp_path, log, policy, f"--cb_type mtr --passes {passes} {options}")
+    assert log.contexts is not None
+    own = policy.vowpal_scores(log.contexts.iloc[:20])
+    assert np.abs(found - own).max() <= 2e-6 * np.abs(found).max()
+
+
+@pytest.mark.parametrize(("offset", "factor"), [(10, 40), (-30, 5), (-1, 3)])
+def test_mtr_as_regression_holds_for_any_rewards(
+    tmp_path: Path, offset: float, factor: float
+) -> None:
+    """The equality does not depend on the sign or size of rewards."""
+    reward = offset + factor * np.random.default_rng(5).random(1500)
+    log = make_log(1500, reward=reward)
+    policy = VowpalPolicy(IDS).fit(log)
+    found = adf_scores(tmp_path, log, policy, "--cb_type mtr")
+    assert log.contexts is not None
+    own = policy.vowpal_scores(log.contexts.iloc[:20])
+    assert np.abs(found - own).max() <= 2e-6 * np.abs(found).max()
+
+
+@pytest.mark.parametrize("cb_type", ["dr", "ips", "dm"])
+def test_other_types_are_vowpal_wabbits_own(tmp_path: Path, cb_type: str) -> None:
+    """Formatting by columns changes nothing of what cb_adf learns from text written by hand."""
+    log = make_log(800)
+    policy = VowpalPolicy(IDS, cb_type=cb_type).fit(log)
+    found = adf_scores(tmp_path, log, policy, f"--cb_type {cb_type}")
+    assert log.contexts is not None
+    own = policy.vowpal_scores(log.contexts.iloc[:20])
+    assert np.abs(found - own).max() <= 2e-6 * np.abs(found).max()
+
+
+@pytest.mark.parametrize("cb_type", ["mtr", "dr", "ips"])
+def test_personalising_beats_every_fixed_action(cb_type: str) -> None:
+    """Where contexts decide which action is best, the policy earns more than any one action."""
+    policy = VowpalPolicy(IDS, cb_type=cb_type, learning_rate=0.1).fit(make_log(8000))
+    contexts = make_log(2000, seed=1).contexts
+    assert contexts is not None
+    expected = truth(contexts)
+    value = (policy.distribution(contexts) * expected).sum(axis=1).mean()
+    assert value > expected.mean(axis=0).max() + 0.07
+    assert value > 0.97 * expected.max(axis=1).mean()
+
+
+def test_equal_logs_give_equal_bytes() -> None:
+    """Two fits of one log have the same weights and the same model file, to the byte."""
+    first, second = (VowpalPolicy(IDS, passes=2).fit(make_log()) for _ in range(2))
+    for left, right in zip(
+        first._fitted()[1].__dict__.values(), second._fitted()[1].__dict__.values()
+    ):
+        assert left.tobytes() == right.tobytes()
+    assert first._model == second._model
+
+
+def test_streaming_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many rows are formatted at once does not show in the weights."""
+    log = make_log(500)
+    whole = VowpalPolicy(IDS).fit(log)
+    monkeypatch.setattr(vowpal, "CHUNK", 37)
+    assert VowpalPolicy(IDS).fit(log)._model == whole._model
+
+
+@pytest.mark.parametrize("cb_type", ["mtr", "dr"])
+def test_rows_without_a_choice_do_not_train(cb_type: str) -> None:
+    """Rows with one eligible action may be there or not: the model is the same."""
+    log = make_log(1000)
+    assert 0 < log.choice.sum() < len(log)
+    with_forced = VowpalPolicy(IDS, cb_type=cb_type).fit(log)
+    without = VowpalPolicy(IDS, cb_type=cb_type).fit(log[log.choice])
+    assert with_forced._model == without._model
+
+
+def test_odd_column_names_change_nothing() -> None:
+    """Columns called `3` and `a b:c|d` train to the bytes that plain names train to."""
+    log = make_log(500)
+    assert log.contexts is not None
+    odd = log.contexts.rename(columns={"x": "3", "segment": "a b:c|d"})
+    plain = VowpalPolicy(IDS).fit(log)
+    renamed = VowpalPolicy(IDS).fit(make_log(500, contexts=odd))
+    assert renamed._model == plain._model
+
+
+def test_features_choose_the_columns() -> None:
+    """Only the named columns are learned from, so others may be absent at scoring."""
+    policy = VowpalPolicy(IDS, features=["x"]).fit(make_log(500))
+    only_x = pd.DataFrame({"x": [0.0, 1.0]})
+    assert policy.expected_reward(only_x).shape == (2, 3)
+    with pytest.raises(LearningError, match=r"no column 'y'"):
+        VowpalPolicy(IDS, features=["y"]).fit(make_log(500))
+
+
+def test_a_column_missing_at_scoring_is_named() -> None:
+    """Deciding without a column of training is an error that names it."""
+    policy = VowpalPolicy(IDS).fit(make_log(500))
+    with pytest.raises(LearningError, match=r"no column 'segment'[\s\S]*did you mean 'segments'"):
+        policy.distribution(pd.DataFrame({"x": [0.0], "segments": ["a"]}))
+
+
+def test_expected_rewards_lie_in_the_seen_or_declared_range() -> None:
+    """Expected rewards are clipped to the argument's range, or the log's, or the rewards seen."""
+    wild = pd.DataFrame({"x": [1e9, -1e9] * 20, "segment": ["a", "b"] * 20})
+    bold = {"learning_rate": 5.0}
+    seen = VowpalPolicy(IDS, **bold).fit(make_log(500)).expected_reward(wild)
+    assert (seen.min(), seen.max()) == (0.0, 1.0)
+    declared = VowpalPolicy(IDS, **bold).fit(make_log(500, reward_range=(-0.05, 1.05)))
+    assert (declared.expected_reward(wild).min(), declared.expected_reward(wild).max()) == (
+        -0.05,
+        1.05,
+    )
+    given = VowpalPolicy(IDS, reward_range=(0.2, 0.4), **bold).fit(
+        make_log(500, reward_range=(0, 1))
+    )
+    assert (given.expected_reward(wild).min(), given.expected_reward(wild).max()) == (0.2, 0.4)
+
+
+@pytest.mark.parametrize("exploration", ["greedy", "epsilon:0.3", "softmax:0.1"])
+@pytest.mark.parametrize("cb_type", CB_TYPES)
+def test_saved_and_pickled_policies_decide_alike(
+    tmp_path: Path, cb_type: str, exploration: str
+) -> None:
+    """Save and load, and a closure's pickle, give the same distributions bit for bit."""
+    log = make_log(500)
+    policy = VowpalPolicy(IDS, cb_type=cb_type, exploration=exploration).fit(log)
+    expected = policy.distribution(log.contexts, log.eligible)
+    policy.save(tmp_path / "policy")
+    loaded = load_policy(tmp_path / "policy")
+    assert isinstance(loaded, VowpalPolicy)
+    assert loaded.params == policy.params
+    assert not list((tmp_path / "policy").glob("*.pkl"))
+    for again in (loaded, cloudpickle.loads(cloudpickle.dumps(policy))):
+        assert np.array_equal(again.distribution(log.contexts, log.eligible), expected)
+    assert log.contexts is not None
+    few = log.contexts.iloc[:3]
+    assert np.array_equal(loaded.vowpal_scores(few), policy.vowpal_scores(few))
+
+
+def test_a_policy_travels_light() -> None:
+    """What goes into a closure is kilobytes, so a fitted policy can be sent to every worker."""
+    assert len(cloudpickle.dumps(VowpalPolicy(IDS).fit(make_log(500)))) < 20_000
+
+
+def test_a_recipe_names_hyper_parameters_only() -> None:
+    """The name survives a refit on other rows, and every hyper-parameter is part of it."""
+    policy = VowpalPolicy(IDS, learning_rate=0.1, passes=3)
+    name = policy.recipe
+    assert name.startswith("mtr-lr0.1-p3-")
+    assert policy.fit(make_log(300)).recipe == policy.fit(make_log(300, seed=3)).recipe == name
+    others: list[dict[str, Any]] = [{"l1": 1e-6}, {"l2": 1e-6}, {"power_t": 0.4}, {"seed": 1}]
+    others += [
+        {"exploration": "epsilon:0.1"},
+        {"features": ["x"]},
+        {"interactions": ()},
+        {"bits": 20},
+    ]
+    names = {VowpalPolicy(IDS, learning_rate=0.1, passes=3, **each).recipe for each in others}
+    assert len(names | {name}) == len(others) + 1
+
+
+def test_nothing_is_left_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text, the cache and the model file of a fit are gone when it is done."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    policy = VowpalPolicy(IDS, passes=2).fit(make_log(300))
+    policy.vowpal_scores(pd.DataFrame({"x": [0.0], "segment": ["a"]}))
+    assert not list(tmp_path.iterdir())
+
+
+def _forced() -> LoggedDecisions:
+    log = make_log(50)
+    eligible = np.zeros((50, 3), dtype=bool)
+    eligible[np.arange(50), log.action] = True
+    return make_log(50, eligible=eligible)
+
+
+def _one_action() -> LoggedDecisions:
+    return make_log(50, vary=False, action=np.ones(50, dtype=np.int64))
+
+
+@pytest.mark.parametrize(
+    ("log", "problem"),
+    [
+        (make_log(50)[:0], "the log is empty"),
+        (_forced(), "none of the log's 50 rows had a choice"),
+        (_one_action(), "every choice row took the one action 'email'"),
+        (make_log(50, contexts=None), "the log has no contexts"),
+        (make_log(50, reward=np.ones(50)), "every choice row has the same reward 1"),
+        (make_log(50, action_ids=("none", "call", "email")), "are not the policy's"),
+    ],
+)
+def test_logs_that_teach_nothing_are_refused(log: LoggedDecisions, problem: str) -> None:
+    """A log that nothing can be learned from is an error that says why, with a hint."""
+    with pytest.raises(LearningError, match=problem) as caught:
+        VowpalPolicy(IDS).fit(log)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"cb_type": "mtrr"}, "unknown cb_type 'mtrr'[\\s\\S]*did you mean 'mtr'"),
+        ({"interactions": ["ssa"]}, "interaction 'ssa' is not of one shared"),
+        ({"learning_rate": 0}, "learning_rate must be positive"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive"),
+        ({"power_t": -1}, "power_t must be 0 or more"),
+        ({"l1": -1}, "l1 must be 0 or more"),
+        ({"l2": -1}, "l2 must be 0 or more"),
+        ({"passes": 0}, "passes must be 1 or more"),
+        ({"bits": 40}, "bits must be from 1 to 31"),
+        ({"reward_range": (1, 0)}, "reward_range must be"),
+    ],
+)
+def test_impossible_hyper_parameters_are_refused(settings: dict[str, Any], problem: str) -> None:
+    """A hyper-parameter out of its range is an error at once, not at the fit."""
+    with pytest.raises(LearningError, match=problem):
+        VowpalPolicy(IDS, **settings)
+
+
+def test_an_unknown_exploration_is_refused_at_once() -> None:
+    """An exploration that cannot be parsed is an error when the policy is made."""
+    with pytest.raises(InvalidPolicyError, match="no exploration"):
+        VowpalPolicy(IDS, exploration="greedie")
+
+
+def test_a_policy_that_has_not_learned_says_so(tmp_path: Path) -> None:
+    """Asking, deciding with or saving an unfitted policy is an error that says what to call."""
+    policy, contexts = VowpalPolicy(IDS), pd.DataFrame({"x": [0.0]})
+    for ask in (policy.expected_reward, policy.distribution, policy.vowpal_scores):
+        with pytest.raises(LearningError, match=r"has not learned yet[\s\S]*call fit"):
+            ask(contexts)
+    with pytest.raises(LearningError, match="has not learned yet"):
+        policy.save(tmp_path)
+
+
+def test_deciding_without_contexts_is_refused() -> None:
+    """A learned policy needs contexts, and says so."""
+    policy = VowpalPolicy(IDS).fit(make_log(300))
+    with pytest.raises(LearningError, match="decides by contexts"):
+        policy.distribution(None, np.ones((2, 3), dtype=bool))

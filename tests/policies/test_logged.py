@@ -1,0 +1,175 @@
+"""The log keeps its invariants, reads tables, and can be cut by rows and dates."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from policies.errors import InvalidLogError
+from policies.logged import LoggedDecisions
+
+IDS = ("call", "email", "no_contact")
+
+
+def table(**columns: Any) -> pd.DataFrame:
+    """Four decisions, some columns replaced."""
+    frame = pd.DataFrame(
+        {
+            "action_id": ["email", "call", "no_contact", "email"],
+            "action_probability": [0.5, 0.25, 1.0, 0.5],
+            "reward": [1.0, 0.0, 0.0, 2.0],
+            "decision_date": pd.to_datetime(
+                ["2026-01-01", "2026-01-01", "2026-01-02", "2026-01-03"]
+            ),
+            "customer_id": ["a", "b", "a", "c"],
+            "eligible_actions": [list(IDS), list(IDS), ["no_contact"], ["call", "email"]],
+            "distribution": [
+                {"call": 0.25, "email": 0.5, "no_contact": 0.25},
+                {"call": 0.25, "email": 0.5, "no_contact": 0.25},
+                {"no_contact": 1.0},
+                {"call": 0.5, "email": 0.5},
+            ],
+            "age": [20, 30, 40, 50],
+        }
+    )
+    return frame.assign(**columns)
+
+
+def read(frame: pd.DataFrame, **more: Any) -> LoggedDecisions:
+    """The log of a table like `table()`."""
+    named = {"eligible": "eligible_actions", "distribution": "distribution"}
+    named.update(decision_date="decision_date", customer_id="customer_id")
+    return LoggedDecisions.from_frame(frame, **{**named, **more})
+
+
+def test_columns_become_arrays_and_the_rest_features() -> None:
+    """Named columns become the log's arrays, all others its contexts, action ids are sorted."""
+    log = read(table())
+    assert log.action_ids == IDS
+    assert log.action.tolist() == [1, 0, 2, 1]
+    assert log.eligible.tolist() == [
+        [True] * 3,
+        [True] * 3,
+        [False, False, True],
+        [True, True, False],
+    ]
+    assert log.distribution is not None
+    assert log.distribution[3].tolist() == [0.5, 0.5, 0.0]
+    assert log.contexts is not None
+    assert list(log.contexts) == ["age"]
+    assert log.choice.tolist() == [True, True, False, True]
+    assert len(log) == 4
+    assert log.n_actions == 3
+
+
+@pytest.mark.parametrize("form", ["arrays", "pairs", "numbers", "matrix"])
+def test_lists_and_maps_in_other_forms(form: str) -> None:
+    """Numpy arrays, lists of pairs, rows of numbers and whole matrices read as the same log."""
+    frame, plain = table(), read(table())
+    more: dict[str, Any] = {"action_ids": IDS}
+    if form == "arrays":
+        frame["eligible_actions"] = [np.array(each) for each in frame["eligible_actions"]]
+    elif form == "pairs":
+        frame["distribution"] = [list(each.items()) for each in frame["distribution"]]
+    elif form == "numbers":
+        frame["distribution"] = list(plain.distribution)  # type: ignore[arg-type]
+    else:
+        more.update(eligible=plain.eligible, distribution=plain.distribution)
+        frame = frame.drop(columns=["eligible_actions", "distribution"])
+    log = read(frame, **more)
+    np.testing.assert_array_equal(log.eligible, plain.eligible)
+    np.testing.assert_array_equal(log.distribution, plain.distribution)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("action_probability", [0.5, 0.0, 1.0, 0.5], "must lie in (0, 1]: 1 of 4 rows"),
+        ("action_probability", [0.5, 0.25, 1.0, 1.5], "in row 3"),
+        ("action_probability", [0.4, 0.25, 1.0, 0.4], "must equal action_probability: 2 of 4 rows"),
+        ("reward", [1.0, np.nan, np.inf, 0.0], "rows 1, 2"),
+        ("reward", [1.0, 0.0, 0.0, 7.0], "reward_range [0, 2]"),
+        ("action_id", ["emial", "call", "no_contact", "email"], "did you mean 'email'?"),
+        ("action_id", ["email", "call", "email", "email"], "must be eligible"),
+        ("customer_id", ["a", None, "a", "c"], "customer_id must not be missing"),
+        ("decision_date", [pd.NaT] + [pd.Timestamp("2026-01-01")] * 3, "decision_date must not be"),
+        ("distribution", [{"call": 1.5}] * 4, "sum to 1"),
+    ],
+)
+def test_a_broken_row_is_named(column: str, value: list[Any], says: str) -> None:
+    """A row that breaks an invariant raises an error with the rule and the row's number."""
+    with pytest.raises(InvalidLogError) as caught:
+        read(table(**{column: value}), action_ids=IDS, reward_range=(0, 2))
+    assert says in str(caught.value)
+
+
+def test_a_missing_column_is_named() -> None:
+    """A column that the frame lacks raises an error that proposes the nearest one."""
+    with pytest.raises(InvalidLogError, match="did you mean 'reward'"):
+        read(table(), reward="rewards")
+
+
+def test_shapes_and_types_are_checked() -> None:
+    """Lengths that differ, action names instead of indices, and a bad range are refused."""
+    good: dict[str, Any] = {"action": [0, 1], "action_probability": [1, 1], "reward": [0, 1]}
+    for broken in (
+        {"reward": [0.0]},
+        {"action": ["a", "b"]},
+        {"action": [0, 2]},
+        {"eligible": np.ones((2, 3), dtype=bool)},
+        {"contexts": pd.DataFrame({"x": [1]})},
+        {"reward_range": (1, 0)},
+        {"action_ids": ["a", "a"]},
+    ):
+        with pytest.raises(InvalidLogError):
+            LoggedDecisions(**{"action_ids": ["a", "b"], **good, **broken})
+
+
+def test_arrays_are_read_only() -> None:
+    """No array of a log can be written to."""
+    log = read(table())
+    with pytest.raises(ValueError, match="read-only"):
+        log.reward[0] = 5.0
+
+
+def test_rows_can_be_taken() -> None:
+    """A mask, indices and a slice give the same rows of every field."""
+    log = read(table())
+    parts = [log[np.array([False, True, True, False])], log[[1, 2]], log[1:3]]
+    for part in parts:
+        assert part.reward.tolist() == [0.0, 0.0]
+        assert part.contexts is not None
+        assert part.contexts["age"].tolist() == [30, 40]
+        assert part.contexts.index.tolist() == [0, 1]
+        assert part.customer_id is not None
+        assert part.customer_id.tolist() == ["b", "a"]
+
+
+def test_split_by_date() -> None:
+    """A log is cut into the days before a date and those from then on."""
+    before, after = read(table()).split_by_date("2026-01-02")
+    assert (len(before), len(after)) == (2, 2)
+    with pytest.raises(InvalidLogError, match="no dates"):
+        read(table(), decision_date=None).split_by_date("2026-01-02")
+
+
+def test_matured_before() -> None:
+    """A row has matured at its matured_on, or without one on the day after its decision."""
+    log = read(table())
+    assert log.matured_before("2026-01-02").tolist() == [True, True, False, False]
+    late = read(table(matured_on=pd.Timestamp("2026-01-05")), matured_on="matured_on")
+    assert not late.matured_before("2026-01-04").any()
+    assert late.matured_before("2026-01-05").all()
+
+
+def test_large_frames_read_fast() -> None:
+    """Fifty thousand rows with lists and maps are read in well under a second."""
+    n = 50_000
+    frame = table().iloc[np.arange(n) % 4].reset_index(drop=True)
+    start = time.perf_counter()
+    assert len(read(frame)) == n
+    assert time.perf_counter() - start < 1.0
