@@ -82,10 +82,10 @@ USUAL = decided(FRAME)
 
 
 def test_final_distribution_by_hand() -> None:
-    """Hand-computed rows: the uniform share alone, the floor above it, a single action.
+    """Hand-computed rows: first the uniform share alone, then a floor above it.
 
-    Three eligible, u = .06: .98 and .01 twice before the floor... with u / 3 = .02 on the others.
-    The floor .05 then needs l = (.05 - .02) / (1/3 - .02), which leaves .9 on the best.
+    With three eligible actions and u = .06 the others get u / 3 = .02. A floor of .05 then needs
+    l = (.05 - .02) / (1/3 - .02), which leaves .9 on the best; a single action keeps 1.
     """
     policy = FixedAction(IDS, "email")
     eligible = np.array(

@@ -149,7 +149,7 @@ def joined(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[str, Any]]:
     return st.builds(build, st.sampled_from(["AND", "OR", "NOT"]), inner, inner)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.recursive(leaves(), joined, max_leaves=5))
 def test_equals_a_slow_reading_of_sql(case: tuple[str, Any]) -> None:
     """Any predicate of the grammar holds where a row-by-row reading in three-valued logic says."""
