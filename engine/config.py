@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from engine.documents import Document, read_document
 from engine.errors import ConfigError
-from policies.actions import Action, Catalogue
+from policies.actions import NO_CHANNEL, Action, Catalogue
 from policies.deciding.predicates import Predicate
 from policies.errors import CatalogueError, PredicateError, did_you_mean
 
@@ -106,7 +106,7 @@ class ActionEntry(Section):
     id: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_]+$")
     name: str
     group: str
-    channel: str
+    channel: str = NO_CHANNEL
     valid_from: Optional[dt.date] = None
     valid_to: Optional[dt.date] = None
     value: float = 0.0
@@ -193,8 +193,10 @@ def load_config(conf_dir: Path, source: str = SIMULATION) -> Config:
         source_config = _parse(SourceConfig, source_doc, source_doc.data)
         actions_doc, prefix = source_doc, ("catalogue",)
         engine_doc = _overlaid(engine_doc, source_doc)
-    raw = source_config.catalogue if source_config else _parse(
-        CatalogueFile, actions_doc, actions_doc.data
+    raw = (
+        source_config.catalogue
+        if source_config
+        else _parse(CatalogueFile, actions_doc, actions_doc.data)
     )
     catalogue = _catalogue(raw, actions_doc, prefix)
     config = Config(catalogue, _parse(EngineConfig, engine_doc, engine_doc.data), source_config)
@@ -290,7 +292,9 @@ def _check(config: Config, document: Document) -> None:
             where = document.where(("business_rules", index, "when"))
             raise ConfigError(error.what, where=where, hint=error.hint) from error
     if engine.groups.uniform + engine.groups.holdout + engine.groups.previous >= 1:
-        raise ConfigError("The shares of the groups add up to 1 or more.", where=document.where(("groups",)))
+        raise ConfigError(
+            "The shares of the groups add up to 1 or more.", where=document.where(("groups",))
+        )
     if engine.exploration.floor * len(ids) > 1:
         raise ConfigError(
             f"A floor of {engine.exploration.floor} does not fit {len(ids)} actions.",
@@ -394,5 +398,3 @@ class Parameters:
             volume=Path(given["volume"]),
             experiment=given["experiment"],
         )
-
-

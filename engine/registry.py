@@ -25,7 +25,16 @@ from engine.errors import RegistryError
 from policies import Policy, load_policy
 
 ALIASES = ("candidate", "staging", "champion")
-_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "sqlglot")
+_REQUIREMENTS = (
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "scipy",
+    "sqlglot",
+    "vowpalwabbit",
+)
 _TYPES = {"string": DataType.string, "boolean": DataType.boolean}
 
 

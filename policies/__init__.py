@@ -1,1 +1,40 @@
 """Decides, and says what deciding so is worth."""
+
+from policies.actions import Action, Catalogue
+from policies.deciding.decision import final_distribution
+from policies.evaluation.estimators import DM, DR, IPS, SNIPS, Estimator
+from policies.evaluation.evidence import Evidence, assess
+from policies.evaluation.gate import Gate, Verdict
+from policies.evaluation.reward_model import cross_fit
+from policies.evaluation.value import Comparison, compare, evaluate
+from policies.learning.baselines import AsDeployed, BusinessRules, FixedAction, UniformPolicy
+from policies.learning.vowpal import VowpalPolicy
+from policies.logged import LoggedDecisions
+from policies.policy import Policy, load_policy
+
+__all__ = [
+    "DM",
+    "DR",
+    "IPS",
+    "SNIPS",
+    "Action",
+    "AsDeployed",
+    "BusinessRules",
+    "Catalogue",
+    "Comparison",
+    "Estimator",
+    "Evidence",
+    "FixedAction",
+    "Gate",
+    "LoggedDecisions",
+    "Policy",
+    "UniformPolicy",
+    "Verdict",
+    "VowpalPolicy",
+    "assess",
+    "compare",
+    "cross_fit",
+    "evaluate",
+    "final_distribution",
+    "load_policy",
+]

@@ -82,9 +82,9 @@ def demo_rules() -> tuple[tuple[str, str], ...]:
     """The demo's business rules, (predicate, action) in order; otherwise no_contact."""
     return (
         ("plan = 'premium'", "advisor_call"),
-        ("visits_7d >= 1 AND contacts_7d < 4", "app_push"),
-        ("(recency_days IS NULL OR recency_days > 14) AND contacts_7d < 3", "email_offer"),
-        ("contacts_7d < 3", "email_news"),
+        ("visits_7d >= 1", "app_push"),
+        ("recency_days IS NULL OR recency_days > 14", "email_offer"),
+        ("TRUE", "email_news"),
     )
 
 

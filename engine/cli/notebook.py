@@ -51,9 +51,7 @@ class TaskValues:
         """Leave a value under this task's name."""
         self._values[self._task, key] = value
 
-    def get(
-        self, taskKey: str, key: str, default: Any = None, debugValue: Any = None
-    ) -> Any:
+    def get(self, taskKey: str, key: str, default: Any = None, debugValue: Any = None) -> Any:
         """What `taskKey` left under `key`, or `default`; without either, an error."""
         if (taskKey, key) not in self._values and default is None:
             left = [f"{task}.{name}" for task, name in self._values]

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from policies.actions import Catalogue
-from policies.deciding import GROUPS, REASONS, RULES, Decisions
+from policies.deciding.decision import GROUPS, REASONS, Decisions
+from policies.deciding.rules import RULES
 
 DECISION_HOUR = 8  # UTC
 
@@ -90,7 +91,9 @@ def _offsets(mask: npt.NDArray[np.bool_]) -> pa.Array:
 
 
 def _lists(mask: npt.NDArray[np.bool_], names: tuple[str, ...]) -> pa.Array:
-    return pa.ListArray.from_arrays(_offsets(mask), pa.array(names).take(pa.array(np.nonzero(mask)[1])))
+    return pa.ListArray.from_arrays(
+        _offsets(mask), pa.array(names).take(pa.array(np.nonzero(mask)[1]))
+    )
 
 
 def _map(values: npt.NDArray[Any], mask: npt.NDArray[np.bool_], ids: pa.Array) -> pa.Array:

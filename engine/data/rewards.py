@@ -151,9 +151,11 @@ def _dense(column: pa.ChunkedArray, ids: tuple[str, ...]) -> np.ndarray:
     """Lists of ids, or maps from id to number, as an (n, k) array."""
     array = column.combine_chunks()
     out = np.zeros((len(array), len(ids)))
-    lengths = pc.list_value_length(array).to_numpy(zero_copy_only=False) if not pa.types.is_map(
-        array.type
-    ) else np.diff(array.offsets.to_numpy())
+    lengths = (
+        pc.list_value_length(array).to_numpy(zero_copy_only=False)
+        if not pa.types.is_map(array.type)
+        else np.diff(array.offsets.to_numpy())
+    )
     row = np.repeat(np.arange(len(array)), lengths)
     if pa.types.is_map(array.type):
         keys, values = array.keys, array.items.to_numpy(zero_copy_only=False)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from engine.config import Config, Parameters, SourceConfig
 from engine.data.decisions import DECISION_HOUR, Author, decision_ids, decision_rows
 from engine.errors import SourceError
-from policies.deciding import GROUPS, REASONS, Decisions
+from policies.deciding.decision import GROUPS, REASONS, Decisions
 from policies.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ class LogFile:
 
     def __init__(self, config: Config) -> None:
         if config.source is None:
-            raise SourceError("This source is not described by a file.", hint="conf/sources/NAME.yml")
+            raise SourceError(
+                "This source is not described by a file.", hint="conf/sources/NAME.yml"
+            )
         self.config, self.described = config, config.source
         self.name = self.described.name
         self.attributes: Mapping[str, str] = self.described.columns.features
@@ -140,9 +142,7 @@ class LogFile:
         author = Author(f"source:{self.name}", "", "", "import")
         return decision_rows(customer, dates, decided, catalogue, author)
 
-    def _outcomes(
-        self, frame: pd.DataFrame, customer: np.ndarray, dates: np.ndarray
-    ) -> pa.Table:
+    def _outcomes(self, frame: pd.DataFrame, customer: np.ndarray, dates: np.ndarray) -> pa.Table:
         columns, parts = self.described.columns, []
         ids = decision_ids(customer, dates).to_numpy(zero_copy_only=False)
         moments = dates.astype("datetime64[h]") + np.timedelta64(DECISION_HOUR + 1, "h")
@@ -152,7 +152,9 @@ class LogFile:
             money = outcome == "purchase" and columns.amount is not None
             amount = frame[columns.amount].to_numpy(float)[happened] if money else None
             rows = {
-                "outcome_id": pa.array([f"{each}:{outcome}" for each in ids[happened]], pa.string()),
+                "outcome_id": pa.array(
+                    [f"{each}:{outcome}" for each in ids[happened]], pa.string()
+                ),
                 "decision_id": pa.array(ids[happened], pa.string()),
                 "customer_id": pa.array(customer[happened], pa.string()),
                 "outcome_type": pa.repeat(outcome, int(happened.sum())),

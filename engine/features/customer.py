@@ -54,9 +54,7 @@ def behaviour(
     )
 
 
-def attributes(
-    customers: DataFrame, features: Mapping[str, str], moments: DataFrame
-) -> DataFrame:
+def attributes(customers: DataFrame, features: Mapping[str, str], moments: DataFrame) -> DataFrame:
     """Features that are plain columns of `customers`, at each (customer_id, feature_ts)."""
     return moments.join(customers, "customer_id").select(
         "customer_id", "feature_ts", *(F.col(name).cast(kind) for name, kind in features.items())
@@ -81,9 +79,7 @@ def _requests(customers: DataFrame, days: Iterable[dt.date]) -> DataFrame:
 
 def _event_days(events: DataFrame) -> DataFrame:
     purchase = F.col("event_type") == "purchase"
-    return events.groupBy(
-        "customer_id", F.unix_date(F.to_date("event_ts")).alias("day")
-    ).agg(
+    return events.groupBy("customer_id", F.unix_date(F.to_date("event_ts")).alias("day")).agg(
         F.count(F.when(purchase, 1)).alias("orders"),
         F.sum(F.when(purchase, F.col("amount"))).alias("spend"),
         F.count(F.when(F.col("event_type") == "visit", 1)).alias("visits"),

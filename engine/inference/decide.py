@@ -16,13 +16,15 @@ from engine.errors import TableError
 from engine.features.context import as_of_features
 from policies import Policy
 from policies.actions import Catalogue
-from policies.deciding import Groups, decide
+from policies.deciding.decision import Groups, decide
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def contexts_on(tables: Tables, catalogue: Catalogue, names: Sequence[str], day: dt.date) -> DataFrame:
+def contexts_on(
+    tables: Tables, catalogue: Catalogue, names: Sequence[str], day: dt.date
+) -> DataFrame:
     """Every customer with consents and the newest features at the day's 00:00 UTC.
 
     Raises:

@@ -22,7 +22,9 @@ def psi(reference: pd.Series, current: pd.Series) -> float:
         current: values of today.
     """
     if pd.api.types.is_numeric_dtype(reference) and not pd.api.types.is_bool_dtype(reference):
-        edges = np.unique(np.nanquantile(reference.astype(float), np.linspace(0, 1, BINS + 1)[1:-1]))
+        edges = np.unique(
+            np.nanquantile(reference.astype(float), np.linspace(0, 1, BINS + 1)[1:-1])
+        )
         old = np.searchsorted(edges, reference.astype(float), side="left")
         new = np.searchsorted(edges, current.astype(float), side="left")
         old[reference.isna()] = new[current.isna()] = len(edges) + 1

@@ -18,7 +18,15 @@ pytestmark = pytest.mark.integration
 def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel, built as databricks.yml builds it."""
     out = tmp_path_factory.mktemp("wheel")
-    command = [os.environ.get("UV", "uv"), "build", "--wheel", "--quiet", "--out-dir", str(out), str(repository)]
+    command = [
+        os.environ.get("UV", "uv"),
+        "build",
+        "--wheel",
+        "--quiet",
+        "--out-dir",
+        str(out),
+        str(repository),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     return zipfile.ZipFile(next(out.glob("*.whl")))
 
