@@ -161,13 +161,25 @@ class SourceConfig(Section):
     engine: dict[str, Any] = Field(default_factory=dict)
 
 
+class SimulationConfig(Section):
+    """`conf/sources/simulation.yml`: the world of the demo."""
+
+    name: str
+    description: str
+    scenario: str
+    customers: int = Field(ge=100)
+    seed: int = Field(ge=0)
+    history_days: int = Field(ge=1)
+
+
 @dataclass(frozen=True)
 class Config:
-    """Everything configured for one run."""
+    """Everything configured for one run; either `source` or `simulation` says where facts are."""
 
     catalogue: Catalogue
     engine: EngineConfig
-    source: Optional[SourceConfig]
+    source: Optional[SourceConfig] = None
+    simulation: Optional[SimulationConfig] = None
 
     @property
     def rules(self) -> list[tuple[str, str]]:
@@ -186,30 +198,29 @@ def load_config(conf_dir: Path, source: str = SIMULATION) -> Config:
         ConfigError: a file, key or value is wrong; says file, line and key path.
     """
     engine_doc = read_document(conf_dir / "engine.yml")
-    actions_doc, prefix = read_document(conf_dir / "actions.yml"), ()
-    source_config = None
-    if source != SIMULATION:
-        source_doc = _source_document(conf_dir, source)
-        source_config = _parse(SourceConfig, source_doc, source_doc.data)
-        actions_doc, prefix = source_doc, ("catalogue",)
+    source_doc = _source_document(conf_dir, source)
+    if source == SIMULATION:
+        actions_doc = read_document(conf_dir / "actions.yml")
+        raw = _parse(CatalogueFile, actions_doc, actions_doc.data)
+        catalogue = _catalogue(raw, actions_doc, ())
+        world = _parse(SimulationConfig, source_doc, source_doc.data)
+        engine = _parse(EngineConfig, engine_doc, engine_doc.data)
+        config = Config(catalogue, engine, simulation=world)
+    else:
+        described = _parse(SourceConfig, source_doc, source_doc.data)
+        catalogue = _catalogue(described.catalogue, source_doc, ("catalogue",))
+        _check_source(described, catalogue, source_doc)
         engine_doc = _overlaid(engine_doc, source_doc)
-    raw = (
-        source_config.catalogue
-        if source_config
-        else _parse(CatalogueFile, actions_doc, actions_doc.data)
-    )
-    catalogue = _catalogue(raw, actions_doc, prefix)
-    config = Config(catalogue, _parse(EngineConfig, engine_doc, engine_doc.data), source_config)
+        engine = _parse(EngineConfig, engine_doc, engine_doc.data)
+        config = Config(catalogue, engine, source=described)
     _check(config, engine_doc)
-    if source_config:
-        _check_source(source_config, catalogue, actions_doc)
     return config
 
 
 def _source_document(conf_dir: Path, source: str) -> Document:
     path = conf_dir / "sources" / f"{source}.yml"
     if not path.is_file():
-        known = [SIMULATION, *sorted(each.stem for each in path.parent.glob("*.yml"))]
+        known = sorted(each.stem for each in path.parent.glob("*.yml"))
         raise ConfigError(
             f"There is no source {source!r}.", where=str(path), hint=did_you_mean(source, known)
         )
@@ -259,7 +270,7 @@ def _known_keys(model: type[BaseModel], keys: tuple[Any, ...]) -> list[str]:
     return list(model.model_fields)
 
 
-def _catalogue(raw: CatalogueFile, document: Document, prefix: tuple[str, ...]) -> Catalogue:
+def _catalogue(raw: CatalogueFile, document: Document, prefix: tuple[Any, ...]) -> Catalogue:
     actions = tuple(Action(**entry.model_dump()) for entry in raw.actions)
     try:
         return Catalogue(currency=raw.currency, actions=actions)

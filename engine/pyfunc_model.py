@@ -11,7 +11,7 @@ import pandas as pd
 from policies import load_policy
 
 
-class NextBestAction(mlflow.pyfunc.PythonModel):
+class NextBestAction(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow is untyped
     """Features in; the most probable action, its probability and the whole distribution out.
 
     The optional column `eligible_actions` holds lists of action ids; without it every action is

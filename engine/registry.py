@@ -35,7 +35,7 @@ _REQUIREMENTS = (
     "sqlglot",
     "vowpalwabbit",
 )
-_TYPES = {"string": DataType.string, "boolean": DataType.boolean}
+_TYPES = {"string": DataType.string, "boolean": DataType.boolean, "bigint": DataType.long}
 
 
 @dataclass(frozen=True)

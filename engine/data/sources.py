@@ -39,8 +39,11 @@ class Source(Protocol):
     """Brings the facts that are known by 00:00 UTC of a day."""
 
     name: str
-    attributes: Optional[Mapping[str, str]]
-    """Columns of `customers` that are the features, with SQL types; None: features from events."""
+
+    @property
+    def attributes(self) -> Optional[Mapping[str, str]]:
+        """Columns of `customers` that are the features, with SQL types; None: made from events."""
+        ...
 
     def bring(self, parameters: Parameters, tables: Tables) -> Facts:
         """Everything known by `parameters.as_of` 00:00 UTC."""
@@ -130,7 +133,7 @@ class LogFile:
         eligible = np.zeros((n, k), dtype=bool)
         eligible[:, logged] = True
         decided = Decisions(
-            action=action.map(index).to_numpy(np.int64),
+            action=np.asarray(action.map(index), dtype=np.int64),
             action_probability=np.full(n, columns.action_probability),
             group=np.full(n, GROUPS.index("policy"), dtype=np.int8),
             reason=np.full(n, REASONS.index("explore"), dtype=np.int8),

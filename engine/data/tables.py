@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -57,8 +58,11 @@ TABLES = {
     ),
     "evidence": Table(
         ("lineage", "incumbent", "decision_date"),
-        "lineage STRING, incumbent STRING, decision_date DATE, n BIGINT, n_choice BIGINT, "
-        "total DOUBLE, sums STRING, candidate STRING, candidate_hash STRING, "
+        "lineage STRING, incumbent STRING, decision_date DATE, candidate STRING, n BIGINT, "
+        "n_choice BIGINT, n_differing BIGINT, total DOUBLE, square DOUBLE, residual DOUBLE, "
+        "weight DOUBLE, weight_square DOUBLE, centre DOUBLE, low_total DOUBLE, "
+        "low_square DOUBLE, low_bound DOUBLE, high_total DOUBLE, high_square DOUBLE, "
+        "high_bound DOUBLE, `range` STRING, estimator STRING, candidate_hash STRING, "
         "incumbent_hash STRING, frozen_as_of DATE",
     ),
     "drift": Table(
@@ -150,6 +154,17 @@ class Tables:
             "WHEN NOT MATCHED THEN INSERT *"
         )
         return int(merged.first()["num_inserted_rows"])
+
+    def add_rows(self, table: str, rows: pd.DataFrame) -> int:
+        """`add_new` for a few rows of plain values; None and NaN become null."""
+        ddl = TABLES[table].columns
+        assert ddl is not None
+        if rows.empty:
+            self.ensure(table)
+            return 0
+        frame = rows.astype(object)
+        plain = frame.where(frame.notna(), None).to_dict("records")
+        return self.add_new(table, self.spark.createDataFrame(plain, ddl))
 
     def replace(self, table: str, rows: DataFrame, where: str) -> tuple[int, bool]:
         """Make `rows` exactly what the table holds `where`; (rows, whether it wrote).

@@ -75,7 +75,7 @@ class DaySums:
         return flat
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any]) -> DaySums:
+    def from_dict(cls, row: Mapping[Any, Any]) -> DaySums:
         """The same from a row of a table; other columns are ignored."""
         names = [each.name for each in fields(cls) if each.name not in ("low", "high")]
         flat = {name: row[name] for name in names}

@@ -38,7 +38,7 @@ class Verdict:
         alpha: error probability of each side.
         n, n_choice, effective_n: rows behind it.
         rules: name -> {"holds", "reading", "limit"}; a promotion needs all but "worse", a rejection
-            "range" and "worse".
+            "log", "range" and "worse".
         sentence: the verdict in words.
     """
 
@@ -89,7 +89,14 @@ class Gate:
         if not self.margin >= 0:
             raise EvaluationError(f"margin must not be negative, and is {self.margin}")
 
-    def judge(self, days: Sequence[DaySums], step: str = "staging", *, tried: int = 1) -> Verdict:
+    def judge(
+        self,
+        days: Sequence[DaySums],
+        step: str = "staging",
+        *,
+        tried: int = 1,
+        problems: Sequence[str] = (),
+    ) -> Verdict:
         """The verdict after these days.
 
         promote: low > −margin (staging) or low > 0 (champion), and every other rule holds.
@@ -99,6 +106,7 @@ class Gate:
             days: all days of one sequence, as `day_sums` made them.
             step: "staging" or "champion".
             tried: how many lineages have been tried, this one included.
+            problems: why the log cannot be trusted, as `assess` says; any of them holds everything.
 
         Raises:
             EvaluationError: an unknown step, or bounds that changed within the sequence.
@@ -113,6 +121,7 @@ class Gate:
         limit = -self.margin if step == "staging" else 0.0
         effective_n = _effective_n(days)
         rules = {
+            "log": _rule(not problems, "; ".join(problems) or "sound", "sound"),
             "range": _rule(
                 all(each.range == "declared" for each in days),
                 "learned" if any(each.range != "declared" for each in days) else "declared",
@@ -125,10 +134,10 @@ class Gate:
             "better": _rule(low > limit, low, limit),
             "worse": _rule(high < limit, high, limit),
         }
-        if rules["range"]["holds"] and rules["worse"]["holds"]:
+        if all(rules[name]["holds"] for name in ("log", "range", "worse")):
             verdict = "reject"
         else:
-            needed = ("range", "days", "effective_n", "better")
+            needed = ("log", "range", "days", "effective_n", "better")
             verdict = "promote" if all(rules[name]["holds"] for name in needed) else "hold"
         sentence = f"{verdict}: {_reading(difference, low, high, alpha, n_choice)}"
         if verdict == "hold":
@@ -169,6 +178,7 @@ def _reading(difference: float, low: float, high: float, alpha: float, n_choice:
 def _why(rules: dict[str, dict[str, Any]], step: str) -> str:
     """What a promotion lacks."""
     lacks = {
+        "log": f"the log cannot be trusted: {rules['log']['reading']}",
         "range": "the reward range or the logging probabilities were not declared",
         "days": "there are too few days",
         "effective_n": "too few decisions tell the two apart",

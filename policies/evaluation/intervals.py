@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 from policies.errors import EvaluationError
 from policies.logged import Array, Floats
@@ -42,7 +42,7 @@ def normal(
     contributions: Floats, confidence: float, customer_id: Array | None = None
 ) -> tuple[float, float]:
     """mean ± z·standard_error: for one look at a large fixed n."""
-    half = stats.norm.ppf((1 + confidence) / 2) * standard_error(contributions, customer_id)
+    half = special.ndtri((1 + confidence) / 2) * standard_error(contributions, customer_id)
     mean = float(contributions.mean())
     return mean - half, mean + half
 

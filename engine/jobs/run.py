@@ -1,0 +1,146 @@
+"""What every stage of a day works with: the parameters, and what they lead to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Optional
+
+from engine import environment
+from engine.config import SIMULATION, Config, Parameters, load_config
+from engine.data.sources import LogFile, Source
+from engine.data.tables import Tables
+from engine.features.customer import BEHAVIOUR
+from engine.jobs.simulated import Simulated
+from engine.registry import Registry
+from simulation import World, scenario
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+MODEL = "next_best_action"
+SOURCE_PROPERTY = "nba.source"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage says when it is done.
+
+    Args:
+        summary: one line.
+        rows: table -> how many rows were written.
+        closing: lines for the end of a run, when this stage is its last.
+        values: task values.
+    """
+
+    summary: str
+    rows: Mapping[str, int] = field(default_factory=dict)
+    closing: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """What the notebook exits with."""
+        content = {"summary": self.summary, "rows": self.rows, "closing": self.closing}
+        return json.dumps(content)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run of a stage for one day.
+
+    Args:
+        spark: the session.
+        parameters: the job parameters.
+        config: all that is configured for the parameters' source.
+        tables: the tables of the source's schema.
+        registry: the versions of its model.
+    """
+
+    spark: SparkSession
+    parameters: Parameters
+    config: Config
+    tables: Tables
+    registry: Registry
+
+    @classmethod
+    def of(cls, spark: SparkSession, values: Mapping[str, str]) -> Run:
+        """From the job parameters as texts.
+
+        Raises:
+            ConfigError: a parameter or the configuration is wrong; no table has been touched.
+        """
+        parameters = Parameters.parse(dict(values))
+        config = load_config(parameters.conf_dir, parameters.source)
+        schema = _schema_of(spark, parameters)
+        model = f"{parameters.catalog}.{schema}.{MODEL}"
+        return cls(
+            spark,
+            parameters,
+            config,
+            Tables(spark, parameters.catalog, schema, parameters.volume),
+            Registry(model, parameters.experiment, environment.local_root()),
+        )
+
+    @classmethod
+    def from_widgets(cls, spark: SparkSession, get: Callable[[str], str]) -> Run:
+        """From a notebook's widgets: `Run.from_widgets(spark, dbutils.widgets.get)`."""
+        return cls.of(spark, {name: get(name) for name in Parameters.NAMES})
+
+    @cached_property
+    def world(self) -> Optional[World]:
+        """The simulated world that answers; None where the source is a real log."""
+        described = self.config.simulation
+        if described is None:
+            return None
+        return scenario(
+            described.scenario,
+            described.customers,
+            described.seed,
+            catalogue=self.config.catalogue,
+            rules=self.config.rules,
+        )
+
+    @cached_property
+    def source(self) -> Source:
+        """Where this run's facts come from."""
+        if self.world is None:
+            return LogFile(self.config)
+        assert self.config.simulation is not None
+        return Simulated(self.world, self.config, self.config.simulation.history_days)
+
+    @property
+    def features(self) -> Mapping[str, str]:
+        """The context columns of this source, with their SQL types."""
+        attributes = self.source.attributes
+        return BEHAVIOUR if attributes is None else attributes
+
+    @property
+    def place(self) -> str:
+        """`catalog.schema`, where the tables are."""
+        return f"{self.tables.catalog}.{self.tables.schema}"
+
+    def claim(self) -> None:
+        """Write on the customers which source the schema belongs to."""
+        self.spark.sql(
+            f"ALTER TABLE {self.tables.name('customers')} "
+            f"SET TBLPROPERTIES ('{SOURCE_PROPERTY}' = '{self.parameters.source}')"
+        )
+
+
+def _schema_of(spark: SparkSession, parameters: Parameters) -> str:
+    """The schema of a source: the given one, or one of its own where that belongs to another.
+
+    Logs of different sources have other customers, actions and features; they never share tables.
+    """
+    given = Tables(spark, parameters.catalog, parameters.schema, parameters.volume)
+    if not given.exists("customers"):
+        return parameters.schema
+    rows = spark.sql(f"SHOW TBLPROPERTIES {given.name('customers')}").collect()
+    owner = {row["key"]: row["value"] for row in rows}.get(SOURCE_PROPERTY, SIMULATION)
+    return (
+        parameters.schema
+        if owner == parameters.source
+        else (f"{parameters.schema}_{parameters.source}")
+    )

@@ -1,0 +1,31 @@
+"""What each policy would have earned on the matured log: the rows of `policy_values`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from policies import LoggedDecisions, Policy, cross_fit, evaluate
+
+
+def value_rows(log: LoggedDecisions, policies: Mapping[str, Policy], window: str) -> pd.DataFrame:
+    """IPS, SNIPS, DM and DR of every policy as it is, before exploration.
+
+    Intervals are normal ones at 95 %, by customer; the reward model of DM and DR is cross-fitted
+    by customer. They are for people to read; the gate has its own.
+
+    Args:
+        log: matured decisions.
+        policies: name -> policy.
+        window: what these rows are called.
+
+    Returns:
+        policy, estimator, window, segment and the columns of `policies.evaluate`.
+    """
+    expected_reward = cross_fit(log)
+    parts = [
+        evaluate(log, policy, expected_reward=expected_reward).reset_index().assign(policy=name)
+        for name, policy in policies.items()
+    ]
+    return pd.concat(parts, ignore_index=True).assign(window=window, segment="all")

@@ -1,0 +1,21 @@
+# Databricks notebook source
+# MAGIC %md
+# MAGIC # 01 · Data
+# MAGIC
+# MAGIC What the source knows by the day: customers, events, decisions and outcomes. The simulated
+# MAGIC source answers the decisions that were really taken the day before.
+
+# COMMAND ----------
+
+from engine import jobs
+
+run = jobs.Run.from_widgets(spark, dbutils.widgets.get)
+result = jobs.data_generation(run)
+
+# COMMAND ----------
+
+display(run.tables.read("decisions").groupBy("decision_date").count().orderBy("decision_date"))
+
+# COMMAND ----------
+
+dbutils.notebook.exit(result.to_json())

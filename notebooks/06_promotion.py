@@ -1,0 +1,22 @@
+# Databricks notebook source
+# MAGIC %md
+# MAGIC # 06 · Promotion
+# MAGIC
+# MAGIC The verdict on the candidate: promote, hold or reject. An alias moves only on promote.
+
+# COMMAND ----------
+
+from engine import jobs
+
+run = jobs.Run.from_widgets(spark, dbutils.widgets.get)
+result = jobs.promotion(run)
+
+# COMMAND ----------
+
+display(run.tables.read("verdicts").orderBy("as_of"))
+
+# COMMAND ----------
+
+for key, value in result.values.items():
+    dbutils.jobs.taskValues.set(key, value)
+dbutils.notebook.exit(result.to_json())
