@@ -135,7 +135,7 @@ class Tables:
 
     def frame(self, rows: pa.Table) -> DataFrame:
         """Arrow rows as a Spark frame; large ones travel as Parquet through the volume."""
-        if rows.num_rows <= LOCAL_ROWS:
+        if 0 < rows.num_rows <= LOCAL_ROWS:  # without rows a session cannot tell their types
             return self.spark.createDataFrame(rows)
         folder = self.volume / "staging"
         folder.mkdir(parents=True, exist_ok=True)
