@@ -39,8 +39,17 @@ COLUMNS = (
 JUDGED_GROUPS = ("policy", "uniform")  # holdout and previous stay out of learning and evaluation
 
 
-def newly_matured(tables: Tables, reward: Reward, as_of: dt.date) -> DataFrame:
-    """Decisions matured by `as_of` that are not in `rewarded_decisions` yet."""
+def newly_matured(
+    tables: Tables, reward: Reward, as_of: dt.date, last_day: Optional[dt.date] = None
+) -> DataFrame:
+    """Decisions matured by `as_of` that are not in `rewarded_decisions` yet.
+
+    Args:
+        tables: where `decisions` is.
+        reward: window and lag.
+        as_of: the day.
+        last_day: of what the source can tell outcomes of; later decisions never mature.
+    """
     matured = F.date_add("decision_date", reward.matured_after_days)
     rows = (
         tables.read("decisions")
@@ -48,6 +57,8 @@ def newly_matured(tables: Tables, reward: Reward, as_of: dt.date) -> DataFrame:
         .withColumn("matured_on", matured)
         .where(F.col("matured_on") <= F.lit(as_of))
     )
+    if last_day:
+        rows = rows.where(F.col("decision_date") <= F.lit(last_day))
     if tables.exists("rewarded_decisions"):
         rows = rows.join(tables.read("rewarded_decisions"), "decision_id", "left_anti")
     return rows

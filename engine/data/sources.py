@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import hashlib
 import io
@@ -43,6 +44,11 @@ class Source(Protocol):
     @property
     def attributes(self) -> Optional[Mapping[str, str]]:
         """Columns of `customers` that are the features, with SQL types; None: made from events."""
+        ...
+
+    @property
+    def last_day(self) -> Optional[dt.date]:
+        """The last day whose decisions it can tell outcomes of; None: every day's, in time."""
         ...
 
     def bring(self, parameters: Parameters, tables: Tables) -> Facts:
@@ -88,6 +94,8 @@ class LogFile:
         self.config, self.described = config, config.source
         self.name = self.described.name
         self.attributes: Mapping[str, str] = self.described.columns.features
+        days = self.described.synthetic.days
+        self.last_day = self.described.synthetic.start + dt.timedelta(days=days - 1)
 
     def bring(self, parameters: Parameters, tables: Tables) -> Facts:
         """The whole file; a day before its last one sees the decisions of earlier days only."""

@@ -38,6 +38,7 @@ class Simulated:
 
     name = "simulation"
     attributes = None
+    last_day = None
 
     def __init__(self, world: World, config: Config, history_days: int) -> None:
         self.world, self.config, self.history_days = world, config, history_days

@@ -68,9 +68,10 @@ def feature_engineering(run: Run) -> Result:
     if days:
         rows = _features(run, sorted(days))
         written["customer_features"] = tables.add_new("customer_features", rows)
-    matured = newly_matured(tables, run.config.engine.reward, day)
+    matured = newly_matured(tables, run.config.engine.reward, day, run.source.last_day)
     rewarded = with_reward(matured, tables.read("outcomes"), run.config, day)
-    known = as_of_features(rewarded, tables.read("customer_features"), list(run.features))
+    moments = rewarded.select("decision_ts", *COLUMNS)
+    known = as_of_features(moments, tables.read("customer_features"), list(run.features))
     rows = known.select(*COLUMNS, *run.features)
     written["rewarded_decisions"] = tables.add_new("rewarded_decisions", rows)
     return Result(f"features of {len(days)} days; rewards matured by {day}", written)
