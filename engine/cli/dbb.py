@@ -8,15 +8,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import click
 
 from engine.bundle import RUN_JOB, Bundle, find_bundle, read_bundle
+from engine.cli.group import Group
 from engine.cli.local_run import LocalRun, local_root, parameters, prepare
 from engine.errors import BundleError
 from engine.workspace import workspace_configured
-from policies.errors import NbaError
 
 
 @dataclass(frozen=True)
@@ -47,24 +47,6 @@ class Place:
             sys.exit(subprocess.run(command, cwd=find_bundle(Path()).parent).returncode)
 
 
-class _Group(click.Group):
-    """Commands that end with 1 and a plain sentence where the engine raised one of its errors."""
-
-    def add_command(self, cmd: click.Command, name: Optional[str] = None) -> None:
-        if not cmd.help:
-            raise TypeError(f"the command {name or cmd.name} needs a docstring")
-        super().add_command(cmd, name)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except NbaError as error:
-            if "--debug" in sys.argv:
-                raise
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(1)
-
-
 def _common(command: Callable[..., None]) -> Callable[..., None]:
     """The options that every command has; they arrive as one `place`."""
 
@@ -87,7 +69,7 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
 _dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Deploy and run the jobs of databricks.yml.
 

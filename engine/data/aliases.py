@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import pandas as pd
+
+from engine.data.tables import sql_list
 
 if TYPE_CHECKING:
     from engine.data.tables import Tables
@@ -28,8 +30,13 @@ class AliasHistory:
     def read(cls, tables: Tables, model_name: str) -> AliasHistory:
         """From the table `promotions`."""
         tables.ensure("promotions")
-        rows = tables.read("promotions").where(f"model_name = '{model_name}'")
+        rows = tables.read("promotions").where(f"model_name IN ({sql_list([model_name])})")
         return cls(rows.toPandas())
+
+    def and_then(self, move: Mapping[str, Any]) -> AliasHistory:
+        """With one more move."""
+        naive = {**move, "moved_at": move["moved_at"].replace(tzinfo=None)}
+        return AliasHistory(pd.DataFrame([*self.moves.to_dict("records"), naive]))
 
     def version(self, alias: str, as_of: dt.date, *, today: bool = False) -> Optional[str]:
         """The version in force on `as_of`; with `today`, moves of that very day count as well."""

@@ -99,6 +99,7 @@ class Tables:
 
     def __init__(self, spark: SparkSession, catalog: str, schema: str, volume: Path) -> None:
         self.spark, self.catalog, self.schema, self.volume = spark, catalog, schema, volume
+        self._seen: set[str] = set()
 
     def name(self, table: str) -> str:
         """The three-part name of a table."""
@@ -108,7 +109,9 @@ class Tables:
 
     def exists(self, table: str) -> bool:
         """Whether the table has been created."""
-        return self.spark.catalog.tableExists(self.name(table))
+        if table not in self._seen and self.spark.catalog.tableExists(self.name(table)):
+            self._seen.add(table)
+        return table in self._seen
 
     def read(self, table: str) -> DataFrame:
         """The table's rows.
@@ -146,7 +149,10 @@ class Tables:
     def add_new(self, table: str, rows: DataFrame) -> int:
         """Insert the rows whose key is not there yet; rows that are there never change."""
         self.ensure(table, _ddl(rows))
-        self._check_columns(table, rows)
+        there = self._checked(table, rows)
+        if there.isEmpty():
+            rows.select(*there.columns).write.mode("append").saveAsTable(self.name(table))
+            return self.count(table)
         rows.createOrReplaceTempView("incoming")
         keys = " AND ".join(f"t.`{key}` = s.`{key}`" for key in TABLES[table].keys)
         merged = self.spark.sql(
@@ -172,27 +178,29 @@ class Tables:
         Equal content (but for the columns that tell of the run) is left as it stands.
         """
         self.ensure(table, _ddl(rows))
-        self._check_columns(table, rows)
-        new = _fingerprint(rows)
-        if new == _fingerprint(self.spark.table(self.name(table)).where(where)):
-            return new[0], False
-        columns = self.spark.table(self.name(table)).columns
-        writer = rows.select(*columns).write.format("delta").mode("overwrite")
+        there = self._checked(table, rows)
+        old = _fingerprint(there.where(where))
+        if old[0] and old == _fingerprint(rows):
+            return old[0], False
+        writer = rows.select(*there.columns).write.format("delta").mode("overwrite")
         writer.option("replaceWhere", where).saveAsTable(self.name(table))
-        return new[0], True
+        return self.count(table, where), True
 
     def count(self, table: str, where: str = "true") -> int:
         """How many rows hold `where`; 0 where there is no table."""
         return self.read(table).where(where).count() if self.exists(table) else 0
 
-    def _check_columns(self, table: str, rows: DataFrame) -> None:
-        there, come = set(self.spark.table(self.name(table)).columns), set(rows.columns)
+    def _checked(self, table: str, rows: DataFrame) -> DataFrame:
+        """The table as it is, if it has the columns that these rows bring."""
+        held = self.spark.table(self.name(table))
+        there, come = set(held.columns), set(rows.columns)
         if there != come:
             raise TableError(
                 f"Rows for {table} lack {sorted(there - come)} and bring {sorted(come - there)}.",
                 where=f"{self.catalog}.{self.schema}.{table}",
                 hint="another source or an older version wrote this schema; use a schema of its own",
             )
+        return held
 
     def clear_staging(self) -> None:
         """Delete the Parquet parts that frames travelled in."""

@@ -1,7 +1,74 @@
-"""TODO"""
+"""The day's report: read from the tables, with the truth beside the estimates where one is known."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pyspark.sql import functions as F
+
+from engine.data.tables import sql_list
+from engine.jobs.run import Run
+from engine.monitoring.report import Page, render
+from policies import LoggedDecisions
+from simulation import World
+
+Windows = Mapping[str, tuple[LoggedDecisions, Mapping[str, Any]]]
 
 
-def write_report(run, log):
-    return Path("none")
+def write_truth(run: Run, world: World, windows: Windows) -> None:
+    """Keep what the simulator says each policy is truly worth, for the report only.
+
+    No table holds it: nothing that judges may read it.
+    """
+    rows = [
+        {"window": window, "policy": name, "truth": world.true_value(policy, log)}
+        for window, (log, policies) in windows.items()
+        for name, policy in policies.items()
+    ]
+    path = _file(run, "truth", "json")
+    path.write_text(json.dumps(rows, indent=1))
+
+
+def write_report(run: Run) -> Path:
+    """Render the day's page from the tables into the volume; the same tables give the same page."""
+    tables, day, model = run.tables, run.parameters.as_of, run.registry.model_name
+    on_day = F.col("as_of") == F.lit(day)
+    today = tables.read("decisions").where(F.col("decision_date") == F.lit(day))
+    verdicts = tables.read("verdicts").where(on_day & (F.col("model_name") == model))
+    moves = tables.read("promotions").where(f"model_name IN ({sql_list([model])})")
+    standing = run.standing
+    page = Page(
+        place=run.place,
+        model=model,
+        as_of=day,
+        source=run.parameters.source,
+        champion=standing.full_name(standing.champion),
+        settings=run.config.engine,
+        verdicts=verdicts.toPandas(),
+        values=_with_truth(run, tables.read("policy_values").where(on_day).toPandas()),
+        evidence=standing.evidence() if standing.lineage else pd.DataFrame(),
+        decisions=today.groupBy("action_id", "group").count().toPandas(),
+        drift=tables.read("drift").where(on_day).toPandas(),
+        moves=moves.where(F.col("as_of") <= F.lit(day)).orderBy("as_of", "moved_at").toPandas(),
+    )
+    path = _file(run, "reports", "html")
+    path.write_text(render(page), encoding="utf-8")
+    return path
+
+
+def _with_truth(run: Run, values: pd.DataFrame) -> pd.DataFrame:
+    path = _file(run, "truth", "json")
+    if not path.exists():
+        return values.assign(truth=float("nan"))
+    truth = pd.DataFrame(json.loads(path.read_text()))
+    return values.merge(truth, on=["window", "policy"], how="left")
+
+
+def _file(run: Run, kind: str, suffix: str) -> Path:
+    folder = run.parameters.volume / kind / run.tables.schema
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{run.parameters.as_of}.{suffix}"

@@ -14,6 +14,7 @@ from engine.data.sources import LogFile, Source
 from engine.data.tables import Tables
 from engine.features.customer import BEHAVIOUR
 from engine.jobs.simulated import Simulated
+from engine.jobs.standing import Standing
 from engine.registry import Registry
 from simulation import World, scenario
 
@@ -115,6 +116,11 @@ class Run:
         """The context columns of this source, with their SQL types."""
         attributes = self.source.attributes
         return BEHAVIOUR if attributes is None else attributes
+
+    @cached_property
+    def standing(self) -> Standing:
+        """Who is champion and who is on trial on the day, read at first use."""
+        return Standing(self.tables, self.registry, self.config, self.parameters.as_of)
 
     @property
     def place(self) -> str:

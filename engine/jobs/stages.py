@@ -9,34 +9,25 @@ import pandas as pd
 from pyspark.sql import functions as F
 
 from engine.baselines import PREFIX
-from engine.data.aliases import AliasHistory
 from engine.data.decisions import Author
-from engine.data.lineages import on_trial
 from engine.data.rewards import COLUMNS, newly_matured, read_log, with_reward
 from engine.errors import JobError
 from engine.features.context import as_of_features
 from engine.features.customer import attributes, behaviour, feature_hash
 from engine.inference.decide import contexts_on, decide_day
-from engine.jobs.report import write_report
+from engine.jobs.report import write_report, write_truth
 from engine.jobs.run import Result, Run
-from engine.jobs.standing import (
-    champion,
-    evidence_of,
-    full_name,
-    lineages_by,
-    newest_lineage,
-    previous_policy,
-    unseen_from,
-    valued,
-    verdicts,
-)
+from engine.jobs.standing import Standing
 from engine.monitoring.drift import drift_rows
 from engine.monitoring.evidence import evidence_rows
 from engine.monitoring.value import value_rows
-from engine.promotion.promote import judge, move_alias, next_step, verdict_row
+from engine.promotion.promote import Step, judge, move_alias, next_step, verdict_row
 from engine.training.train import train
-from policies import assess
+from policies import LoggedDecisions, Verdict, assess
 from policies.deciding.decision import Groups
+from policies.evaluation.evidence import MIN_EFFECTIVE_N
+
+LOG = "log"  # the subject of the rows of `drift` that say whether the log can judge
 
 
 def data_generation(run: Run) -> Result:
@@ -96,18 +87,15 @@ def _features(run: Run, days: list[dt.date]) -> Any:
 
 def model_training(run: Run) -> Result:
     """Fit and select on early days; register the best as `@candidate`."""
-    day, registry = run.parameters.as_of, run.registry
+    day, standing = run.parameters.as_of, run.standing
     log = read_log(run.tables, run.config, run.features, day)
-    yesterday = day - dt.timedelta(days=1)
-    trial = on_trial(
-        lineages_by(run, yesterday), verdicts(run), day, run.config.engine.gate.trial_days
-    )
-    _, incumbent = champion(run)
-    made = train(log, incumbent, registry, run.config, run.features, day, trial)
+    incumbent, trial = standing.policy(standing.champion), standing.lineage_before
+    made = train(log, incumbent, run.registry, run.config, run.features, day, trial)
     version = made.version
     moved = move_alias(
         run.tables,
-        registry,
+        run.registry,
+        standing.history,
         "candidate",
         version.number,
         day,
@@ -120,10 +108,10 @@ def model_training(run: Run) -> Result:
     if made.selection is None:
         summary = f"an equal training made version {version.number} ({recipe}); nothing to register"
     else:
-        row = made.selection.table.iloc[0]
+        table = made.selection.table
         summary = (
-            f"{recipe}, best of {len(made.selection.table)} by lower bound {row['low']:.4f} on later "
-            f"days; version {version.number}{' is @candidate' if moved else ''}"
+            f"{recipe}, the best lower bound ({table.iloc[0]['low']:.4f}) of {len(table)} on later "
+            f"days, is version {version.number}{' and @candidate' if moved else ''}"
         )
     rows = {"fit": len(made.split.fit), "select": len(made.split.select)}
     return Result(summary, rows, values={"version": version.number})
@@ -131,35 +119,33 @@ def model_training(run: Run) -> Result:
 
 def batch_inference(run: Run) -> Result:
     """Decide for every customer; replaces exactly that day's decisions."""
-    day, settings = run.parameters.as_of, run.config.engine
-    name, policy = champion(run)
-    previous = previous_policy(run)
+    day, settings, standing = run.parameters.as_of, run.config.engine, run.standing
+    name, before = standing.champion, standing.previous
     groups = Groups(
         uniform=settings.groups.uniform,
         holdout=settings.groups.holdout,
-        previous=settings.groups.previous if previous else 0.0,
+        previous=settings.groups.previous if before else 0.0,
     )
-    version = "" if name.startswith(PREFIX) else name
+    learned = not name.startswith(PREFIX)
     author = Author(
-        name if not version else run.registry.model_name,
-        version,
+        run.registry.model_name if learned else name,
+        name if learned else "",
         feature_hash(run.features),
         f"{_now():%Y%m%dT%H%M%S}",
     )
-    contexts = contexts_on(run.tables, run.config.catalogue, list(run.features), day)
     rows = decide_day(
-        contexts,
-        policy,
+        contexts_on(run.tables, run.config.catalogue, list(run.features), day),
+        standing.policy(name),
         run.config.catalogue,
         author,
         day,
         floor=settings.exploration.floor,
         groups=groups,
-        previous=previous,
+        previous=standing.policy(before) if before else None,
     )
     count, wrote = run.tables.replace("decisions", rows, f"decision_date = DATE '{day}'")
     said = "decided" if wrote else "as decided before"
-    return Result(f"{said} by {full_name(run, name)} for {day}", {"decisions": count})
+    return Result(f"{said} by {standing.full_name(name)}", {"decisions": count})
 
 
 def monitoring(run: Run) -> Result:
@@ -168,75 +154,140 @@ def monitoring(run: Run) -> Result:
     Raises:
         JobError: the day's decisions are not there.
     """
-    day, tables, config = run.parameters.as_of, run.tables, run.config
-    today = tables.count("decisions", f"decision_date = DATE '{day}'")
-    if not today:
+    day, tables, standing = run.parameters.as_of, run.tables, run.standing
+    if not tables.count("decisions", f"decision_date = DATE '{day}'"):
         raise JobError(
             f"No decisions were made for {day}.",
             where=tables.name("decisions"),
             hint=f"run inference_job with as_of={day} first",
         )
-    log = read_log(tables, config, run.features, day)
-    lineage = newest_lineage(run)
-    parts = [value_rows(log, valued(run, "all"), "all")]
-    if lineage is not None:
-        unseen = log.split_by_date(unseen_from(run, lineage))[1]
-        if len(unseen):
-            parts.append(value_rows(unseen, valued(run, "unseen"), "unseen"))
-    values = pd.concat(parts).assign(as_of=day)
-    written = {"policy_values": tables.add_rows("policy_values", values)}
-    written["evidence"] = 0
-    if lineage is not None:
-        name, incumbent = champion(run)
-        frozen = evidence_of(run, lineage, name)
-        rows = evidence_rows(
-            log, lineage, run.registry.load, (name, incumbent), config, frozen, day
-        )
-        written["evidence"] = tables.add_rows("evidence", rows)
+    log = read_log(tables, run.config, run.features, day)
+    windows = windows_of(run, log)
+    values = pd.concat(
+        [value_rows(part, policies, name) for name, (part, policies) in windows.items()]
+    )
+    health = log_health(log, standing)
+    contexts = contexts_on(tables, run.config.catalogue, list(run.features), day)
     assert log.contexts is not None
-    contexts = contexts_on(tables, config.catalogue, list(run.features), day)
-    current = contexts.select(*run.features).toPandas()
-    drift = drift_rows(log.contexts, current, config.engine.drift.psi).assign(as_of=day)
-    written["drift"] = tables.add_rows("drift", drift)
+    drift = drift_rows(
+        log.contexts, contexts.select(*run.features).toPandas(), run.config.engine.drift.psi
+    )
+    written = {
+        "policy_values": tables.add_rows("policy_values", values.assign(as_of=day)),
+        "evidence": _freeze(run, log),
+        "drift": tables.add_rows("drift", pd.concat([drift, health]).assign(as_of=day)),
+    }
+    if run.world is not None:
+        write_truth(run, run.world, windows)
     changed = list(drift.loc[drift["status"] == "changed", "subject"])
-    said = f"changed since the log: {', '.join(changed)}" if changed else "no drift"
+    said = f"customers changed in {', '.join(changed)}" if changed else "no drift"
     return Result(f"{len(log):,} matured decisions valued; {said}", written)
 
 
+def _freeze(run: Run, log: LoggedDecisions) -> int:
+    """Add the day sums that have become known; days that are frozen already stay as they are."""
+    standing, lineage = run.standing, run.standing.lineage
+    if lineage is None:
+        return 0
+    incumbent = (standing.champion, standing.policy(standing.champion))
+    rows = evidence_rows(
+        log,
+        lineage,
+        run.registry.load,
+        incumbent,
+        run.config,
+        standing.evidence(),
+        run.parameters.as_of,
+    )
+    return run.tables.add_rows("evidence", rows)
+
+
+def windows_of(run: Run, log: LoggedDecisions) -> dict[str, tuple[LoggedDecisions, Any]]:
+    """Rows of the log, and the policies that they can judge fairly, by the window's name.
+
+    `all` holds rows that learned policies have learned from, so it judges baselines only.
+    """
+    standing = run.standing
+    policies = {name: standing.policy(name) for name in standing.baselines()}
+    windows = {"all": (log, policies)}
+    if standing.lineage is not None:
+        names = [name for name in (standing.champion, standing.lineage.newest) if name.isdigit()]
+        unseen = log.split_by_date(standing.unseen_from(*names))[1]
+        learned = {standing.full_name(name): standing.policy(name) for name in names}
+        windows["unseen"] = (unseen, {**learned, **policies})
+    return {name: window for name, window in windows.items() if len(window[0])}
+
+
+def log_health(log: LoggedDecisions, standing: Standing) -> pd.DataFrame:
+    """Whether the log can judge the candidate at all: rows of `drift`, one a reason."""
+    lineage = standing.lineage
+    if lineage is None:
+        return pd.DataFrame()
+    found = assess(log, standing.policy(lineage.newest))
+    reasons = found.reasons or ["the log can judge the candidate"]
+    return pd.DataFrame(
+        {
+            "subject": LOG,
+            "metric": reasons,
+            "value": found.effective_n,
+            "threshold": MIN_EFFECTIVE_N,
+            "status": found.verdict,
+        }
+    )
+
+
 def promotion(run: Run) -> Result:
-    """Judge the lineage on trial; move the alias or hold it; write the day's report."""
-    day, tables = run.parameters.as_of, run.tables
-    log = read_log(tables, run.config, run.features, day)
-    lineage, rows = newest_lineage(run), {"verdicts": 0, "promotions": 0}
-    said, verdict = "no candidate is on trial", "none"
-    if lineage is not None:
-        name, _ = champion(run)
-        evidence = evidence_of(run, lineage, name)
-        history = AliasHistory.read(tables, run.registry.model_name)
-        step = next_step(lineages_by(run, day), lineage, name, history, day)
-        health = assess(log, run.registry.load(step.version))
-        problems = health.reasons if health.verdict == "broken" else ()
-        judged = judge(step, evidence, run.config.engine.gate, problems)
-        row = verdict_row(run.registry.model_name, step, judged, evidence, day)
-        rows["verdicts"] = tables.add_rows("verdicts", pd.DataFrame([row]))
-        verdict, said = judged.verdict, f"{step.alias}: {judged.sentence}"
-        if verdict == "promote":
-            rows["promotions"] = int(
-                move_alias(
-                    tables,
-                    run.registry,
-                    step.alias,
-                    step.version,
-                    day,
-                    verdict_id=row["verdict_id"],
-                    actor="monitoring_job",
-                    reason=judged.sentence,
-                    now=_now,
-                )
-            )
-    path = write_report(run, log)
-    closing = (f"Verdict for @{said}" if verdict != "none" else said, f"Report: {path}")
+    """Judge the lineage on trial; move the alias or hold it; write the day's report.
+
+    Raises:
+        JobError: monitoring has not run for the day.
+    """
+    said, verdict, rows = "no candidate is on trial", "none", {"verdicts": 0, "promotions": 0}
+    if run.standing.lineage is not None:
+        step, judged, row = judgement(run)
+        rows["verdicts"] = run.tables.add_rows("verdicts", pd.DataFrame([row]))
+        verdict, said = judged.verdict, f"Verdict for @{step.alias}: {judged.sentence}"
+        rows["promotions"] = int(verdict == "promote" and act(run, step, judged, row))
+    closing = (said, f"Report: {write_report(run)}")
     return Result(verdict, rows, closing, {"verdict": verdict})
+
+
+def judgement(run: Run) -> tuple[Step, Verdict, dict[str, Any]]:
+    """What the gate says on the day, and the row of `verdicts` it makes; nothing is written.
+
+    Raises:
+        JobError: there is no lineage on trial, or monitoring has not run for the day.
+    """
+    standing, day = run.standing, run.parameters.as_of
+    if standing.lineage is None:
+        raise JobError("No candidate is on trial.", hint=f"run training_job with as_of={day}")
+    where = f"as_of = DATE '{day}' AND subject = '{LOG}'"
+    if not run.tables.count("drift", where):
+        raise JobError(
+            f"Nothing was monitored for {day}.", hint=f"run monitoring_job with as_of={day}"
+        )
+    health = run.tables.read("drift").where(where).toPandas()
+    problems = list(health.loc[health["status"] == "broken", "metric"])
+    evidence = standing.evidence()
+    step = next_step(standing.lineages, standing.lineage, standing.champion, standing.history, day)
+    judged = judge(step, evidence, run.config.engine.gate, problems)
+    return step, judged, verdict_row(run.registry.model_name, step, judged, evidence, day)
+
+
+def act(run: Run, step: Step, judged: Verdict, row: dict[str, Any]) -> bool:
+    """Move the alias that a promotion asks for; False where it was moved already."""
+    return move_alias(
+        run.tables,
+        run.registry,
+        run.standing.history,
+        step.alias,
+        step.version,
+        run.parameters.as_of,
+        verdict_id=row["verdict_id"],
+        actor="monitoring_job",
+        reason=judged.sentence,
+        now=_now,
+    )
 
 
 def _now() -> dt.datetime:

@@ -3,97 +3,103 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Optional
 
 import pandas as pd
 
 from engine.baselines import PREFIX, baseline
+from engine.config import Config
 from engine.data.aliases import AliasHistory
 from engine.data.lineages import Lineage, lineages, on_trial
-from engine.data.tables import sql_list
-from engine.jobs.run import Run
+from engine.data.tables import Tables, sql_list
+from engine.registry import Registry
 from policies import Policy
 
 
-def valued(run: Run, window: str) -> dict[str, Policy]:
-    """The policies that a window of the log can judge fairly, by name.
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """What is in force on a day, from `promotions`, `verdicts` and the versions' tags.
 
-    Args:
-        run: the run.
-        window: `all` holds rows that the candidate learned from, so it is judged on `unseen` only.
+    Read once, so one stage sees one state of things.
     """
-    ids = run.config.catalogue.action_ids
-    names = ["baseline:uniform", *(f"baseline:fixed:{action}" for action in ids)]
-    if run.config.rules:
-        names.insert(0, "baseline:business_rules")
-    policies = {name: baseline(name, run.config) for name in names}
-    lineage = newest_lineage(run)
-    if window == "unseen" and lineage is not None:
-        for name in dict.fromkeys((champion(run)[0], lineage.newest)):
-            if not name.startswith(PREFIX):
-                policies[full_name(run, name)] = run.registry.load(name)
-    return policies
 
+    tables: Tables
+    registry: Registry
+    config: Config
+    as_of: dt.date
 
-def evidence_of(run: Run, lineage: Lineage, incumbent: str) -> pd.DataFrame:
-    """The frozen days of a lineage against an incumbent that had matured by the day."""
-    run.tables.ensure("evidence")
-    rows = run.tables.read("evidence").where(
-        f"lineage IN ({sql_list([lineage.name])}) AND incumbent IN ({sql_list([incumbent])}) "
-        f"AND frozen_as_of <= DATE '{run.parameters.as_of}'"
-    )
-    return rows.orderBy("decision_date").toPandas()
+    @cached_property
+    def history(self) -> AliasHistory:
+        """All moves of the model's aliases."""
+        return AliasHistory.read(self.tables, self.registry.model_name)
 
+    @cached_property
+    def champion(self) -> str:
+        """Who decides on the day: a version's number, or the baseline of the configuration."""
+        return self.history.version("champion", self.as_of) or self.config.engine.gate.incumbent
 
-def unseen_from(run: Run, lineage: Lineage) -> dt.date:
-    """The first day that neither the newest version nor the champion has learned from."""
-    days = [lineage.versions[-1][1]]
-    name, _ = champion(run)
-    if not name.startswith(PREFIX):
-        tags = run.registry.version(name).tags
-        days.append(dt.date.fromisoformat(tags["trained_through"]))
-    return max(days)
+    @cached_property
+    def previous(self) -> Optional[str]:
+        """The champion before, while a share of customers still stays with it."""
+        before = self.history.previous_champion(self.as_of)
+        return (before["version"] or self.config.engine.gate.incumbent) if before else None
 
+    @cached_property
+    def lineages(self) -> list[Lineage]:
+        """The lineages that had started by the day."""
+        versions = ((each.number, each.tags) for each in self.registry.versions())
+        return lineages(versions, self.as_of)
 
-def champion(run: Run) -> tuple[str, Policy]:
-    """Who decides on the day: a version's number, or the baseline of the configuration."""
-    history = AliasHistory.read(run.tables, run.registry.model_name)
-    version = history.version("champion", run.parameters.as_of)
-    if version is None:
-        name = run.config.engine.gate.incumbent
-        return name, baseline(name, run.config)
-    return version, run.registry.load(version)
+    @cached_property
+    def lineage(self) -> Optional[Lineage]:
+        """The lineage that the day's gate judges; None when its trial ended on an earlier day."""
+        return self._on_trial(self.lineages)
 
+    @cached_property
+    def lineage_before(self) -> Optional[Lineage]:
+        """The lineage that was on trial when the day began, and goes on being trained."""
+        return self._on_trial([each for each in self.lineages if each.started < self.as_of])
 
-def previous_policy(run: Run) -> Optional[Policy]:
-    """The champion before, while a share of customers still stays with it."""
-    history = AliasHistory.read(run.tables, run.registry.model_name)
-    before = history.previous_champion(run.parameters.as_of)
-    if before is None:
-        return None
-    number = before["version"]
-    if number is None:
-        return baseline(run.config.engine.gate.incumbent, run.config)
-    return run.registry.load(number)
+    def policy(self, name: str) -> Policy:
+        """The policy of a version's number or of a baseline's name."""
+        known = name.startswith(PREFIX)
+        return baseline(name, self.config) if known else self.registry.load(name)
 
+    def full_name(self, name: str) -> str:
+        """As people read it: a baseline's name, or `catalog.schema.model:3`."""
+        return name if name.startswith(PREFIX) else f"{self.registry.model_name}:{name}"
 
-def lineages_by(run: Run, as_of: dt.date) -> list[Lineage]:
-    """All lineages that had started by a day."""
-    return lineages(((each.number, each.tags) for each in run.registry.versions()), as_of)
+    def learned_until(self, name: str) -> Optional[dt.date]:
+        """The first day whose decisions a version may be judged on; None for a baseline."""
+        if name.startswith(PREFIX):
+            return None
+        return dt.date.fromisoformat(self.registry.version(name).tags["trained_through"])
 
+    def unseen_from(self, *names: str) -> Optional[dt.date]:
+        """The first day that none of these policies has learned from."""
+        days = [day for day in map(self.learned_until, names) if day]
+        return max(days, default=None)
 
-def newest_lineage(run: Run) -> Optional[Lineage]:
-    """The lineage that the day's gate judges; None when its trial ended on an earlier day."""
-    day = run.parameters.as_of
-    return on_trial(lineages_by(run, day), verdicts(run), day, run.config.engine.gate.trial_days)
+    def baselines(self) -> list[str]:
+        """Names of the policies that need no learning."""
+        fixed = [f"{PREFIX}fixed:{action}" for action in self.config.catalogue.action_ids]
+        rules = [f"{PREFIX}business_rules"] if self.config.rules else []
+        return [*rules, f"{PREFIX}uniform", *fixed]
 
+    def evidence(self) -> pd.DataFrame:
+        """The frozen days of the lineage on trial against the champion, oldest first."""
+        assert self.lineage is not None
+        self.tables.ensure("evidence")
+        rows = self.tables.read("evidence").where(
+            f"lineage IN ({sql_list([self.lineage.name])}) "
+            f"AND incumbent IN ({sql_list([self.champion])}) "
+            f"AND frozen_as_of <= DATE '{self.as_of}'"
+        )
+        return rows.orderBy("decision_date").toPandas()
 
-def verdicts(run: Run) -> pd.DataFrame:
-    """The table `verdicts`."""
-    run.tables.ensure("verdicts")
-    return run.tables.read("verdicts").toPandas()
-
-
-def full_name(run: Run, name: str) -> str:
-    """A policy as people read it: a baseline's name, or `catalog.schema.model:3`."""
-    return name if name.startswith(PREFIX) else f"{run.registry.model_name}:{name}"
+    def _on_trial(self, known: list[Lineage]) -> Optional[Lineage]:
+        self.tables.ensure("verdicts")
+        verdicts = self.tables.read("verdicts").toPandas()
+        return on_trial(known, verdicts, self.as_of, self.config.engine.gate.trial_days)

@@ -90,6 +90,7 @@ def verdict_row(
 def move_alias(
     tables: Tables,
     registry: Registry,
+    history: AliasHistory,
     alias: str,
     version: str,
     as_of: dt.date,
@@ -104,7 +105,6 @@ def move_alias(
     Returns:
         Whether the move is new; one that is recorded already is not made again.
     """
-    history = AliasHistory.read(tables, registry.model_name)
     before = history.version(alias, as_of, today=True)
     moved = before != version
     if moved:
@@ -120,7 +120,7 @@ def move_alias(
             "reason": reason,
         }
         tables.add_rows("promotions", pd.DataFrame([row]))
-        history = AliasHistory.read(tables, registry.model_name)
+        history = history.and_then(row)
     newest = history.version(alias, dt.date.max)
     assert newest is not None
     if registry.alias(alias) != newest:

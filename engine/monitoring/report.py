@@ -1,0 +1,163 @@
+"""The day's page: one self-contained HTML file for people who decide on it."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from engine.config import EngineConfig
+from policies.evaluation.evidence import DaySums, sequence_interval
+
+INK, BAND, TRUTH, GREY = "#1f3a5f", "#9db8d6", "#c0392b", "#8a8f98"
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page shows; frames are rows of the tables of these names.
+
+    Args:
+        place: `catalog.schema`.
+        model: its three-level name.
+        as_of: the day.
+        source: where the facts come from.
+        champion: who decided on the day.
+        settings: gate, groups and floor.
+        verdicts: of the day, one or none.
+        values: `policy_values` of the day, with a column `truth` (NaN where nobody knows it).
+        evidence: the frozen days, oldest first.
+        decisions: action_id, group, count of the day.
+        drift: of the day.
+        moves: all promotions up to the day.
+    """
+
+    place: str
+    model: str
+    as_of: dt.date
+    source: str
+    champion: str
+    settings: EngineConfig
+    verdicts: pd.DataFrame
+    values: pd.DataFrame
+    evidence: pd.DataFrame
+    decisions: pd.DataFrame
+    drift: pd.DataFrame
+    moves: pd.DataFrame
+
+
+def render(page: Page) -> str:
+    """The page as HTML, pictures included."""
+    environment = Environment(
+        loader=PackageLoader("engine.monitoring", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    verdict = page.verdicts.iloc[0].to_dict() if len(page.verdicts) else None
+    rules = json.loads(verdict["rules"]) if verdict else {}
+    estimates = _estimates(page.values)
+    counts = page.decisions.pivot_table(
+        index="action_id", columns="group", values="count", aggfunc="sum", fill_value=0
+    )
+    counts["all"] = counts.sum(axis=1)
+    return environment.get_template("report.html.j2").render(
+        page=page,
+        verdict=verdict,
+        rules=rules,
+        windows=estimates,
+        knows_truth=page.values["truth"].notna().any(),
+        looks=_picture(_draw_looks, page, (7.6, 3.0)) if len(page.evidence) else None,
+        forest=_picture(_draw_forest, page, (7.6, 3.4)),
+        days=len(page.evidence),
+        counts=counts.sort_values("all", ascending=False).reset_index().to_dict("records"),
+        groups=list(counts.columns),
+        health=page.drift[page.drift["subject"] == "log"].to_dict("records"),
+        drift=_features(page.drift).to_dict("records"),
+        moves=page.moves.tail(8).iloc[::-1].to_dict("records"),
+    )
+
+
+def _features(drift: pd.DataFrame) -> pd.DataFrame:
+    return drift[drift["metric"] == "psi"].sort_values("value", ascending=False)
+
+
+def _estimates(values: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """window -> one entry a policy, best DR first, with its estimators inside."""
+    windows: dict[str, list[dict[str, Any]]] = {}
+    for window in ("unseen", "all"):
+        rows = values[values["window"] == window]
+        entries = [
+            {"policy": policy, "of": of.set_index("estimator").to_dict("index"), **of.iloc[0]}
+            for policy, of in rows.groupby("policy")
+        ]
+        if entries:
+            windows[window] = sorted(entries, key=lambda entry: -entry["of"]["dr"]["value"])
+    return windows
+
+
+def _picture(draw: Any, page: Page, size: tuple[float, float]) -> str:
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    draw(axes, page)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _draw_looks(axes: Axes, page: Page) -> None:
+    """The paired difference at every look so far, within the bounds that hold at all of them."""
+    days = [DaySums.from_dict(row) for row in page.evidence.to_dict("records")]
+    alpha = (
+        float(page.verdicts.iloc[0]["alpha"]) if len(page.verdicts) else page.settings.gate.alpha
+    )
+    looks = [sequence_interval(days[: n + 1], alpha, alpha) for n in range(len(days))]
+    low, high, middle = (list(each) for each in zip(*looks))
+    dates: Any = [each.decision_date for each in days]
+    axes.fill_between(dates, low, high, color=BAND, alpha=0.6, lw=0, label="valid at every look")
+    axes.plot(dates, middle, "o-", color=INK, ms=4, label="candidate − incumbent so far")
+    axes.axhline(0, color=GREY, lw=1)
+    margin = page.settings.gate.margin
+    axes.axhline(-margin, color=GREY, lw=1, ls="--", label=f"staging margin −{margin:g}")
+    reach = 4 * max(abs(middle[-1]), high[-1] - middle[-1], middle[-1] - low[-1])
+    axes.set_ylim(max(min(low), -reach), min(max(high), reach))
+    axes.set_ylabel("reward per decision")
+    axes.set_xlabel("decision day, once matured")
+    axes.figure.autofmt_xdate(rotation=30)
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
+
+
+def _draw_forest(axes: Axes, page: Page) -> None:
+    """DR with its 95 % interval for each policy, and the truth where it is known."""
+    window = "unseen" if (page.values["window"] == "unseen").any() else "all"
+    rows = page.values[(page.values["window"] == window) & (page.values["estimator"] == "dr")]
+    rows = rows.sort_values("value")
+    y = range(len(rows))
+    reach = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+    axes.errorbar(
+        rows["value"], y, xerr=reach, fmt="o", color=INK, ms=5, capsize=3, label="DR, 95 %"
+    )
+    if rows["truth"].notna().any():
+        axes.plot(rows["truth"], y, "x", color=TRUTH, ms=8, mew=2, label="truth (simulator)")
+    axes.set_yticks(list(y), [short(name) for name in rows["policy"]], fontsize=8)
+    axes.set_xlabel("reward per decision, before exploration")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+
+
+def short(policy: str) -> str:
+    """`fixed:email` for `baseline:fixed:email`, `model:3` for `catalog.schema.model:3`."""
+    return (
+        policy.replace("baseline:", "", 1)
+        if policy.startswith("baseline:")
+        else (policy.rsplit(".", maxsplit=1)[-1])
+    )
