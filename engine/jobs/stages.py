@@ -274,7 +274,9 @@ def judgement(run: Run) -> tuple[Step, Verdict, dict[str, Any]]:
     return step, judged, verdict_row(run.registry.model_name, step, judged, evidence, day)
 
 
-def act(run: Run, step: Step, judged: Verdict, row: dict[str, Any]) -> bool:
+def act(
+    run: Run, step: Step, judged: Verdict, row: dict[str, Any], actor: str = "monitoring_job"
+) -> bool:
     """Move the alias that a promotion asks for; False where it was moved already."""
     return move_alias(
         run.tables,
@@ -284,7 +286,7 @@ def act(run: Run, step: Step, judged: Verdict, row: dict[str, Any]) -> bool:
         step.version,
         run.parameters.as_of,
         verdict_id=row["verdict_id"],
-        actor="monitoring_job",
+        actor=actor,
         reason=judged.sentence,
         now=_now,
     )

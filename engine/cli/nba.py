@@ -1,0 +1,278 @@
+"""`nba`: compare policies, judge the candidate, check the bundle, show the day's report."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+import click
+
+from engine.bundle import find_bundle, read_bundle
+from engine.cli.group import Group
+from engine.cli.local_run import local_root, parameters, prepare
+from engine.errors import BundleError, JobError
+
+if TYPE_CHECKING:  # Spark and MLflow take seconds to import; help and checks need neither
+    from engine.jobs import Run
+
+SCHEMA_VERSION = 1
+EXIT_CODES = {"promote": 0, "hold": 3, "reject": 4}
+JOB = "monitoring_job"  # whose parameters say where the tables are
+
+_format = click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
+)
+_debug = click.option("--debug", is_flag=True, help="Show tracebacks.")
+_target = click.option(
+    "-t", "--target", default="dev", show_default=True, help="Target of the bundle."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Which tables a command reads, for which day, and how it answers."""
+
+    target: str
+    as_of: Optional[dt.date]
+    source: Optional[str]
+    form: str
+
+    @contextmanager
+    def opened(self) -> Iterator[Run]:
+        """A run on the target's tables; nothing but a Spark session is made for it.
+
+        Raises:
+            JobError: no job has run in this target yet.
+            BundleError: the target has no source, and none was given.
+        """
+        bundle = read_bundle(find_bundle(Path()), self.target)
+        if self.source is None and not bundle.variables.get("source"):
+            raise BundleError(
+                f"The target {self.target!r} has no source.",
+                where=str(bundle.path),
+                hint="give one: --source NAME",
+            )
+        given = {"source": self.source} if self.source else {}
+        values = parameters(bundle, bundle.job(JOB), given)
+        if not (local_root(bundle) / "warehouse").is_dir():
+            raise JobError(
+                f"No job has run here for the target {self.target!r} yet.",
+                where=str(local_root(bundle)),
+                hint=f"uv run dbb run end_to_end_job -t {self.target}",
+            )
+        click.echo(f"nba: reading the tables under {local_root(bundle)}", err=True)
+        from engine.data.spark import session, stop
+        from engine.jobs import Run
+
+        spark = session(prepare(bundle), values["catalog"])
+        try:
+            yield self._on_day(Run.of(spark, values))
+        finally:
+            stop(spark)
+
+    def _on_day(self, run: Run) -> Run:
+        """The run on the day that was asked for: by default the latest with decisions."""
+        day = self.as_of
+        if day is None:
+            rows = run.tables.read("decisions").selectExpr("max(decision_date) AS day")
+            day = rows.toPandas()["day"].iloc[0] or run.parameters.as_of
+        return dataclasses.replace(run, parameters=dataclasses.replace(run.parameters, as_of=day))
+
+    def answer(self, content: Mapping[str, Any], lines: list[str]) -> None:
+        """Print the content as JSON, or the lines."""
+        if self.form == "json":
+            whole = {"schema_version": SCHEMA_VERSION, **content}
+            lines = [json.dumps(_plain(whole), indent=2, ensure_ascii=False)]
+        click.echo("\n".join(lines))
+
+
+def _common(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that reads tables; they arrive as one `asked`."""
+
+    def with_asked(
+        target: str,
+        as_of: Optional[dt.datetime],
+        source: Optional[str],
+        form: str,
+        debug: bool,
+        **rest: Any,
+    ) -> None:
+        command(Asked(target, as_of.date() if as_of else None, source, form), **rest)
+
+    with_asked.__doc__, with_asked.__name__ = command.__doc__, command.__name__
+    with_asked.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    for option in (
+        _debug,
+        _format,
+        click.option("--source", help="Source of the log.  [default: that of the target]"),
+        click.option(
+            "--as-of",
+            type=click.DateTime(["%Y-%m-%d"]),
+            metavar="DAY",
+            help="The day it is.  [default: the latest day that has decisions]",
+        ),
+        _target,
+    ):
+        with_asked = option(with_asked)
+    return with_asked
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Ask about policies, and act on the answer.
+
+    A model is named catalog.schema.model@alias or …:version, for the target's own model also
+    @alias or :version, or it is baseline:uniform, baseline:business_rules, baseline:fixed:ACTION.
+    Results go to stdout, everything else to stderr.
+
+    Exit codes: 0 done, 1 failed, 2 wrong call; and of promote-model and compare-models
+    --recommendation 3 hold, 4 reject.
+    """
+
+
+@main.command("compare-models")
+@click.argument("candidate")
+@click.argument("incumbent")
+@click.option("--recommendation", is_flag=True, help="Exit with 0 promote, 3 hold, 4 reject.")
+@_common
+def compare_models(asked: Asked, candidate: str, incumbent: str, recommendation: bool) -> None:
+    """Say what CANDIDATE would have earned more than INCUMBENT.
+
+    Both are valued as they would act, on matured days that neither learned from. The interval of
+    the difference holds however often one looks. Nothing is written.
+    """
+    with asked.opened() as run:
+        from engine.cli import comparison
+
+        found = comparison.compare_models(run, candidate, incumbent)
+        day = run.parameters.as_of
+    first, last, count = found.days
+    gap = found.difference
+    shown = found.values[["policy", "estimator", "value", "low", "high", "effective_n"]]
+    numbers = dict.fromkeys(("value", "low", "high"), "{:.4f}".format)
+    lines = [
+        f"as of {day}: {gap.n:,} decisions ({gap.n_choice:,} with a choice) on {count} days,"
+        f" {first} to {last}, that neither learned from",
+        shown.to_string(index=False, formatters={**numbers, "effective_n": "{:,.0f}".format}),
+        f"difference ({gap.estimator}) {gap.difference:+.4f} per decision,"
+        f" {gap.low:+.4f} to {gap.high:+.4f} at {gap.confidence:.0%}, whenever one looks",
+        f"{found.verdict}: {found.reason}",
+    ]
+    asked.answer({"as_of": str(day), **found.to_dict()}, lines)
+    if recommendation:
+        sys.exit(EXIT_CODES[found.verdict])
+
+
+@main.command("promote-model")
+@click.argument("name", default="@candidate")
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
+@_common
+def promote_model(asked: Asked, name: str, dry_run: bool) -> None:
+    """Let the gate judge the candidate of NAME, and move the alias if it says so.
+
+    NAME is catalog.schema.model, by default the target's. This is the day's promotion, the same
+    that monitoring_job makes: which version is judged for which alias is the gate's to say, and
+    one step is taken per model and day.
+    """
+    model, mark, rest = name.partition("@")
+    if ":" in model or (mark and rest != "candidate"):
+        raise click.UsageError("the gate chooses the version: name the model, or model@candidate")
+    with asked.opened() as run:
+        from engine.cli.comparison import check_model
+
+        check_model(run, model)
+        step = _promotion(run, dry_run)
+    happened = "was moved to" if step["taken_before"] else "would become" if dry_run else "is now"
+    done = f"@{step['to_alias']} stays as it is"
+    if step["verdict"] == "promote":
+        done = f"version {step['candidate']} {happened} @{step['to_alias']}"
+    if step["taken_before"]:
+        done += "; the step of this day has been taken already"
+    lines = [
+        f"{step['model_name']} as of {step['as_of']}: version {step['candidate']}"
+        f" for @{step['to_alias']}, against {step['incumbent']}",
+        step["sentence"],
+        f"{'dry run, nothing is written: ' if dry_run else ''}{done}",
+    ]
+    asked.answer(step, lines)
+    sys.exit(EXIT_CODES[step["verdict"]])
+
+
+def _promotion(run: Run, dry_run: bool) -> dict[str, Any]:
+    """Judge, and unless it is a dry run record the verdict and act on it.
+
+    A step recorded for the day stands, whatever a second look would say; a move that was recorded
+    as due and did not happen is made up for.
+    """
+    import pandas as pd
+
+    from engine.jobs.stages import act, judgement
+
+    step, judged, row = judgement(run)
+    verdicts = run.tables.read("verdicts").toPandas()
+    mine = (verdicts["model_name"] == row["model_name"]) & (verdicts["as_of"] == row["as_of"])
+    before = verdicts[mine].to_dict("records")
+    ours = [each for each in before if each["verdict_id"] == row["verdict_id"]]
+    stands = (ours or before or [row])[0]
+    sentence = judged.sentence
+    if stands["verdict"] != judged.verdict or (before and not ours):
+        sentence = f"{stands['verdict']}: recorded before for this day, and it stands"
+    moved = False
+    if not dry_run and (ours or not before):
+        run.tables.add_rows("verdicts", pd.DataFrame([row]))
+        if stands["verdict"] == "promote":
+            moved = act(run, step, judged, row, actor="nba promote-model")
+    facts = {str(key): value for key, value in stands.items()}
+    facts["rules"] = json.loads(facts["rules"])
+    said = {"sentence": sentence, "moved": moved, "taken_before": bool(before)}
+    return {**facts, **said, "dry_run": dry_run}
+
+
+@main.command("report")
+@_common
+def report(asked: Asked) -> None:
+    """Render the day's report again, and print where it is."""
+    with asked.opened() as run:
+        from engine.jobs.report import write_report
+
+        path = write_report(run)
+    asked.answer({"as_of": str(run.parameters.as_of), "path": str(path)}, [str(path)])
+
+
+@main.command("validate-bundle")
+@click.argument("target", default="dev")
+@click.option("--verbose", is_flag=True, help="Ask the workspace for catalog, schema and volume.")
+@_format
+@_debug
+def validate_bundle(target: str, verbose: bool, form: str, debug: bool) -> None:
+    """Check databricks.yml for TARGET and all the configuration it leads to.
+
+    One line per check: ok, FAILED or not checked. Exits with 1 if any failed.
+    """
+    from engine.cli.checks import FAILED, bundle_checks
+
+    checks = list(bundle_checks(find_bundle(Path()), target, verbose))
+    width = max(len(each.subject) for each in checks)
+    lines = [f"{each.answer:11}  {each.subject:{width}}  {each.detail}".rstrip() for each in checks]
+    content = {"target": target, "checks": [dataclasses.asdict(each) for each in checks]}
+    Asked(target, None, None, form).answer(content, lines)
+    if any(each.answer == FAILED for each in checks):
+        sys.exit(1)
+
+
+def _plain(value: Any) -> Any:
+    """The same with nothing that JSON cannot say: NaN and infinity become null, dates text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
