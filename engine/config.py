@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, TypeVar
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from engine.documents import Document, read_document
 from engine.errors import ConfigError
-from policies.actions import NO_CHANNEL, Action, Catalogue
+from policies.actions import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
 from policies.deciding.predicates import Predicate
 from policies.errors import CatalogueError, PredicateError, did_you_mean
 
@@ -187,12 +188,16 @@ class Config:
         return [(rule.when, rule.action) for rule in self.engine.business_rules]
 
 
-def load_config(conf_dir: Path, source: str = SIMULATION) -> Config:
+def load_config(
+    conf_dir: Path, source: str = SIMULATION, features: Optional[Collection[str]] = None
+) -> Config:
     """Read and check the configuration that a source runs with.
 
     Args:
         conf_dir: the folder of `actions.yml`, `engine.yml` and `sources/`.
         source: `simulation`, or the name of a file in `sources/`.
+        features: what predicates may read, where the source's file does not say; None is not
+            checked.
 
     Raises:
         ConfigError: a file, key or value is wrong; says file, line and key path.
@@ -202,18 +207,23 @@ def load_config(conf_dir: Path, source: str = SIMULATION) -> Config:
     if source == SIMULATION:
         actions_doc = read_document(conf_dir / "actions.yml")
         raw = _parse(CatalogueFile, actions_doc, actions_doc.data)
-        catalogue = _catalogue(raw, actions_doc, ())
+        prefix: tuple[str, ...] = ()
+        catalogue = _catalogue(raw, actions_doc, prefix)
         world = _parse(SimulationConfig, source_doc, source_doc.data)
         engine = _parse(EngineConfig, engine_doc, engine_doc.data)
         config = Config(catalogue, engine, simulation=world)
     else:
         described = _parse(SourceConfig, source_doc, source_doc.data)
-        catalogue = _catalogue(described.catalogue, source_doc, ("catalogue",))
+        actions_doc, prefix = source_doc, ("catalogue",)
+        catalogue = _catalogue(described.catalogue, source_doc, prefix)
+        features = described.columns.features
         _check_source(described, catalogue, source_doc)
         engine_doc = _overlaid(engine_doc, source_doc)
         engine = _parse(EngineConfig, engine_doc, engine_doc.data)
         config = Config(catalogue, engine, source=described)
     _check(config, engine_doc)
+    if features is not None:
+        _check_columns(config, features, (actions_doc, prefix), engine_doc)
     return config
 
 
@@ -243,15 +253,16 @@ def _parse(model: type[_S], document: Document, data: dict[str, Any]) -> _S:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        keys = tuple(first["loc"])
+        # A misspelt key is also missed under its right name; what stands there is the mistake.
+        found = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        first, keys = found[0], tuple(found[0]["loc"])
         hint = "see the comments in the file that ships with the project"
         what = f"{first['msg'].removeprefix('Value error, ').rstrip('.')}."
         if first["type"] == "extra_forbidden":
             what = f"Unknown key {keys[-1]!r}."
             hint = did_you_mean(str(keys[-1]), _known_keys(model, keys[:-1]))
         elif first["type"] == "missing":
-            what, keys = f"The key {keys[-1]!r} is missing.", keys[:-1] or keys
+            what, keys = f"The key {keys[-1]!r} is missing.", keys[:-1]
             hint = f"add {first['loc'][-1]}: to {'.'.join(map(str, keys)) or 'the file'}"
         raise ConfigError(what, where=document.where(keys), hint=hint) from error
 
@@ -276,8 +287,9 @@ def _catalogue(raw: CatalogueFile, document: Document, prefix: tuple[Any, ...]) 
         return Catalogue(currency=raw.currency, actions=actions)
     except (CatalogueError, PredicateError) as error:
         keys: tuple[Any, ...] = (*prefix, "actions")
+        blamed = str(error.where).split(",")[0]
         for index, entry in enumerate(raw.actions):
-            if f"{entry.id!r}" in str(error):
+            if blamed == f"action {entry.id}":
                 keys = (*keys, index)
                 break
         for key in ("eligible_when", "applicable_when", "suitable_when", "valid_to"):
@@ -321,6 +333,31 @@ def _check(config: Config, document: Document) -> None:
             hint=f"range: [{least:g}, {high:g}]",
         )
     check_baseline(engine.gate.incumbent, config, document.where(("gate", "incumbent")))
+
+
+def _check_columns(
+    config: Config,
+    features: Collection[str],
+    catalogue: tuple[Document, tuple[str, ...]],
+    engine: Document,
+) -> None:
+    """Predicates may read features; those of actions may read consents as well."""
+    consents = [f"consent_{channel}" for channel in config.catalogue.contact_channels]
+    document, prefix = catalogue
+    for index, action in enumerate(config.catalogue.actions):
+        for key in PREDICATE_KEYS:
+            where = document.where((*prefix, "actions", index, key))
+            _check_reads(getattr(action, key), [*features, *consents], where)
+    for index, rule in enumerate(config.engine.business_rules):
+        _check_reads(rule.when, features, engine.where(("business_rules", index, "when")))
+
+
+def _check_reads(predicate: Optional[str], columns: Collection[str], where: str) -> None:
+    for name in Predicate.parse(predicate).columns if predicate else ():
+        if name not in columns:
+            raise ConfigError(
+                f"There is no feature {name!r}.", where=where, hint=did_you_mean(name, columns)
+            )
 
 
 def check_baseline(name: str, config: Config, where: str) -> None:

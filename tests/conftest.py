@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 REPOSITORY = TESTS.parent
+# Small data in one process: interpreted plans start sooner than compiled ones. For tests only.
+FAST = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,5 +44,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
     root = tmp_path_factory.mktemp("spark") / "dev"
     running = session(root, "juan_dev", app="tests", cache=REPOSITORY / ".local")
+    for name, value in FAST.items():
+        running.conf.set(name, value)
     yield running
     stop(running)

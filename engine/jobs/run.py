@@ -73,7 +73,7 @@ class Run:
             ConfigError: a parameter or the configuration is wrong; no table has been touched.
         """
         parameters = Parameters.parse(dict(values))
-        config = load_config(parameters.conf_dir, parameters.source)
+        config = load_config(parameters.conf_dir, parameters.source, BEHAVIOUR)
         schema = _schema_of(spark, parameters)
         model = f"{parameters.catalog}.{schema}.{MODEL}"
         return cls(
@@ -86,7 +86,7 @@ class Run:
 
     @classmethod
     def from_widgets(cls, spark: SparkSession, get: Callable[[str], str]) -> Run:
-        """From a notebook's widgets: `Run.from_widgets(spark, dbutils.widgets.get)`."""
+        """From a notebook's widgets: `Run.from_widgets(spark, …widgets.get)`."""
         return cls.of(spark, {name: get(name) for name in Parameters.NAMES})
 
     @cached_property
@@ -128,11 +128,12 @@ class Run:
         return f"{self.tables.catalog}.{self.tables.schema}"
 
     def claim(self) -> None:
-        """Write on the customers which source the schema belongs to."""
-        self.spark.sql(
-            f"ALTER TABLE {self.tables.name('customers')} "
-            f"SET TBLPROPERTIES ('{SOURCE_PROPERTY}' = '{self.parameters.source}')"
-        )
+        """Write on the customers, once, which source the schema belongs to."""
+        if _owner(self.tables) is None:
+            self.spark.sql(
+                f"ALTER TABLE {self.tables.name('customers')} "
+                f"SET TBLPROPERTIES ('{SOURCE_PROPERTY}' = '{self.parameters.source}')"
+            )
 
 
 def _schema_of(spark: SparkSession, parameters: Parameters) -> str:
@@ -143,10 +144,11 @@ def _schema_of(spark: SparkSession, parameters: Parameters) -> str:
     given = Tables(spark, parameters.catalog, parameters.schema, parameters.volume)
     if not given.exists("customers"):
         return parameters.schema
-    rows = spark.sql(f"SHOW TBLPROPERTIES {given.name('customers')}").collect()
-    owner = {row["key"]: row["value"] for row in rows}.get(SOURCE_PROPERTY, SIMULATION)
-    return (
-        parameters.schema
-        if owner == parameters.source
-        else (f"{parameters.schema}_{parameters.source}")
-    )
+    own = (_owner(given) or SIMULATION) == parameters.source
+    return parameters.schema if own else f"{parameters.schema}_{parameters.source}"
+
+
+def _owner(tables: Tables) -> Optional[str]:
+    """The source that claimed the schema; None before one did."""
+    rows = tables.spark.sql(f"SHOW TBLPROPERTIES {tables.name('customers')}").collect()
+    return {row["key"]: row["value"] for row in rows}.get(SOURCE_PROPERTY)

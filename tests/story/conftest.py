@@ -7,15 +7,16 @@ import shutil
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import pandas as pd
 import pytest
 import yaml
 
 from engine import environment, jobs
-from engine.data.tables import TABLES
+from engine.data.tables import TABLES, Tables
 from engine.jobs import Result, Run
+from engine.registry import Registry
 from simulation import World
 
 if TYPE_CHECKING:
@@ -33,12 +34,6 @@ STAGES = (
 SMALL = {
     "sources/simulation.yml": {"customers": 600, "history_days": 20},
     "engine.yml": {"training.reserve_days": 5},
-}
-# Small data in one process: interpreted plans start faster than compiled ones. Tests only.
-FAST = {
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.adaptive.enabled": "false",
 }
 
 
@@ -67,7 +62,6 @@ class Loop:
         self.first, self.second = first, first + dt.timedelta(days=1)
         self.given = dict(given)
         self.results: dict[tuple[dt.date, str], Result] = {}
-        self._digests: dict[tuple[str, int], Any] = {}
 
     def parameters(self, day: dt.date) -> dict[str, str]:
         """The job parameters of a day, as texts."""
@@ -105,40 +99,52 @@ class Loop:
         assert world is not None
         return world
 
+    @cached_property
+    def tables(self) -> Tables:
+        """The tables, to look at."""
+        return self.run_of(self.first).tables
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The versions and aliases, to look at."""
+        return self.run_of(self.first).registry
+
     def frame(self, table: str, where: str = "true") -> pd.DataFrame:
         """Rows of a table as pandas, sorted by the table's key."""
-        run = self.run_of(self.first)
-        rows = run.tables.read(table).where(where).orderBy(*TABLES[table].keys)
+        rows = self.tables.read(table).where(where).orderBy(*TABLES[table].keys)
         return rows.toArrow().to_pandas(date_as_object=False)
 
-    def commits(self) -> dict[str, int]:
-        """The newest version of each table in its Delta log."""
-        warehouse = str(self.spark.conf.get("spark.sql.warehouse.dir")).replace("file:", "")
-        logs = (Path(warehouse) / f"{self.run_of(self.first).tables.schema}.db").glob(
-            "*/_delta_log"
-        )
-        return {log.parent.name: max(int(each.stem) for each in log.glob("*.json")) for log in logs}
-
     def content(self) -> dict[str, Any]:
-        """Row count and digest of every table, the versions with their tags, and the aliases.
+        """All that stands at this moment: each table's Delta version, model versions, aliases."""
+        warehouse = str(self.spark.conf.get("spark.sql.warehouse.dir")).removeprefix("file:")
+        logs = (Path(warehouse) / f"{self.tables.schema}.db").glob("*/_delta_log")
+        found: dict[str, Any] = {
+            log.parent.name: max(int(each.stem) for each in log.glob("*.json")) for log in logs
+        }
+        found["versions"] = {each.number: dict(each.tags) for each in self.registry.versions()}
+        names = ("candidate", "staging", "champion")
+        return {**found, "aliases": {name: self.registry.alias(name) for name in names}}
+
+    def rewritten(self, before: dict[str, Any]) -> dict[str, bool]:
+        """The tables with new commits since `before`, a `content()`: whether rows differ.
 
         Row order, `run_id` and columns that end in `_at` do not count.
         """
-        registry = self.run_of(self.first).registry
-        tables = {name: self._digest(name, number) for name, number in self.commits().items()}
-        versions = {each.number: dict(each.tags) for each in registry.versions()}
-        aliases = {name: registry.alias(name) for name in ("candidate", "staging", "champion")}
-        return {"tables": tables, "versions": versions, "aliases": aliases}
+        now = self.content()
+        return {
+            table: self._digest(table, number) != self._digest(table, before.get(table))
+            for table, number in now.items()
+            if table in TABLES and number != before.get(table)
+        }
 
-    def _digest(self, table: str, number: int) -> Any:
-        if (table, number) not in self._digests:
-            rows = self.run_of(self.first).tables.read(table)
-            names = [each for each in rows.columns if each != "run_id" and not each.endswith("_at")]
-            line = f"to_json(struct({', '.join(f'`{name}`' for name in sorted(names))}))"
-            digest = f"cast(sum(cast(xxhash64({line}) AS DECIMAL(38, 0))) AS STRING)"
-            found = rows.selectExpr("count(*)", digest).first()
-            self._digests[table, number] = tuple(found or ())
-        return self._digests[table, number]
+    def _digest(self, table: str, number: Optional[int]) -> Any:
+        if number is None:
+            return None
+        rows = self.spark.sql(f"SELECT * FROM {self.tables.name(table)} VERSION AS OF {number}")
+        names = [each for each in rows.columns if each != "run_id" and not each.endswith("_at")]
+        line = f"to_json(struct({', '.join(f'`{name}`' for name in sorted(names))}))"
+        digest = f"cast(sum(cast(xxhash64({line}) AS DECIMAL(38, 0))) AS STRING)"
+        return tuple(rows.selectExpr("count(*)", digest).first() or ())
 
 
 def changed(conf: Path, changes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -159,8 +165,6 @@ def new_loop(
     spark: SparkSession, repository: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Any:
     """(schema, first day, changed keys by file, further parameters) -> a `Loop` with no day run."""
-    for name, value in FAST.items():
-        spark.conf.set(name, value)
 
     def made(
         schema: str, first: dt.date, changes: Mapping[str, Mapping[str, Any]], **given: str
@@ -179,9 +183,10 @@ def loop(new_loop: Any) -> Loop:
     """A world of 600 customers with 20 days of past, and its first day, 2026-03-02, fully run.
 
     Offers `first` and `second` (days), `run(day)`, `stage(name, day)`, `results`,
-    `frame(table, where)` (pandas), `content()` (a digest of all there is, without what tells of
-    the run), `commits()`, `run_of(day)` (a `Run`), `parameters(day)`, `world`, `root`, `conf`,
-    `schema`. All tests share it and others may have run the second day, so look at days by name,
+    `frame(table, where)` (pandas), `content()` (what stands: equal before and after means nothing
+    was written, registered or moved) and `rewritten(before)` (tables with new commits, and whether
+    their rows differ), `tables`, `registry`, `world`, `run_of(day)` (a `Run`), `parameters(day)`,
+    `root`, `conf`, `schema`. All tests share it and others may have run the second day, so look at days by name,
     and leave the days up to the second as they are.
     """
     made = new_loop("story", dt.date(2026, 3, 2), SMALL)
