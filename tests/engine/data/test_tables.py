@@ -1,0 +1,150 @@
+"""Tables: rows enter by key, a day is replaced as a whole, and equal content is left alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from engine.data.sources import EVENTS
+from engine.data.tables import LOCAL_ROWS, TABLES, Tables, sql_list
+from engine.errors import TableError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture
+def tables(spark: SparkSession, tmp_path: Path) -> Any:
+    """An empty schema."""
+    yield Tables(spark, "juan_dev", "tables_test", tmp_path)
+    spark.sql("DROP SCHEMA IF EXISTS juan_dev.tables_test CASCADE")
+
+
+def events(*rows: tuple[str, float]) -> pa.Table:
+    """Events by id and amount."""
+    moment = dt.datetime(2026, 3, 2, 9, tzinfo=dt.timezone.utc)
+    plain = [
+        {"event_id": i, "customer_id": "a", "event_ts": moment, "event_type": "visit", "amount": x}
+        for i, x in rows
+    ]
+    return pa.Table.from_pylist(plain, schema=EVENTS)
+
+
+def amounts(tables: Tables) -> dict[str, float]:
+    """What the table holds."""
+    return {row["event_id"]: row["amount"] for row in tables.read("events").collect()}
+
+
+def version(tables: Tables, table: str) -> int:
+    """The newest commit."""
+    row = tables.spark.sql(f"DESCRIBE HISTORY {tables.name(table)} LIMIT 1").first()
+    return int(row["version"])  # type: ignore[index]
+
+
+def test_new_rows_enter_and_known_ones_stay(tables: Tables) -> None:
+    """A row whose key is there never changes, and rows that are all known leave no commit."""
+    assert tables.add_new("events", tables.frame(events(("e1", 1.0), ("e2", 2.0)))) == 2
+    assert tables.add_new("events", tables.frame(events(("e2", 9.0), ("e3", 3.0)))) == 1
+    assert amounts(tables) == {"e1": 1.0, "e2": 2.0, "e3": 3.0}
+    before = version(tables, "events")
+    assert tables.add_new("events", tables.frame(events(("e1", 7.0)))) == 0
+    assert version(tables, "events") == before
+
+
+def test_a_first_batch_without_rows_makes_the_table(tables: Tables) -> None:
+    """A source without events leaves an empty table that later rows enter."""
+    assert tables.add_new("events", tables.frame(EVENTS.empty_table())) == 0
+    assert amounts(tables) == {}
+    assert tables.add_new("events", tables.frame(events(("e1", 1.0)))) == 1
+    assert amounts(tables) == {"e1": 1.0}
+
+
+def test_large_frames_travel_through_the_volume(tables: Tables) -> None:
+    """More rows than a session should carry go as Parquet, and the parts are cleared away."""
+    many = events(*((f"e{number}", float(number)) for number in range(LOCAL_ROWS + 1)))
+    assert tables.add_new("events", tables.frame(many)) == LOCAL_ROWS + 1
+    assert len(list(tables.volume.rglob("*.parquet"))) == 1
+    tables.clear_staging()
+    assert list(tables.volume.rglob("*.parquet")) == []
+    assert tables.count("events", "amount < 2") == 2
+
+
+def test_other_columns_are_refused(tables: Tables) -> None:
+    """Rows that lack or bring columns are named, and nothing is written."""
+    tables.add_new("events", tables.frame(events(("e1", 1.0))))
+    strange = events(("e2", 2.0)).rename_columns([*EVENTS.names[:-1], "price"])
+    with pytest.raises(TableError, match=r"lack \['amount'\] and bring \['price'\]"):
+        tables.add_new("events", tables.frame(strange))
+    assert amounts(tables) == {"e1": 1.0}
+
+
+DAY = "as_of = DATE '2026-03-02'"
+
+
+def drift(tables: Tables, value: float | None, day: int, subject: str = "x") -> Any:
+    """A frame with one row of `drift`."""
+    row = (dt.date(2026, 3, day), subject, "psi", value, 0.2, "stable")
+    return tables.spark.createDataFrame([row], TABLES["drift"].columns)
+
+
+def test_a_day_is_replaced_exactly(tables: Tables) -> None:
+    """Replacing a day leaves the others, drops what the day held, and writes only changes."""
+    both = drift(tables, 0.1, 2).unionByName(drift(tables, 0.1, 2, "y"))
+    assert tables.replace("drift", both, DAY) == (2, True)
+    third = "as_of = DATE '2026-03-03'"
+    assert tables.replace("drift", drift(tables, 0.5, 3), third) == (1, True)
+    before = version(tables, "drift")
+    assert tables.replace("drift", both, DAY) == (2, False)
+    assert version(tables, "drift") == before
+    assert tables.replace("drift", drift(tables, None, 2), DAY) == (1, True)
+    rows = {(row["as_of"].day, row["value"]) for row in tables.read("drift").collect()}
+    assert rows == {(2, None), (3, 0.5)}
+
+
+def test_what_tells_of_the_run_is_no_change(tables: Tables) -> None:
+    """A row that differs in run_id alone is left as it stands."""
+    columns = "decision_id STRING, decision_date DATE, run_id STRING"
+
+    def made(run: str) -> Any:
+        rows = [("d1", dt.date(2026, 3, 2), run)]
+        return tables.spark.createDataFrame(rows, columns)
+
+    tables.ensure("decisions", columns)
+    where = "decision_date = DATE '2026-03-02'"
+    assert tables.replace("decisions", made("first"), where) == (1, True)
+    assert tables.replace("decisions", made("second"), where) == (1, False)
+    assert [row["run_id"] for row in tables.read("decisions").collect()] == ["first"]
+
+
+def test_plain_rows_keep_null_for_what_is_missing(tables: Tables) -> None:
+    """None and NaN both become null, and no rows at all still make the table."""
+    row = {"as_of": dt.date(2026, 3, 2), "subject": "x", "metric": "psi", "value": float("nan")}
+    frame = pd.DataFrame([{**row, "threshold": None, "status": "stable"}])
+    assert tables.add_rows("drift", pd.DataFrame()) == 0
+    assert tables.add_rows("drift", frame) == 1
+    assert tables.add_rows("drift", frame) == 0
+    [found] = tables.read("drift").collect()
+    assert (found["value"], found["threshold"], found["status"]) == (None, None, "stable")
+
+
+def test_names_are_checked(tables: Tables) -> None:
+    """A table nobody knows is named with the closest; one not written yet says what to run."""
+    with pytest.raises(TableError, match="no table 'event'") as caught:
+        tables.name("event")
+    assert caught.value.hint == "did you mean 'events'?"
+    with pytest.raises(TableError, match="does not exist") as caught:
+        tables.read("events")
+    assert caught.value.hint == "run data_pipeline_job first"
+    assert tables.count("events") == 0
+    assert not tables.exists("events")
+
+
+@pytest.mark.unit
+def test_lists_for_sql_are_quoted() -> None:
+    """A quote inside a value cannot end its literal."""
+    assert sql_list(["a", "it's"]) == "'a', 'it''s'"
