@@ -126,15 +126,17 @@ class Tables:
             )
         return self.spark.table(self.name(table))
 
-    def ensure(self, table: str, columns: Optional[str] = None) -> None:
-        """Create the table where it does not exist."""
+    def ensure(self, table: str, columns: Optional[str] = None) -> bool:
+        """Create the table where it does not exist; True where it did not."""
         if self.exists(table):
-            return
+            return False
         ddl = columns or TABLES[table].columns
         if ddl is None:
             raise TableError(f"The columns of {table} come with its first rows.")
         self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{self.catalog}`.`{self.schema}`")
         self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({ddl}) USING DELTA")
+        self._seen.add(table)
+        return True
 
     def frame(self, rows: pa.Table) -> DataFrame:
         """Arrow rows as a Spark frame; large ones travel as Parquet through the volume."""
@@ -148,11 +150,11 @@ class Tables:
 
     def add_new(self, table: str, rows: DataFrame) -> int:
         """Insert the rows whose key is not there yet; rows that are there never change."""
-        self.ensure(table, _ddl(rows))
+        new = self.ensure(table, _ddl(rows))
         there = self._checked(table, rows)
-        if there.isEmpty():
+        if new:  # nothing to merge with
             rows.select(*there.columns).write.mode("append").saveAsTable(self.name(table))
-            return self.count(table)
+            return self._written(table)
         rows.createOrReplaceTempView("incoming")
         keys = " AND ".join(f"t.`{key}` = s.`{key}`" for key in TABLES[table].keys)
         merged = self.spark.sql(
@@ -177,14 +179,19 @@ class Tables:
 
         Equal content (but for the columns that tell of the run) is left as it stands.
         """
-        self.ensure(table, _ddl(rows))
+        new = self.ensure(table, _ddl(rows))
         there = self._checked(table, rows)
-        old = _fingerprint(there.where(where))
+        old = (0, "") if new else _fingerprint(there.where(where))
         if old[0] and old == _fingerprint(rows):
             return old[0], False
         writer = rows.select(*there.columns).write.format("delta").mode("overwrite")
         writer.option("replaceWhere", where).saveAsTable(self.name(table))
-        return self.count(table, where), True
+        return self._written(table), True
+
+    def _written(self, table: str) -> int:
+        """How many rows the last write brought, as the table's own history says."""
+        last = self.spark.sql(f"DESCRIBE HISTORY {self.name(table)} LIMIT 1").first()
+        return int(last["operationMetrics"].get("numOutputRows", 0))  # 0 rows leave no commit
 
     def count(self, table: str, where: str = "true") -> int:
         """How many rows hold `where`; 0 where there is no table."""

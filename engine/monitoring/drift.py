@@ -25,13 +25,21 @@ def psi(reference: pd.Series, current: pd.Series) -> float:
         edges = np.unique(
             np.nanquantile(reference.astype(float), np.linspace(0, 1, BINS + 1)[1:-1])
         )
-        old = np.searchsorted(edges, reference.astype(float), side="left")
-        new = np.searchsorted(edges, current.astype(float), side="left")
-        old[reference.isna()] = new[current.isna()] = len(edges) + 1
-        return _index(old, new, len(edges) + 2)
+        old, new = _binned(reference, edges), _binned(current, edges)
+        return _index(old, new, 2 * len(edges) + 2)
     levels = pd.Index(pd.unique(pd.concat([reference, current]).astype(str)))
     old = levels.get_indexer(reference.astype(str))
     return _index(old, levels.get_indexer(current.astype(str)), len(levels))
+
+
+def _binned(values: pd.Series, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Bins between edges; where deciles coincide an edge is a common value, and a bin of its own."""
+    numbers = values.to_numpy(dtype=float, na_value=np.nan)
+    bins = np.searchsorted(edges, numbers, side="left")
+    if len(edges) < BINS - 1:
+        bins += np.searchsorted(edges, numbers, side="right")
+    bins[np.isnan(numbers)] = 2 * len(edges) + 1
+    return np.asarray(bins, dtype=np.int64)
 
 
 def _index(old: npt.NDArray[np.int64], new: npt.NDArray[np.int64], bins: int) -> float:
