@@ -1,0 +1,76 @@
+"""Days by use: fit first, select next, judge last, with rewards matured in between."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import pytest
+
+from engine.config import Training
+from engine.errors import JobError
+from engine.training.split import Split, split_days
+from policies import LoggedDecisions
+
+START = np.datetime64("2026-03-01")
+
+
+def log_of(days: int, matures_after: int = 4) -> LoggedDecisions:
+    """Three rows a day."""
+    dates = START + np.repeat(np.arange(days), 3)
+    n = len(dates)
+    return LoggedDecisions(
+        ("a", "b"),
+        np.zeros(n, dtype=np.int64),
+        np.full(n, 0.5),
+        np.zeros(n),
+        decision_date=dates,
+        matured_on=dates + matures_after,
+    )
+
+
+def days(log: LoggedDecisions) -> list[int]:
+    """The days of a log, counted from the first."""
+    assert log.decision_date is not None
+    return sorted({int(each) for each in (log.decision_date - START).astype(int)})
+
+
+def split(n_days: int, reserve: int, share: float = 0.5, matures_after: int = 4) -> Split:
+    """The split of a log with so many days."""
+    settings = Training(reserve_days=reserve, fit_share=share)
+    return split_days(log_of(n_days, matures_after), settings)
+
+
+def test_days_go_to_one_use_each() -> None:
+    """The last days are reserved; of those matured by then the early ones fit, the rest selects."""
+    found = split(20, reserve=5)
+    assert found.cut == dt.date(2026, 3, 16)
+    assert days(found.fit) == [0, 1, 2, 3, 4, 5]
+    assert days(found.select) == [6, 7, 8, 9, 10, 11]  # day 12 matures on the 17th
+
+
+def test_rewards_that_mature_later_are_not_used_earlier() -> None:
+    """The days just before the reserved ones are used by nobody while their reward is open."""
+    found = split(20, reserve=5, matures_after=1)
+    assert days(found.fit) + days(found.select) == list(range(15))
+
+
+@pytest.mark.parametrize(("share", "fit"), [(0.01, 1), (0.65, 8), (0.99, 11)])
+def test_each_use_gets_a_day(share: float, fit: int) -> None:
+    """Whatever the share, at least one day fits and at least one selects."""
+    found = split(20, reserve=5, share=share)
+    assert (len(days(found.fit)), len(days(found.select))) == (fit, 12 - fit)
+
+
+@pytest.mark.parametrize(("n_days", "reserve"), [(0, 5), (9, 5), (3, 5)])
+def test_too_few_days_are_an_error(n_days: int, reserve: int) -> None:
+    """A log too short to keep the uses apart says so, and what to do."""
+    with pytest.raises(JobError) as caught:
+        split(n_days, reserve)
+    assert "wait" in str(caught.value.hint)
+
+
+def test_the_shortest_log_that_can_be_split() -> None:
+    """Two days matured before the reserved ones are enough."""
+    found = split(10, reserve=5)
+    assert (days(found.fit), days(found.select)) == ([0], [1])
