@@ -82,7 +82,7 @@ def verdict_row(
         "low": _finite(verdict.low),
         "high": _finite(verdict.high),
         "alpha": verdict.alpha,
-        "rules": json.dumps(verdict.rules),
+        "rules": json.dumps(_finite_readings(verdict.rules), allow_nan=False),
         "log_hash": _digest(evidence.astype(str).to_csv(index=False)),
     }
 
@@ -135,3 +135,14 @@ def _digest(*texts: str) -> str:
 def _finite(value: float) -> Optional[float]:
     """Without any row a bound is infinite; the table then says null."""
     return value if abs(value) < float("inf") else None
+
+
+def _finite_readings(rules: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """JSON knows no infinity either."""
+    return {
+        name: {
+            key: _finite(value) if isinstance(value, float) else value
+            for key, value in rule.items()
+        }
+        for name, rule in rules.items()
+    }
