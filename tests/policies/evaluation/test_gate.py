@@ -99,3 +99,13 @@ def test_settings_are_checked(days: Any) -> None:
             Gate(**wrong)
     with pytest.raises(EvaluationError, match="staging, champion"):
         Gate().judge(days(0.2, 0.2), "production")
+
+
+@pytest.mark.parametrize("rates", [(0.1, 0.4), (0.4, 0.1)])
+def test_a_log_that_contradicts_itself_moves_nothing(days: Any, rates: tuple[float, float]) -> None:
+    """A problem of the log holds a promotion as well as a rejection, and is said."""
+    assert Gate().judge(days(*rates)).verdict in ("promote", "reject")
+    found = Gate().judge(days(*rates), problems=("weights average 2 instead of 1",))
+    assert found.verdict == "hold"
+    assert found.rules["log"]["holds"] is False
+    assert "the log cannot be trusted: weights average 2 instead of 1" in found.sentence

@@ -1,0 +1,227 @@
+"""The registry: as strict on a laptop as Unity Catalog, and its models stand on their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.errors import RegistryError
+from engine.registry import Registry, Version, signature
+from policies import LoggedDecisions, UniformPolicy, VowpalPolicy
+
+pytestmark = pytest.mark.integration
+
+IDS = ("no_contact", "mail", "call")
+FEATURES = {"x": "double", "plan": "string", "visits": "bigint"}
+MODEL = "main.nba.model"
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("name", ["model", "nba.model", "a.b.c.d", "main.nba.my model", "a/b.c.d"])
+def test_a_model_has_three_levels(name: str) -> None:
+    """Unity Catalog knows catalog.schema.model, and nothing else."""
+    with pytest.raises(RegistryError, match="three-level name") as caught:
+        Registry(name, "/x", None)
+    assert caught.value.hint == "write catalog.schema.model"
+
+
+@pytest.mark.unit
+def test_a_signature_has_inputs_and_outputs() -> None:
+    """Features and eligible actions come in, the decision goes out; columns may be missing."""
+    found = signature(FEATURES)
+    assert found.inputs.input_names() == [*FEATURES, "eligible_actions"]
+    assert found.outputs.input_names() == [
+        "action",
+        "action_probability",
+        "expected_reward",
+        "distribution",
+    ]
+    types = {spec.name: str(spec.type) for spec in found.inputs.inputs}
+    assert "long" in types["visits"]
+    assert "Array" in types["eligible_actions"]
+
+
+def contexts(n: int, seed: int = 0) -> pd.DataFrame:
+    """n rows of features."""
+    random = np.random.default_rng(seed)
+    plans = random.choice(["basic", "plus"], n).astype(object)
+    return pd.DataFrame(
+        {"x": random.normal(size=n), "plan": plans, "visits": random.integers(0, 5, n)}
+    )
+
+
+def fitted() -> VowpalPolicy:
+    """A small learned policy."""
+    n, random = 600, np.random.default_rng(0)
+    shown, action = contexts(n), random.integers(3, size=n)
+    reward = (random.random(n) < 0.2 + 0.2 * (shown["x"] > 0) * (action == 1)).astype(float)
+    log = LoggedDecisions(IDS, action, np.full(n, 1 / 3), reward, contexts=shown)
+    return VowpalPolicy(IDS, learning_rate=0.1).fit(log)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a local run."""
+    return tmp_path_factory.mktemp("registry")
+
+
+@pytest.fixture
+def registry(root: Path) -> Registry:
+    """The model's versions; a new object each time, as each run makes its own."""
+    return Registry(MODEL, "/tests/registry", root)
+
+
+@pytest.fixture(scope="module")
+def versions(root: Path) -> list[Version]:
+    """Two versions: a learned policy and a uniform one."""
+    registry, made = Registry(MODEL, "/tests/registry", root), []
+    for number, policy in enumerate((fitted(), UniformPolicy(IDS)), start=1):
+        example = contexts(3).assign(eligible_actions=[list(IDS)] * 3)
+        made.append(
+            registry.register(
+                policy,
+                FEATURES,
+                example,
+                params=policy.params,
+                metrics={"selection_low": 0.1 * number},
+                tables={"selection": pd.DataFrame({"recipe": ["a"], "low": [0.1]})},
+                tags={"recipe": f"r{number}", "training_key": "k", "as_of": "2026-03-02"},
+            )
+        )
+    return made
+
+
+def test_versions_keep_their_order_and_tags(registry: Registry, versions: list[Version]) -> None:
+    """Versions count from 1, oldest first, and carry the tags they were registered with."""
+    assert registry.versions() == versions
+    assert [(each.number, each.tags["recipe"]) for each in versions] == [("1", "r1"), ("2", "r2")]
+    assert registry.version("2") == versions[1]
+
+
+def test_versions_are_found_by_tags(registry: Registry, versions: list[Version]) -> None:
+    """All tags must agree; the newest of several is found, and none where none agrees."""
+    assert registry.find(training_key="k") == versions[1]
+    assert registry.find(training_key="k", recipe="r1") == versions[0]
+    assert registry.find(training_key="other") is None
+    assert registry.find(absent="k") is None
+
+
+def test_a_loaded_policy_decides_as_the_saved_one(
+    registry: Registry, versions: list[Version]
+) -> None:
+    """What comes back from the registry gives the very same distributions."""
+    shown = contexts(50, seed=1)
+    np.testing.assert_array_equal(
+        registry.load("1").distribution(shown), fitted().distribution(shown)
+    )
+    assert registry.load("2").params == UniformPolicy(IDS).params
+
+
+def test_the_run_shows_how_it_came_about(registry: Registry, versions: list[Version]) -> None:
+    """Parameters, metrics and the table of recipes are logged with the model."""
+    found = registry.client.get_model_version(MODEL, "1")
+    run = registry.client.get_run(found.run_id)
+    assert run.data.metrics["selection_low"] == pytest.approx(0.1)
+    assert run.data.params["learning_rate"] == "0.1"
+    names = [each.path for each in registry.client.list_artifacts(found.run_id)]
+    assert "selection.csv" in names
+
+
+def test_the_registered_signature_has_outputs(registry: Registry, versions: list[Version]) -> None:
+    """The logged model states what it answers, without which Unity Catalog refuses it."""
+    _ = registry.client
+    info = mlflow.models.get_model_info(f"models:/{MODEL}/1")
+    assert info.signature == signature(FEATURES)
+
+
+def test_aliases_are_those_of_the_engine(registry: Registry, versions: list[Version]) -> None:
+    """Only known aliases can be set, only to versions that exist, and they can be moved."""
+    assert registry.alias("staging") is None
+    registry.set_alias("staging", "1")
+    registry.set_alias("staging", "2")
+    assert registry.alias("staging") == "2"
+    with pytest.raises(RegistryError, match="'production' is not an alias") as caught:
+        registry.set_alias("production", "1")
+    assert caught.value.hint == "one of candidate, staging, champion"
+    with pytest.raises(RegistryError, match="no version 9") as caught:
+        registry.set_alias("champion", "9")
+    assert caught.value.hint == "versions: 1, 2"
+    assert registry.alias("champion") is None
+
+
+def test_a_model_nobody_registered(root: Path) -> None:
+    """A model without versions has none, and says so where one is asked for."""
+    other = Registry("main.nba.other", "/tests/registry", root)
+    assert other.versions() == []
+    assert other.find(recipe="r1") is None
+    assert other.alias("champion") is None
+    with pytest.raises(RegistryError) as caught:
+        other.load("1")
+    assert caught.value.hint == "versions: none yet"
+
+
+SERVE = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("engine", "simulation"):
+            raise ImportError(f"{name} is not installed here")
+
+project, model = sys.argv[1:]
+sys.meta_path = [each for each in sys.meta_path if "editable" not in repr(each).lower()]
+sys.meta_path.insert(0, Absent())
+sys.path = [each for each in sys.path if each and not each.rstrip("/") == project]
+try:
+    import policies
+except ImportError:
+    pass
+else:
+    raise SystemExit(f"policies is importable without the model: {policies.__file__}")
+import json
+import mlflow
+import pandas as pd
+
+loaded = mlflow.pyfunc.load_model(model)
+frame = pd.DataFrame(json.loads(sys.stdin.read()))
+frame["visits"] = frame["visits"].astype("int64")
+answer = loaded.predict(frame)
+import policies
+print(json.dumps({"from": policies.__file__, "rows": answer.to_dict("records")}))
+"""
+
+
+@pytest.mark.slow
+def test_a_logged_model_serves_where_this_project_is_not(
+    registry: Registry, versions: list[Version], repository: Path, tmp_path: Path
+) -> None:
+    """In a process that cannot import this project the model's own copy gives the same answers."""
+    uri = registry.client.get_model_version_download_uri(MODEL, "1")
+    folder = mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path / "model"))
+    shown = contexts(4, seed=1)
+    lists = [list(IDS), ["no_contact", "call"], ["no_contact"], list(IDS)]
+    asked = json.dumps(shown.assign(eligible_actions=lists).to_dict("list"))
+    script = tmp_path / "serve.py"
+    script.write_text(SERVE)
+    arguments: list[Any] = [sys.executable, "-I", script, repository, folder]
+    answer = subprocess.run(
+        arguments, input=asked, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    said = json.loads(answer.stdout.splitlines()[-1])
+    assert Path(said["from"]).is_relative_to(folder)
+    eligible = np.array([[name in each for name in IDS] for each in lists])
+    expected = fitted().distribution(shown, eligible)
+    found = [[row["distribution"][name] for name in IDS] for row in said["rows"]]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert [row["action"] for row in said["rows"]] == [
+        IDS[each] for each in expected.argmax(axis=1)
+    ]
