@@ -155,11 +155,11 @@ class Tables:
         if new:  # nothing to merge with
             rows.select(*there.columns).write.mode("append").saveAsTable(self.name(table))
             return self._written(table)
-        rows.createOrReplaceTempView("incoming")
         keys = " AND ".join(f"t.`{key}` = s.`{key}`" for key in TABLES[table].keys)
         merged = self.spark.sql(
-            f"MERGE INTO {self.name(table)} t USING incoming s ON {keys} "
-            "WHEN NOT MATCHED THEN INSERT *"
+            f"MERGE INTO {self.name(table)} t USING {{incoming}} s ON {keys} "
+            "WHEN NOT MATCHED THEN INSERT *",
+            incoming=rows,
         )
         return int(merged.first()["num_inserted_rows"])
 
