@@ -206,33 +206,13 @@ def promote_model(asked: Asked, name: str, dry_run: bool) -> None:
 
 
 def _promotion(run: Run, dry_run: bool) -> dict[str, Any]:
-    """Judge, and unless it is a dry run record the verdict and act on it.
+    """Judge, and unless it is a dry run record the verdict and act on it: its facts."""
+    from engine.jobs.judgement import act, judgement
 
-    A step recorded for the day stands, whatever a second look would say; a move that was recorded
-    as due and did not happen is made up for.
-    """
-    import pandas as pd
-
-    from engine.jobs.stages import act, judgement
-
-    step, judged, row = judgement(run)
-    verdicts = run.tables.read("verdicts").toPandas()
-    mine = (verdicts["model_name"] == row["model_name"]) & (verdicts["as_of"] == row["as_of"])
-    before = verdicts[mine].to_dict("records")
-    ours = [each for each in before if each["verdict_id"] == row["verdict_id"]]
-    stands = (ours or before or [row])[0]
-    sentence = judged.sentence
-    if stands["verdict"] != judged.verdict or (before and not ours):
-        sentence = f"{stands['verdict']}: recorded before for this day, and it stands"
-    moved = False
-    if not dry_run and (ours or not before):
-        run.tables.add_rows("verdicts", pd.DataFrame([row]))
-        if stands["verdict"] == "promote":
-            moved = act(run, step, judged, row, actor="nba promote-model")
-    facts = {str(key): value for key, value in stands.items()}
-    facts["rules"] = json.loads(facts["rules"])
-    said = {"sentence": sentence, "moved": moved, "taken_before": bool(before)}
-    return {**facts, **said, "dry_run": dry_run}
+    judged = judgement(run)
+    moved = not dry_run and bool(act(run, judged, actor="nba promote-model")["promotions"])
+    facts = {**judged.row, "rules": json.loads(judged.row["rules"]), "sentence": judged.sentence}
+    return {**facts, "moved": moved, "taken_before": judged.recorded, "dry_run": dry_run}
 
 
 @main.command("report")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -152,3 +153,8 @@ def _owner(tables: Tables) -> Optional[str]:
     """The source that claimed the schema; None before one did."""
     rows = tables.spark.sql(f"SHOW TBLPROPERTIES {tables.name('customers')}").collect()
     return {row["key"]: row["value"] for row in rows}.get(SOURCE_PROPERTY)
+
+
+def now() -> dt.datetime:
+    """The clock, for columns that say when something was written; nothing else depends on it."""
+    return dt.datetime.now(dt.timezone.utc)

@@ -15,19 +15,17 @@ from engine.errors import JobError
 from engine.features.context import as_of_features
 from engine.features.customer import attributes, behaviour, feature_hash
 from engine.inference.decide import contexts_on, decide_day
+from engine.jobs.judgement import act, judgement
 from engine.jobs.report import write_report, write_truth
-from engine.jobs.run import Result, Run
-from engine.jobs.standing import Standing
+from engine.jobs.run import Result, Run, now
 from engine.monitoring.drift import drift_rows
 from engine.monitoring.evidence import evidence_rows
+from engine.monitoring.health import health_rows
 from engine.monitoring.value import value_rows
-from engine.promotion.promote import Step, judge, move_alias, next_step, verdict_row
+from engine.promotion.promote import move_alias
 from engine.training.train import train
-from policies import LoggedDecisions, Verdict, assess
+from policies import LoggedDecisions
 from policies.deciding.decision import Groups
-from policies.evaluation.evidence import MIN_EFFECTIVE_N
-
-LOG = "log"  # the subject of the rows of `drift` that say whether the log can judge
 
 
 def data_generation(run: Run) -> Result:
@@ -102,7 +100,7 @@ def model_training(run: Run) -> Result:
         verdict_id=None,
         actor="training_job",
         reason=f"trained through {version.tags['trained_through']}",
-        now=_now,
+        now=now,
     )
     recipe = version.tags["recipe"]
     if made.selection is None:
@@ -131,7 +129,7 @@ def batch_inference(run: Run) -> Result:
         run.registry.model_name if learned else name,
         name if learned else "",
         feature_hash(run.features),
-        f"{_now():%Y%m%dT%H%M%S}",
+        f"{now():%Y%m%dT%H%M%S}",
     )
     rows = decide_day(
         contexts_on(run.tables, run.config.catalogue, list(run.features), day),
@@ -166,16 +164,17 @@ def monitoring(run: Run) -> Result:
     values = pd.concat(
         [value_rows(part, policies, name) for name, (part, policies) in windows.items()]
     )
-    health = log_health(log, standing)
     contexts = contexts_on(tables, run.config.catalogue, list(run.features), day)
     assert log.contexts is not None
     drift = drift_rows(
         log.contexts, contexts.select(*run.features).toPandas(), run.config.engine.drift.psi
     )
+    lineage = standing.lineage
+    health = [health_rows(log, standing.policy(lineage.newest))] if lineage else []
     written = {
         "policy_values": tables.add_rows("policy_values", values.assign(as_of=day)),
         "evidence": _freeze(run, log),
-        "drift": tables.add_rows("drift", pd.concat([drift, health]).assign(as_of=day)),
+        "drift": tables.add_rows("drift", pd.concat([drift, *health]).assign(as_of=day)),
     }
     if run.world is not None:
         write_truth(run, run.world, windows)
@@ -218,79 +217,17 @@ def windows_of(run: Run, log: LoggedDecisions) -> dict[str, tuple[LoggedDecision
     return {name: window for name, window in windows.items() if len(window[0])}
 
 
-def log_health(log: LoggedDecisions, standing: Standing) -> pd.DataFrame:
-    """Whether the log can judge the candidate at all: rows of `drift`, one a reason."""
-    lineage = standing.lineage
-    if lineage is None:
-        return pd.DataFrame()
-    found = assess(log, standing.policy(lineage.newest))
-    reasons = found.reasons or ["the log can judge the candidate"]
-    return pd.DataFrame(
-        {
-            "subject": LOG,
-            "metric": reasons,
-            "value": found.effective_n,
-            "threshold": MIN_EFFECTIVE_N,
-            "status": found.verdict,
-        }
-    )
-
-
 def promotion(run: Run) -> Result:
     """Judge the lineage on trial; move the alias or hold it; write the day's report.
 
     Raises:
         JobError: monitoring has not run for the day.
     """
-    said, verdict, rows = "no candidate is on trial", "none", {"verdicts": 0, "promotions": 0}
+    said, verdict, rows = "No candidate is on trial.", "none", {"verdicts": 0, "promotions": 0}
     if run.standing.lineage is not None:
-        step, judged, row = judgement(run)
-        rows["verdicts"] = run.tables.add_rows("verdicts", pd.DataFrame([row]))
-        verdict, said = judged.verdict, f"Verdict for @{step.alias}: {judged.sentence}"
-        rows["promotions"] = int(verdict == "promote" and act(run, step, judged, row))
+        judged = judgement(run)
+        rows = act(run, judged, actor="monitoring_job")
+        verdict = judged.verdict
+        said = f"Verdict for @{judged.row['to_alias']}: {judged.sentence}"
     closing = (said, f"Report: {write_report(run)}")
     return Result(verdict, rows, closing, {"verdict": verdict})
-
-
-def judgement(run: Run) -> tuple[Step, Verdict, dict[str, Any]]:
-    """What the gate says on the day, and the row of `verdicts` it makes; nothing is written.
-
-    Raises:
-        JobError: there is no lineage on trial, or monitoring has not run for the day.
-    """
-    standing, day = run.standing, run.parameters.as_of
-    if standing.lineage is None:
-        raise JobError("No candidate is on trial.", hint=f"run training_job with as_of={day}")
-    where = f"as_of = DATE '{day}' AND subject = '{LOG}'"
-    if not run.tables.count("drift", where):
-        raise JobError(
-            f"Nothing was monitored for {day}.", hint=f"run monitoring_job with as_of={day}"
-        )
-    health = run.tables.read("drift").where(where).toPandas()
-    problems = list(health.loc[health["status"] == "broken", "metric"])
-    evidence = standing.evidence()
-    step = next_step(standing.lineages, standing.lineage, standing.champion, standing.history, day)
-    judged = judge(step, evidence, run.config.engine.gate, problems)
-    return step, judged, verdict_row(run.registry.model_name, step, judged, evidence, day)
-
-
-def act(
-    run: Run, step: Step, judged: Verdict, row: dict[str, Any], actor: str = "monitoring_job"
-) -> bool:
-    """Move the alias that a promotion asks for; False where it was moved already."""
-    return move_alias(
-        run.tables,
-        run.registry,
-        run.standing.history,
-        step.alias,
-        step.version,
-        run.parameters.as_of,
-        verdict_id=row["verdict_id"],
-        actor=actor,
-        reason=judged.sentence,
-        now=_now,
-    )
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.timezone.utc)

@@ -14,7 +14,7 @@ import pytest
 
 from engine.data.tables import TABLES
 from engine.errors import JobError
-from engine.jobs.stages import LOG
+from engine.monitoring.health import LOG
 from engine.promotion.promote import move_alias
 from policies import Gate
 from policies.deciding.coins import GROUPS, Groups, assign_groups

@@ -19,7 +19,7 @@ from engine.cli import nba
 from engine.config import Parameters, load_config
 from engine.data.tables import Tables
 from engine.jobs import Run
-from engine.jobs.stages import LOG
+from engine.monitoring.health import LOG
 from engine.registry import Version
 from policies import cross_fit
 from policies.evaluation.evidence import day_sums

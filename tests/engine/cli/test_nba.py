@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,8 @@ from engine.cli.comparison import judged_on_unseen, recommendation, resolve
 from engine.config import Config, load_config
 from engine.data.aliases import AliasHistory
 from engine.errors import ConfigError, JobError, RegistryError
-from engine.jobs import stages
+from engine.jobs import judgement
+from engine.jobs.judgement import Judgement
 from engine.registry import Version
 from policies import Comparison, LoggedDecisions, Policy, compare, cross_fit, evaluate
 from simulation import scenario
@@ -282,36 +283,14 @@ def test_compare_models_exits_by_recommendation_only_when_asked(
     assert [each["estimator"] for each in content["values"]] == ["ips", "snips", "dm", "dr"] * 2
 
 
-class Recorded:
-    """Stands in for the tables: `verdicts` only, and what is added to it."""
-
-    def __init__(self, *rows: dict[str, Any]) -> None:
-        self.rows, self.added = list(rows), 0
-
-    def read(self, table: str) -> Any:
-        """The table as a frame that knows `toPandas`."""
-        assert table == "verdicts"
-        columns = ["verdict_id", "model_name", "as_of", "verdict"]
-        frame = pd.DataFrame(self.rows, columns=None if self.rows else columns)
-        return SimpleNamespace(toPandas=lambda: frame)
-
-    def add_rows(self, table: str, rows: pd.DataFrame) -> int:
-        """Add by key, as the real one does."""
-        known = {each["verdict_id"] for each in self.rows}
-        new = [each for each in rows.to_dict("records") if each["verdict_id"] not in known]
-        self.rows += new
-        self.added += len(new)
-        return len(new)
-
-
-def verdict_row(verdict: str, number: str = "2", identity: str = "abc") -> dict[str, Any]:
+def verdict_row(verdict: str) -> dict[str, Any]:
     """A row of `verdicts` of the fake run's day."""
     return {
-        "verdict_id": identity,
+        "verdict_id": "abc",
         "as_of": dt.date(2026, 1, 20),
         "model_name": MODEL,
         "to_alias": "staging",
-        "candidate": number,
+        "candidate": "2",
         "incumbent": "baseline:business_rules",
         "verdict": verdict,
         "difference": 0.0,
@@ -324,24 +303,23 @@ def verdict_row(verdict: str, number: str = "2", identity: str = "abc") -> dict[
 
 
 def promote(
-    opened: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    verdict: str,
-    *arguments: str,
-    before: Optional[dict[str, Any]] = None,
-) -> tuple[Result, Recorded, list[str]]:
-    """`nba promote-model` where the gate says `verdict`: the answer, the table, aliases moved."""
-    moved: list[str] = []
-    opened.tables = Recorded(*([before] if before else []))
-    step, judged = SimpleNamespace(), SimpleNamespace(verdict=verdict, sentence=f"{verdict}: so")
+    opened: Any, monkeypatch: pytest.MonkeyPatch, judged: Judgement, *arguments: str
+) -> tuple[Result, list[tuple[Judgement, str]]]:
+    """`nba promote-model` where this is the judgement: the answer, and what was acted on."""
+    acted: list[tuple[Judgement, str]] = []
 
-    def act(*_: Any, actor: str) -> bool:
-        moved.append(actor)
-        return before is None
+    def act(_: Any, judged: Judgement, actor: str) -> dict[str, int]:
+        acted.append((judged, actor))
+        return {"verdicts": 1, "promotions": int(judged.verdict == "promote")}
 
-    monkeypatch.setattr(stages, "judgement", lambda _: (step, judged, verdict_row(verdict)))
-    monkeypatch.setattr(stages, "act", act)
-    return call("promote-model", *arguments), opened.tables, moved
+    monkeypatch.setattr(judgement, "judgement", lambda _: judged)
+    monkeypatch.setattr(judgement, "act", act)
+    return call("promote-model", *arguments), acted
+
+
+def fresh(verdict: str) -> Judgement:
+    """A verdict that the gate has just given."""
+    return Judgement(verdict_row(verdict), f"{verdict}: so", recorded=False)
 
 
 @pytest.mark.parametrize(
@@ -352,25 +330,26 @@ def promote(
         ("reject", 4, "@staging stays as it is"),
     ],
 )
-def test_promote_model_records_the_verdict_and_exits_by_it(
+def test_promote_model_acts_on_the_verdict_and_exits_by_it(
     opened: Any, monkeypatch: pytest.MonkeyPatch, verdict: str, code: int, said: str
 ) -> None:
-    """Every verdict is written, only a promotion moves an alias, and the code says which it was."""
-    answer, tables, moved = promote(opened, monkeypatch, verdict, MODEL)
+    """Every verdict is acted on once, under the command's name, and the code says which it was."""
+    judged = fresh(verdict)
+    answer, acted = promote(opened, monkeypatch, judged, MODEL)
     assert answer.exit_code == code, answer.output
     assert answer.stdout.splitlines()[-2:] == [f"{verdict}: so", said]
-    assert (tables.added, moved) == (1, ["nba promote-model"] if verdict == "promote" else [])
+    assert acted == [(judged, "nba promote-model")]
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("promote", 0), ("hold", 3), ("reject", 4)])
-def test_a_dry_run_exits_likewise_and_writes_nothing(
+def test_a_dry_run_exits_likewise_and_acts_on_nothing(
     opened: Any, monkeypatch: pytest.MonkeyPatch, verdict: str, code: int
 ) -> None:
     """--dry-run says what would happen: no row, no alias, the same exit code."""
-    answer, tables, moved = promote(opened, monkeypatch, verdict, "--dry-run")
-    assert (answer.exit_code, tables.added, moved) == (code, 0, [])
+    answer, acted = promote(opened, monkeypatch, fresh(verdict), "--dry-run")
+    assert (answer.exit_code, acted) == (code, [])
     assert answer.stdout.splitlines()[-1].startswith("dry run, nothing is written: ")
-    asked, _, _ = promote(opened, monkeypatch, verdict, "--dry-run", "--format", "json")
+    asked, _ = promote(opened, monkeypatch, fresh(verdict), "--dry-run", "--format", "json")
     content = json.loads(asked.stdout)
     assert (content["verdict"], content["moved"], content["dry_run"]) == (verdict, False, True)
     assert (content["low"], content["high"], content["rules"]) == (None, None, {})
@@ -379,23 +358,13 @@ def test_a_dry_run_exits_likewise_and_writes_nothing(
 def test_a_second_call_says_that_the_step_has_been_taken(
     opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The recorded step stands; a move that is missing is made up for by the same road."""
-    answer, tables, _ = promote(opened, monkeypatch, "promote", before=verdict_row("promote"))
-    assert (answer.exit_code, tables.added) == (0, 0)
+    """A step that is on record is told as one that was taken before."""
+    judged = Judgement(verdict_row("promote"), "promote: so", recorded=True)
+    answer, _ = promote(opened, monkeypatch, judged)
+    assert answer.exit_code == 0
     assert answer.stdout.splitlines()[-1] == (
         "version 2 was moved to @staging; the step of this day has been taken already"
     )
-
-
-def test_a_recorded_hold_is_not_promoted_around(
-    opened: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither a second look nor another version gets a second step on the same day."""
-    for before in (verdict_row("hold"), verdict_row("hold", "1", "other")):
-        answer, tables, moved = promote(opened, monkeypatch, "promote", before=before)
-        assert (answer.exit_code, tables.added, moved) == (3, 0, [])
-        assert "hold: recorded before for this day, and it stands" in answer.stdout
-        assert f"version {before['candidate']} for @staging" in answer.stdout
 
 
 @pytest.mark.parametrize(
@@ -411,7 +380,7 @@ def test_promote_model_takes_a_model_and_no_version(
     opened: Any, monkeypatch: pytest.MonkeyPatch, name: str, code: int, said: str
 ) -> None:
     """Nobody chooses what the gate judges; an unknown model is an error with a hint."""
-    answer, _, _ = promote(opened, monkeypatch, "hold", name)
+    answer, _ = promote(opened, monkeypatch, fresh("hold"), name)
     assert answer.exit_code == code
     assert said in answer.output
 
