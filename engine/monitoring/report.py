@@ -17,6 +17,14 @@ from matplotlib.figure import Figure
 from engine.config import EngineConfig
 from policies.evaluation.evidence import DaySums, sequence_interval
 
+ASKS = {
+    "log": "nothing says that the log is broken",
+    "range": "reward range and probabilities are declared, not learned",
+    "days": "days of evidence, at least the limit",
+    "effective_n": "effective number of decisions that tell the two apart, at least the limit",
+    "better": "lower bound of the difference above the limit",
+    "worse": "upper bound of the difference below the limit",
+}
 INK, BAND, TRUTH, GREY = "#1f3a5f", "#9db8d6", "#c0392b", "#8a8f98"
 
 
@@ -62,6 +70,7 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["short"] = short
     verdict = page.verdicts.iloc[0].to_dict() if len(page.verdicts) else None
     rules = json.loads(verdict["rules"]) if verdict else {}
     estimates = _estimates(page.values)
@@ -73,6 +82,7 @@ def render(page: Page) -> str:
         page=page,
         verdict=verdict,
         rules=rules,
+        asks=ASKS,
         windows=estimates,
         knows_truth=page.values["truth"].notna().any(),
         looks=_picture(_draw_looks, page, (7.6, 3.0)) if len(page.evidence) else None,
@@ -156,8 +166,6 @@ def _draw_forest(axes: Axes, page: Page) -> None:
 
 def short(policy: str) -> str:
     """`fixed:email` for `baseline:fixed:email`, `model:3` for `catalog.schema.model:3`."""
-    return (
-        policy.replace("baseline:", "", 1)
-        if policy.startswith("baseline:")
-        else (policy.rsplit(".", maxsplit=1)[-1])
-    )
+    if policy.startswith("baseline:"):
+        return policy.replace("baseline:", "", 1)
+    return policy.rsplit(".", maxsplit=1)[-1]
