@@ -24,6 +24,7 @@ from engine import pyfunc_model
 from engine.errors import RegistryError
 from policies import Policy, load_policy
 
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # Unity Catalog's word, sqlite's
 ALIASES = ("candidate", "staging", "champion")
 _REQUIREMENTS = (
     "mlflow",
@@ -91,7 +92,8 @@ class Registry:
         """All versions, oldest first."""
         try:
             found = self.client.search_model_versions(f"name='{self.model_name}'")
-        except MlflowException:  # Unity Catalog says "not found" where sqlite gives no rows
+        except MlflowException as error:  # Unity Catalog's answer where sqlite gives no rows
+            _only_absent(error)
             found = []
         return [_version(each) for each in sorted(found, key=lambda each: int(each.version))]
 
@@ -118,7 +120,8 @@ class Registry:
         """The version an alias points to right now."""
         try:
             return str(self.client.get_model_version_by_alias(self.model_name, alias).version)
-        except MlflowException:
+        except MlflowException as error:
+            _only_absent(error)
             return None
 
     def set_alias(self, alias: str, number: str) -> None:
@@ -201,3 +204,9 @@ def signature(features: Mapping[str, str]) -> ModelSignature:
 
 def _version(found: ModelVersion) -> Version:
     return Version(str(found.version), dict(found.tags))
+
+
+def _only_absent(error: MlflowException) -> None:
+    """Let "there is no such thing" pass; whatever else went wrong is raised."""
+    if error.error_code not in ABSENT:
+        raise error

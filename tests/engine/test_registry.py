@@ -12,6 +12,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from engine.errors import RegistryError
 from engine.registry import Registry, Version, signature
@@ -31,6 +33,26 @@ def test_a_model_has_three_levels(name: str) -> None:
     with pytest.raises(RegistryError, match="three-level name") as caught:
         Registry(name, "/x", None)
     assert caught.value.hint == "write catalog.schema.model"
+
+
+@pytest.mark.unit
+def test_a_registry_that_does_not_answer_is_not_an_empty_one() -> None:
+    """Only "there is no such thing" means none; whatever else the registry says is an error."""
+
+    class Down:
+        """A client whose server is out."""
+
+        def __getattr__(self, _: str) -> Any:
+            def ask(*_: Any) -> None:
+                raise MlflowException("try later", TEMPORARILY_UNAVAILABLE)
+
+            return ask
+
+    registry = Registry(MODEL, "/x", None)
+    registry._client = Down()  # type: ignore[assignment]
+    for ask in (registry.versions, lambda: registry.alias("champion")):
+        with pytest.raises(MlflowException, match="try later"):
+            ask()
 
 
 @pytest.mark.unit
