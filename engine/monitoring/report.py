@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from engine.config import EngineConfig
@@ -143,7 +144,9 @@ def _draw_looks(axes: Axes, page: Page) -> None:
     axes.set_ylim(max(min(low), -reach), min(max(high), reach))
     axes.set_ylabel("reward per decision")
     axes.set_xlabel("decision day, once matured")
-    axes.figure.autofmt_xdate(rotation=30)
+    dates_at = AutoDateLocator()
+    axes.xaxis.set_major_locator(dates_at)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(dates_at))
     axes.legend(frameon=False, fontsize=8, loc="upper right")
 
 

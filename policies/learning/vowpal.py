@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import vowpalwabbit
 
 from policies.deciding import exploration as exploring
 from policies.errors import LearningError, did_you_mean
@@ -26,6 +26,10 @@ from policies.learning.examples import (
 from policies.learning.scorer import LinearScorer
 from policies.logged import LoggedDecisions
 from policies.policy import Policy
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)  # 9.10 warns of its own use of pkg_resources
+    import vowpalwabbit
 
 Floats = npt.NDArray[np.float64]
 CB_TYPES = ("mtr", "dr", "ips", "dm")
