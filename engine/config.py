@@ -264,6 +264,9 @@ def _parse(model: type[_S], document: Document, data: dict[str, Any]) -> _S:
         elif first["type"] == "missing":
             what, keys = f"The key {keys[-1]!r} is missing.", keys[:-1]
             hint = f"add {first['loc'][-1]}: to {'.'.join(map(str, keys)) or 'the file'}"
+        elif first["type"] == "string_pattern_mismatch":
+            what = f"{first['input']!r} is not a name."
+            hint = f"names here match {first['ctx']['pattern']}"
         raise ConfigError(what, where=document.where(keys), hint=hint) from error
 
 

@@ -105,6 +105,13 @@ MISTAKES = {
     ),
     "action that repeats": ("actions.yml", "id: app_push", "id: email_news", "email_news", ""),
     "action's predicate": ("actions.yml", "contacts_7d < 6", "contacts_7d << 6", "", "use columns"),
+    "an id that is no name": (
+        "actions.yml",
+        "id: email_news",
+        "id: email-news",
+        "'email-news' is not a name",
+        "names here match",
+    ),
     "no contact restricted": (
         "actions.yml",
         "group: none",
