@@ -2,7 +2,23 @@
 
 from policies.actions import Action, Catalogue
 from policies.deciding.decision import final_distribution
-from policies.evaluation.estimators import DM, DR, IPS, SNIPS, Estimator
+from policies.evaluation.choice import Auto
+from policies.evaluation.estimators import (
+    DM,
+    DR,
+    IPS,
+    IX,
+    LS,
+    SNDR,
+    SNIPS,
+    ClippedIPS,
+    DRos,
+    Estimator,
+    Replay,
+    SubGaussianDR,
+    SubGaussianIPS,
+    SwitchDR,
+)
 from policies.evaluation.evidence import Evidence, assess
 from policies.evaluation.gate import Gate, Verdict
 from policies.evaluation.reward_model import cross_fit
@@ -16,18 +32,28 @@ __all__ = [
     "DM",
     "DR",
     "IPS",
+    "IX",
+    "LS",
+    "SNDR",
     "SNIPS",
     "Action",
     "AsDeployed",
+    "Auto",
     "BusinessRules",
     "Catalogue",
+    "ClippedIPS",
     "Comparison",
+    "DRos",
     "Estimator",
     "Evidence",
     "FixedAction",
     "Gate",
     "LoggedDecisions",
     "Policy",
+    "Replay",
+    "SubGaussianDR",
+    "SubGaussianIPS",
+    "SwitchDR",
     "UniformPolicy",
     "Verdict",
     "VowpalPolicy",

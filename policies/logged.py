@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Union
 
 import numpy as np
@@ -19,6 +20,7 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Column = Union[str, Array, "pd.Series[Any]", Sequence[Any], None]
 
+PROBABILITIES = ("logged", "estimated", "unknown")
 ROUNDING = 1e-6  # what float32 tables and sums over actions may be off by
 
 
@@ -29,7 +31,8 @@ class LoggedDecisions:
     Args:
         action_ids: k unique action ids; their order is the order of all (n, k) columns.
         action: (n,) integer index of the action taken.
-        action_probability: (n,) in (0, 1], the probability the action was drawn with.
+        action_probability: (n,) in (0, 1], the probability the action was drawn with; None where
+            nobody knows it, and then only `estimate_probabilities` can use the log.
         reward: (n,) finite, in reward units.
         eligible: (n, k) bool, the actions that could have been drawn; None = all of them.
         contexts: a DataFrame of n rows, what was known before the decision.
@@ -39,6 +42,7 @@ class LoggedDecisions:
         group: (n,) labels of the experiment group of each row.
         reward_range: (low, high), declared by whoever defines the reward, not read from the data.
         matured_on: (n,) dates, the first day on which the whole reward is known.
+        probabilities: where action_probability comes from: "logged", "estimated" or "unknown".
 
     Arrays are held as read-only views, not copied.
 
@@ -48,9 +52,9 @@ class LoggedDecisions:
 
     action_ids: tuple[str, ...]
     action: Ints
-    action_probability: Floats
+    action_probability: Floats  # None only on the way in
     reward: Floats
-    eligible: Bools = None  # type: ignore[assignment]  # None only on the way in
+    eligible: Bools = None  # type: ignore[assignment]  # likewise
     contexts: pd.DataFrame | None = None
     decision_date: npt.NDArray[np.datetime64] | None = None
     customer_id: Array | None = None
@@ -58,6 +62,7 @@ class LoggedDecisions:
     group: Array | None = None
     reward_range: tuple[float, float] | None = None
     matured_on: npt.NDArray[np.datetime64] | None = None
+    probabilities: str = "logged"
 
     def __post_init__(self) -> None:
         """Bring every field to its type, then check what they say together."""
@@ -71,6 +76,15 @@ class LoggedDecisions:
                 hint="LoggedDecisions.from_frame takes a column of action ids",
             )
         eligible = np.ones((n, k), dtype=bool) if self.eligible is None else self.eligible
+        if self.action_probability is None:  # a stand-in: "unknown" keeps it from being used
+            object.__setattr__(self, "probabilities", "unknown")
+            object.__setattr__(
+                self, "action_probability", 1 / np.maximum(np.sum(eligible, axis=1), 1)
+            )
+        if self.probabilities not in PROBABILITIES:
+            raise InvalidLogError(
+                f"probabilities must be one of {', '.join(PROBABILITIES)}: {self.probabilities!r}"
+            )
         typed: dict[str, Any] = {
             "action": _typed("action", self.action, np.int64, (n,)),
             "action_probability": _typed(
@@ -153,10 +167,18 @@ class LoggedDecisions:
         """How many actions the log knows: k."""
         return len(self.action_ids)
 
-    @property
+    @cached_property
     def choice(self) -> Bools:
         """(n,) bool: rows with at least two eligible actions."""
-        return np.asarray(self.eligible.sum(axis=1) >= 2)
+        return np.asarray(np.count_nonzero(self.eligible, axis=1) >= 2)
+
+    @cached_property
+    def customers(self) -> tuple[Array, int]:
+        """(n,) index of each row's customer and their number; each row its own without ids."""
+        if self.customer_id is None:
+            return np.arange(len(self)), len(self)
+        codes, seen = pd.factorize(self.customer_id)
+        return codes, len(seen)
 
     def __len__(self) -> int:
         """How many decisions: n."""
@@ -225,7 +247,8 @@ class LoggedDecisions:
             action_ids: all actions; None = those seen in the action, eligible and distribution
                 columns, sorted.
             action: column of action ids.
-            action_probability, reward, decision_date, customer_id, group, matured_on: column names.
+            action_probability, reward, decision_date, customer_id, group, matured_on: column names;
+                action_probability=None where the table does not say.
             features: the columns that become contexts; None = all that are not named otherwise.
             eligible: column of lists of action ids, or an (n, k) bool array; None = all eligible.
             distribution: column of maps from action id to probability or of arrays in the order of

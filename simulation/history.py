@@ -187,11 +187,12 @@ def history(world: World, days: int, policy: Policy | None, start: str) -> Logge
         contexts.append(day.contexts[list(FEATURES)])
     if not contexts:
         raise InvalidLogError(f"a history of {days} days has no decisions", hint="days >= 1")
+    kept: dict[str, Any] = {name: np.concatenate(column) for name, column in parts.items()}
     return LoggedDecisions(
         action_ids=world.action_ids,
         contexts=pd.concat(contexts, ignore_index=True),
         reward_range=world.reward_range,
-        **{name: np.concatenate(column) for name, column in parts.items()},
+        **kept,
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from engine.config import Config
 from engine.data.lineages import Lineage
 from policies import LoggedDecisions, Policy, cross_fit, final_distribution
-from policies.evaluation.evidence import DaySums, day_sums
+from policies.evaluation.day_sums import DaySums, day_sums
 
 
 def evidence_rows(

@@ -16,7 +16,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from engine.config import EngineConfig
-from policies.evaluation.evidence import DaySums, sequence_interval
+from policies.evaluation.day_sums import DaySums
+from policies.evaluation.sequence import sequence_interval
 
 ASKS = {
     "log": "nothing says that the log is broken",

@@ -17,7 +17,7 @@ from engine.data.lineages import Lineage
 from engine.data.tables import Tables
 from engine.registry import Registry
 from policies import Gate, Verdict
-from policies.evaluation.evidence import DaySums
+from policies.evaluation.day_sums import DaySums
 
 
 @dataclass(frozen=True)

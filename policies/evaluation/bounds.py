@@ -9,6 +9,7 @@ import numpy as np
 from policies.errors import EvaluationError
 from policies.logged import Bools, Floats, Ints, LoggedDecisions
 
+ROUNDING = 1e-12  # of the bound
 START = 0.25  # of a row's range: how far from 0 a centre may settle without widening a sequence
 
 
@@ -170,8 +171,9 @@ class Terms:
         direct, residual, least = safe.direct, safe.residual, safe.least_residual()
         sure = np.minimum(t * self.low, t * self.high).sum(axis=1) - direct
         middle = np.minimum(centre, sure + bound)
-        allowed, asked = sure - middle + bound, sure - least
-        theta = np.divide(allowed, asked, out=np.ones(asked.shape), where=asked > 0)
+        allowed, short = sure - middle + bound, middle - bound - least
+        passes = short > ROUNDING * bound
+        theta = np.divide(allowed, allowed + short, out=np.ones(short.shape), where=passes)
         pulled = sure + np.clip(theta, 0.0, 1.0) * (residual - sure)
         pulled = np.where(self.uncertain, pulled, 0.0)
         return direct + pulled, np.where(self.uncertain, (pulled - middle) ** 2, 0.0)

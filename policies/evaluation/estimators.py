@@ -1,58 +1,18 @@
-"""Estimators of a policy's value: each one turns a log into one contribution per row."""
+"""Estimators of a policy's value: each one turns a log into one contribution per row.
+
+What each is good for, and when it fails, side by side: docs/estimators.md.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar, Optional
 
 import numpy as np
 
-from policies.errors import EvaluationError, did_you_mean
-from policies.logged import Bools, Floats, Ints, LoggedDecisions
-
-SUMS_TO_ONE = 1e-6
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """What an estimator sees of n logged rows: the log, the target, and a reward model.
-
-    Symbols used below: A, r, p = action, reward, action_probability of a row; π = target (n, k);
-    q = expected_reward (n, k); w = π(A) / p.
-    """
-
-    action: Ints
-    action_probability: Floats
-    reward: Floats
-    eligible: Bools
-    target: Floats
-    expected_reward: Floats | None = None
-
-    @cached_property
-    def weight(self) -> Floats:
-        """(n,) importance weights w = π(A) / p."""
-        return self.at_action(self.target) / self.action_probability
-
-    def at_action(self, values: Floats) -> Floats:
-        """(n,) the entries of an (n, k) array at the logged actions."""
-        return np.asarray(values[np.arange(len(self.action)), self.action])
-
-    @property
-    def model(self) -> Floats:
-        """The reward model's predictions (n, k).
-
-        Raises:
-            EvaluationError: when none were given.
-        """
-        if self.expected_reward is None:
-            raise EvaluationError(
-                "this estimator needs expected_reward, the predictions of a reward model",
-                hint="pass expected_reward=cross_fit(log)",
-            )
-        return self.expected_reward
+from policies.errors import EvaluationError
+from policies.evaluation.batch import Batch
+from policies.logged import Floats
 
 
 class Estimator(ABC):
@@ -62,7 +22,7 @@ class Estimator(ABC):
         name: how `estimators=` calls it.
         needs_model: whether expected_reward must be given.
         unbiased: whether each row's contribution has that row's value as its mean, whatever
-            happened before: what the intervals `bernstein` and `sequence` rest on.
+            happened before: what the intervals `bernstein` and the sequences rest on.
     """
 
     name: ClassVar[str]
@@ -73,9 +33,23 @@ class Estimator(ABC):
     def contributions(self, batch: Batch) -> Floats:
         """(n,) in reward units; their mean is the estimate."""
 
+    def parts(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
+        """Three (n,) columns d, u, v whose sums add up over rows: mean(d) + Σ u / Σ v.
+
+        Contributions are d + ρ + (u − ρ·v)·n / Σ v with ρ = Σ u / Σ v; v = 1 and u = 0 unless the
+        estimator is a ratio.
+        """
+        values = self.contributions(batch)
+        return values, np.zeros(len(values)), np.ones(len(values))
+
+    def resolved(self, ours: Batch, theirs: Batch | None = None) -> Estimator:
+        """Itself; one that chooses among others gives the one it chooses for these rows."""
+        return self
+
     def __repr__(self) -> str:
         """How it would be written."""
-        return f"{type(self).__name__}()"
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({settings})"
 
 
 class IPS(Estimator):
@@ -93,31 +67,11 @@ class IPS(Estimator):
         return batch.weight * batch.reward
 
 
-class SNIPS(Estimator):
-    """Self-normalised IPS: v = Σ w·r / Σ w, linearised as v + w·(r − v) / mean(w).
-
-    Adding a constant to all rewards moves it by that constant; its bias falls as 1/n. Fails when
-    there are few rows or none with weight. Source: Swaminathan & Joachims (2015).
-    """
-
-    name = "snips"
-
-    def contributions(self, batch: Batch) -> Floats:
-        """The linearised terms, (n,); their mean is the ratio itself."""
-        weight = batch.weight
-        total = weight.sum()
-        if total <= 0:
-            return np.full(len(weight), np.nan)
-        value = weight @ batch.reward / total
-        terms: Floats = value + weight * (batch.reward - value) * (len(weight) / total)
-        return terms
-
-
 class DM(Estimator):
     """Direct method: Σ_a π(a)·q(a).
 
-    As good as the reward model: its error is a bias that no interval shows. Source: Dudík,
-    Langford & Li (2011).
+    As good as the reward model: its error is a bias that no interval shows (see model_skill).
+    Source: Dudík, Langford & Li (2011).
     """
 
     name = "dm"
@@ -125,7 +79,7 @@ class DM(Estimator):
 
     def contributions(self, batch: Batch) -> Floats:
         """Σ_a π(a)·q(a), (n,)."""
-        return np.asarray(np.einsum("nk,nk->n", batch.target, batch.model))
+        return batch.model[0]
 
 
 class DR(Estimator):
@@ -141,99 +95,236 @@ class DR(Estimator):
 
     def contributions(self, batch: Batch) -> Floats:
         """Σ_a π(a)·q(a) + w·(r − q(A)), (n,)."""
-        direct = np.einsum("nk,nk->n", batch.target, batch.model)
-        corrected: Floats = direct + batch.weight * (batch.reward - batch.at_action(batch.model))
-        return corrected
+        direct, residual = batch.model
+        return direct + batch.weight * residual
 
 
-ESTIMATORS: dict[str, type[Estimator]] = {each.name: each for each in (IPS, SNIPS, DM, DR)}
+class _Ratio(Estimator):
+    """direct + Σ weight·outcome / Σ weight: contributions are its linearised terms.
 
-
-def as_estimator(named: str | Estimator) -> Estimator:
-    """The estimator of this name, or the instance itself.
-
-    Raises:
-        EvaluationError: for a name that is not in ESTIMATORS.
+    direct + v + weight·(outcome − v) / mean(weight), v being the ratio: their mean is the estimate,
+    their spread its large-sample error. Bias falls as 1/n. NaN where no row has weight.
     """
-    if isinstance(named, Estimator):
-        return named
-    if named not in ESTIMATORS:
-        raise EvaluationError(
-            f"no estimator is called {named!r}", hint=did_you_mean(str(named), ESTIMATORS)
-        )
-    return ESTIMATORS[named]()
+
+    @abstractmethod
+    def _terms(self, batch: Batch) -> tuple[Floats | float, Floats, Floats]:
+        """Direct, weight and outcome of each row."""
+
+    def contributions(self, batch: Batch) -> Floats:
+        """The linearised terms, (n,); their mean is the estimate itself."""
+        direct, weight, outcome = self._terms(batch)
+        total = weight.sum()
+        if not total > 0:
+            return np.full(len(batch), np.nan)
+        value = weight @ outcome / total
+        terms: Floats = outcome - value
+        terms *= weight
+        terms *= len(batch) / total
+        terms += direct + value
+        return terms
+
+    def parts(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
+        """Direct, weight·outcome and weight."""
+        direct, weight, outcome = self._terms(batch)
+        return np.broadcast_to(direct, weight.shape), weight * outcome, weight
 
 
-def as_estimators(named: str | Estimator | Iterable[str | Estimator]) -> list[Estimator]:
-    """The estimators of these names and instances."""
-    several = [named] if isinstance(named, (str, Estimator)) else named
-    return [as_estimator(each) for each in several]
+class Replay(_Ratio):
+    """Replay: the mean reward of rows where the target does what was logged; Σ π(A)·r / Σ π(A).
 
-
-def batch_of(log: LoggedDecisions, target: Any, expected_reward: Any = None) -> Batch:
-    """The log as estimators see it, with a target policy or (n, k) array and its predictions.
-
-    Raises:
-        EvaluationError: the target is no distribution over the eligible actions, or predictions are
-            not n × k finite numbers.
+    Right for a logger that draws all eligible actions alike, and biased for any other. A target
+    that is not deterministic counts a row as far as it agrees. Source: Li, Chu, Langford & Wang
+    (2011).
     """
-    return Batch(
-        action=log.action,
-        action_probability=log.action_probability,
-        reward=log.reward,
-        eligible=log.eligible,
-        target=as_target(log, target),
-        expected_reward=None if expected_reward is None else _model(log, expected_reward),
-    )
+
+    name = "replay"
+
+    def _terms(self, batch: Batch) -> tuple[float, Floats, Floats]:
+        return 0.0, batch.chosen, batch.reward
 
 
-def as_target(log: LoggedDecisions, target: Any) -> Floats:
-    """(n, k) what a policy, or an array, would do on each logged row; exactly 1 on forced rows.
+class SNIPS(_Ratio):
+    """Self-normalised IPS: Σ w·r / Σ w.
 
-    Raises:
-        EvaluationError: wrong shape, rows that do not sum to 1, or mass where not eligible.
+    Adding a constant to all rewards moves it by that constant, and it stays within the rewards
+    seen. Fails when there are few rows or none with weight. Source: Swaminathan & Joachims (2015).
     """
-    known = getattr(target, "action_ids", log.action_ids)
-    if tuple(known) != log.action_ids:
-        raise EvaluationError(
-            f"the policy's actions {tuple(known)} are not the log's {log.action_ids}",
-            hint="give both the same action_ids, in the same order",
-        )
-    if hasattr(target, "distribution"):
-        target = target.distribution(log.contexts, log.eligible)
-    array = _shaped(log, target, "the target")
-    proper = (array >= 0).all(axis=1) & (np.abs(array.sum(axis=1) - 1) <= SUMS_TO_ONE)
-    _every(proper, "a target's rows must be non-negative and sum to 1")
-    _every(~((array > 0) & ~log.eligible).any(axis=1), "a target must be 0 where not eligible")
-    return np.where(log.choice[:, None], array, log.eligible)
+
+    name = "snips"
+
+    def _terms(self, batch: Batch) -> tuple[float, Floats, Floats]:
+        return 0.0, batch.weight, batch.reward
 
 
-def _model(log: LoggedDecisions, expected_reward: Any) -> Floats:
-    array = _shaped(log, expected_reward, "expected_reward")
-    _every(np.isfinite(array).all(axis=1), "expected_reward must be finite")
-    return array
+class SNDR(_Ratio):
+    """Self-normalised DR: mean of Σ_a π(a)·q(a), plus Σ w·(r − q(A)) / Σ w.
+
+    Steadier than DR where weights vary and q leaves residuals of one sign. Source: Thomas &
+    Brunskill (2016), one step.
+    """
+
+    name = "sndr"
+    needs_model = True
+
+    def _terms(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
+        direct, residual = batch.model
+        return direct, batch.weight, residual
 
 
-def _shaped(log: LoggedDecisions, values: Any, what: str) -> Floats:
-    array = np.asarray(values, dtype=np.float64)
-    if array.shape != (len(log), log.n_actions):
-        raise EvaluationError(
-            f"{what} must have shape {(len(log), log.n_actions)}, and has {array.shape}",
-            hint="one row per logged decision, one column per action_ids entry",
-        )
-    return array
+class _Shrunk(Estimator):
+    """An estimator whose weights are made smaller: some bias for much less variance.
+
+    Its parameter is the instance's one attribute; None chooses one by the number of rows alone, so
+    that the bias vanishes as the log grows.
+    """
+
+    least: ClassVar[float] = 0.0
+    most: ClassVar[float] = np.inf
+
+    def _checked(self, value: Optional[float]) -> Optional[float]:
+        if value is None:
+            return None
+        if not (isinstance(value, (int, float, np.number)) and self.least <= value <= self.most):
+            raise EvaluationError(
+                f"{type(self).__name__} cannot use {value!r}",
+                hint=f"a number from {self.least:g} to {self.most:g}, or None",
+            )
+        return float(value)
+
+    def _weights(self, batch: Batch) -> Floats:
+        """(n,) the weights in place of w."""
+        raise NotImplementedError
+
+    def contributions(self, batch: Batch) -> Floats:
+        """The estimator's terms with these weights in place of w, (n,)."""
+        weight = self._weights(batch)
+        if not self.needs_model:
+            return weight * batch.reward
+        direct, residual = batch.model
+        return direct + weight * residual
 
 
-def _every(holds: Any, rule: str) -> None:
-    if not holds.all():
-        rows = np.flatnonzero(~holds)
-        first = ", ".join(str(row) for row in rows[:5])
-        raise EvaluationError(
-            f"{rule}: {len(rows)} of {len(holds)} rows break it", where=f"rows {first}"
-        )
+class ClippedIPS(_Shrunk):
+    """Clipped IPS: min(w, clip)·r.
+
+    Too low for rewards >= 0 by what was cut off. clip=None: √n (Ionides 2008). Source: Bottou et
+    al. (2013).
+    """
+
+    name = "clipped_ips"
+
+    def __init__(self, clip: Optional[float] = None) -> None:
+        self.clip = self._checked(clip)
+
+    def _weights(self, batch: Batch) -> Floats:
+        clip = np.sqrt(len(batch)) if self.clip is None else self.clip
+        return np.minimum(batch.weight, clip)
 
 
-def effective_size(weight: Floats) -> float:
-    """How many equally weighted rows say as much: (Σ w)² / Σ w² (Kish 1965); 0 without weight."""
-    square = float(weight @ weight)
-    return float(weight.sum()) ** 2 / square if square else 0.0
+class SwitchDR(_Shrunk):
+    """Switch-DR: DR where w <= tau, the reward model alone where it is larger.
+
+    Biased by q's error on the rows switched over. tau=None: √n. Source: Wang, Agarwal & Dudík
+    (2017).
+    """
+
+    name = "switch_dr"
+    needs_model = True
+
+    def __init__(self, tau: Optional[float] = None) -> None:
+        self.tau = self._checked(tau)
+
+    def _weights(self, batch: Batch) -> Floats:
+        tau = np.sqrt(len(batch)) if self.tau is None else self.tau
+        return np.where(batch.weight <= tau, batch.weight, 0.0)
+
+
+class DRos(_Shrunk):
+    """DR with optimistic shrinkage: weights lam·w / (w² + lam).
+
+    lam=0 is DM, lam=inf is DR; the least mean squared error for a bound on both. lam=None: n, so
+    that a weight of √n is halved. Source: Su, Dimakopoulou, Krishnamurthy & Dudík (2020).
+    """
+
+    name = "dros"
+    needs_model = True
+
+    def __init__(self, lam: Optional[float] = None) -> None:
+        self.lam = self._checked(lam)
+
+    def _weights(self, batch: Batch) -> Floats:
+        weight, lam = batch.weight, len(batch) if self.lam is None else self.lam
+        if np.isinf(lam):
+            return weight
+        return np.divide(lam * weight, weight * weight + lam, out=weight * 0.0, where=weight > 0)
+
+
+class SubGaussianIPS(_Shrunk):
+    """Sub-Gaussian IPS: weights w / (1 − lam + lam·w), which stay below 1 / lam.
+
+    lam=0 is IPS, lam=1 ignores the target. Errors have sub-Gaussian tails, though weights may have
+    heavy ones. lam=None: 1/√n. Source: Metelli, Russo & Restelli (2021), their s = −1.
+    """
+
+    name = "subgaussian_ips"
+    most = 1.0
+
+    def __init__(self, lam: Optional[float] = None) -> None:
+        self.lam = self._checked(lam)
+
+    def _weights(self, batch: Batch) -> Floats:
+        lam = len(batch) ** -0.5 if self.lam is None else self.lam
+        scale = 1 - lam + lam * batch.weight
+        return np.divide(batch.weight, scale, out=batch.weight * 0.0, where=batch.weight > 0)
+
+
+class SubGaussianDR(SubGaussianIPS):
+    """Sub-Gaussian DR: DR with the weights of SubGaussianIPS.
+
+    lam=0 is DR. Source: Metelli, Russo & Restelli (2021).
+    """
+
+    name = "subgaussian_dr"
+    needs_model = True
+
+
+class IX(_Shrunk):
+    """Implicit exploration: π(A) / (p + gamma)·r.
+
+    A lower bound on average for rewards >= 0, most so where p is small. gamma=None: 1/√n. Source:
+    Kocák, Neu, Valko & Munos (2014); Gabbianelli, Neu & Papini (2024).
+    """
+
+    name = "ix"
+
+    def __init__(self, gamma: Optional[float] = None) -> None:
+        self.gamma = self._checked(gamma)
+
+    def _weights(self, batch: Batch) -> Floats:
+        gamma = len(batch) ** -0.5 if self.gamma is None else self.gamma
+        return batch.chosen / (batch.action_probability + gamma)
+
+
+class LS(_Shrunk):
+    """Logarithmic smoothing: log(1 + lam·w·r) / lam.
+
+    For rewards >= 0 a lower bound on average, with exponential concentration however large the
+    weights. It has no meaning for w·r < −1/lam, so a loss is smoothed like a gain of the same size
+    (−log(1 + lam·w·|r|) / lam): with losses about, the estimate is pulled towards 0 from both sides
+    and is no lower bound any more; shift such rewards by a declared minimum first if you need one.
+    lam=0 is IPS; lam=None: 1/√n. Source: Sakhi, Aouali, Alquier & Chopin (2024).
+    """
+
+    name = "ls"
+
+    def __init__(self, lam: Optional[float] = None) -> None:
+        self.lam = self._checked(lam)
+
+    def contributions(self, batch: Batch) -> Floats:
+        """sign(r)·log(1 + lam·w·|r|) / lam, (n,)."""
+        lam = len(batch) ** -0.5 if self.lam is None else self.lam
+        earned = batch.weight * batch.reward
+        if lam == 0:
+            return earned
+        smoothed: Floats = np.copysign(np.log1p(lam * np.abs(earned)) / lam, earned)
+        return smoothed

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from policies.errors import EvaluationError
-from policies.evaluation.evidence import MIN_EFFECTIVE_N, POWER, DaySums, sequence_interval
-from policies.evaluation.intervals import TUNED_AT
+from policies.evaluation.day_sums import DaySums
+from policies.evaluation.evidence import MIN_EFFECTIVE_N, POWER
+from policies.evaluation.sequence import TUNED_AT, sequence_interval
 
 STEPS = ("staging", "champion")
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from policies.errors import EvaluationError, did_you_mean
-from policies.evaluation.intervals import clusters
 from policies.learning.examples import Encoder
 from policies.logged import Array, Bools, Floats, LoggedDecisions
 
@@ -160,7 +159,7 @@ def cross_fit(
 
 def _folds(log: LoggedDecisions, folds: int, seed: int) -> Iterator[tuple[Array, Floats, Moments]]:
     """Each fold's rows, their design, and the moments of all other folds."""
-    codes, count = clusters(log.customer_id, len(log))
+    codes, count = log.customers
     fold = np.random.default_rng(seed).permutation(count)[codes] % folds
     teaches = _teaching(log)
     design = _design(_encoder(log, teaches), log.contexts, len(log))

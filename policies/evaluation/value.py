@@ -12,19 +12,17 @@ import pandas as pd
 
 from policies.errors import EvaluationError, did_you_mean
 from policies.evaluation import intervals
+from policies.evaluation.batch import Batch, as_model, as_target, batch_of, effective_size
 from policies.evaluation.bounds import Terms
-from policies.evaluation.estimators import (
-    Batch,
-    Estimator,
-    as_estimator,
-    as_estimators,
-    batch_of,
-    effective_size,
-)
-from policies.evaluation.evidence import day_sums, sequence_interval
+from policies.evaluation.choice import as_estimator, as_estimators
+from policies.evaluation.day_sums import day_sums
+from policies.evaluation.estimators import Estimator
+from policies.evaluation.sensitivity import robust_factor
+from policies.evaluation.sequence import asymptotic_interval, sequence_interval
 from policies.logged import Floats, LoggedDecisions
 
-INTERVALS = ("normal", "bootstrap", "bernstein", "sequence")
+SEQUENCES = {"sequence": sequence_interval, "asymptotic_sequence": asymptotic_interval}
+INTERVALS = ("normal", "bootstrap", "bernstein", *SEQUENCES)
 DEFAULT: tuple[str, ...] = ("ips", "snips", "dm", "dr")
 Bounds = tuple["float | None", "float | None"]
 
@@ -40,6 +38,10 @@ class Comparison:
         verdict: "promote" (low > −margin), "reject" (high < −margin), else "hold".
         estimator, interval, confidence, margin: as asked for.
         range: "declared", or "learned" where an interval's bounds were read from the log itself.
+        probabilities: "logged", or "estimated" where they were.
+        model_skill: of the reward model on these rows, see `model_skill`; None without one.
+        robust_to: the factor by which every logged probability may be wrong and the verdict stand,
+            see `robust_factor`; None for "hold", and for estimators that are not unbiased.
     """
 
     difference: float
@@ -55,6 +57,9 @@ class Comparison:
     confidence: float
     margin: float
     range: str
+    probabilities: str = "logged"
+    model_skill: float | None = None
+    robust_to: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A flat dict of numbers and strings."""
@@ -83,16 +88,18 @@ def evaluate(
             contributions); named explicitly they raise.
         expected_reward: (n, k) predictions that never saw their row, as from `cross_fit`.
         interval: "normal" and "bootstrap" (by customer where ids are given), "bernstein" (fixed n,
-            rows independent), or "sequence" (valid at every look; about the logged rows' running
-            mean; ips and dr).
+            rows independent), "sequence" (valid at every look; about the logged rows' running mean;
+            ips and dr) or "asymptotic_sequence" (the same for large n, without declared bounds).
         confidence: two-sided, in (0, 1).
         floor, bounds: of a bernstein or sequence interval; see `evidence.day_sums`.
         seed: of the bootstrap.
 
     Returns:
         A frame indexed by estimator: value, std_error, low, high, n, n_choice, effective_n,
-        max_weight, mean_weight (the last three over choice rows). `.attrs["range"]` is "learned"
-        where an interval's bounds had to be read from the log.
+        max_weight, mean_weight (the last three over choice rows). In `.attrs`: "range" is "learned"
+        where an interval's bounds had to be read from the log; "probabilities" is "estimated" where
+        those were; "model_skill" says how good the reward model is, which is how good DM is; and
+        "auto" names what that estimator chose.
 
     Raises:
         EvaluationError: unknown names, a target that is no distribution, an estimator without what
@@ -103,20 +110,26 @@ def evaluate(
     chosen = as_estimators(estimators)
     if estimators is DEFAULT:
         chosen = [each for each in chosen if _obtainable(each, batch, interval)]
+    diagnostics = _diagnostics(log, batch.weight)
     rows, kinds = {}, set()
+    attrs: dict[str, Any] = {"model_skill": model_skill(log, batch)}
     for each in chosen:
-        values = each.contributions(batch)
-        low, high, kind = asked.around(values, each, log, batch.target, None, expected_reward)
-        rows[each.name] = {
+        used = each.resolved(batch)
+        values = used.contributions(batch)
+        low, high, kind = asked.around(values, each, log, target, None, expected_reward)
+        rows[repr(each) if each.name in rows else each.name] = {
             "value": float(values.mean()),
-            "std_error": intervals.standard_error(values, log.customer_id),
+            "std_error": intervals.standard_error(values, _customers(log)),
             "low": low,
             "high": high,
-            **_diagnostics(log, batch.weight),
+            **diagnostics,
         }
         kinds.add(kind)
+        if used is not each:
+            attrs[each.name] = repr(used)
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index.name = "estimator"
+    frame.attrs.update(attrs, probabilities=log.probabilities)
     frame.attrs["range"] = "learned" if "learned" in kinds else "declared"
     return frame
 
@@ -155,15 +168,25 @@ def compare(
     each = as_estimator(estimator)
     ours = batch_of(log, candidate, expected_reward)
     theirs = batch_of(log, incumbent, expected_reward)
-    values = each.contributions(ours) - each.contributions(theirs)
-    values = np.where(log.choice, values, 0.0)
-    low, high, kind = asked.around(values, each, log, ours.target, theirs.target, expected_reward)
+    used = each.resolved(ours, theirs)
+    values = used.contributions(ours) - used.contributions(theirs)
+    if not log.choice.all():
+        values[~log.choice] = 0.0
+    low, high, kind = asked.around(values, each, log, candidate, incumbent, expected_reward)
     verdict = "promote" if low > -margin else "reject" if high < -margin else "hold"
+    robust = None
+    if used.unbiased and verdict != "hold":
+        direct = np.zeros(len(log))
+        if used.needs_model:
+            direct = ours.model[0] - theirs.model[0]
+        sign, end = (1.0, low) if verdict == "promote" else (-1.0, high)
+        robust = robust_factor(sign * direct, sign * (values - direct), sign * end, -sign * margin)
+    skill = model_skill(log, ours) if used.needs_model else math.nan
     return Comparison(
         difference=float(values.mean()),
         low=low,
         high=high,
-        std_error=intervals.standard_error(values, log.customer_id),
+        std_error=intervals.standard_error(values, _customers(log)),
         n=len(log),
         n_choice=int(log.choice.sum()),
         effective_n=effective_size(np.abs(ours.weight - theirs.weight)[log.choice]),
@@ -173,7 +196,26 @@ def compare(
         confidence=confidence,
         margin=margin,
         range=kind,
+        probabilities=log.probabilities,
+        model_skill=None if math.isnan(skill) else skill,
+        robust_to=robust,
     )
+
+
+def model_skill(log: LoggedDecisions, batch: Batch) -> float:
+    """How much better than a constant the reward model foretells these choice rows' rewards.
+
+    1 − Σ (r − q(A))² / Σ (r − mean r)²: 1 is perfect, 0 no better than the mean reward, below 0
+    worse. Honest only if q never saw the row. NaN without a model, or where rewards do not vary.
+    DM is as good as this; DR only gets wider as it falls.
+    """
+    if batch.predicted is None:
+        return math.nan
+    reward, missed = batch.reward, batch.reward - batch.predicted
+    if not log.choice.all():
+        reward, missed = reward[log.choice], missed[log.choice]
+    spread = float(reward.var()) * len(reward) if len(reward) else 0.0
+    return 1 - float(missed @ missed) / spread if spread else math.nan
 
 
 @dataclass(frozen=True)
@@ -202,16 +244,16 @@ class _Asked:
         values: Floats,
         estimator: Estimator,
         log: LoggedDecisions,
-        candidate: Floats,
-        incumbent: Floats | None,
+        candidate: Any,
+        incumbent: Any,
         expected_reward: Any,
     ) -> tuple[float, float, str]:
         """The interval around the mean of contributions, and whether its range was declared."""
         if self.interval == "normal":
-            return (*intervals.normal(values, self.confidence, log.customer_id), "declared")
+            return (*intervals.normal(values, self.confidence, _customers(log)), "declared")
         if self.interval == "bootstrap":
-            ids, seed = log.customer_id, self.seed
-            return (*intervals.bootstrap(values, self.confidence, ids, seed=seed), "declared")
+            drawn = intervals.bootstrap(values, self.confidence, _customers(log), seed=self.seed)
+            return (*drawn, "declared")
         if not estimator.unbiased:
             raise EvaluationError(
                 f"a {self.interval} interval needs contributions that are unbiased row by row, and"
@@ -219,8 +261,10 @@ class _Asked:
                 hint="use dr or ips, or interval='normal'",
             )
         if self.interval == "bernstein":
-            model = None if not estimator.needs_model else np.asarray(expected_reward, dtype=float)
-            weights = candidate if incumbent is None else candidate - incumbent
+            weights = as_target(log, candidate)
+            if incumbent is not None:
+                weights -= as_target(log, incumbent)
+            model = as_model(log, expected_reward) if estimator.needs_model else None
             terms = Terms.of(log, weights, model, floor=self.floor)
             kind = "declared" if terms.declared else "learned"
             return (*intervals.bernstein(values, self.confidence, terms.span()), kind)
@@ -235,19 +279,23 @@ class _Asked:
             floor=self.floor,
         )
         alpha = (1 - self.confidence) / 2
-        low, high, _ = sequence_interval(days, alpha, alpha)
+        low, high, _ = SEQUENCES[self.interval](days, alpha, alpha)
         return low, high, days[-1].range
+
+
+def _customers(log: LoggedDecisions) -> intervals.Customers | None:
+    return None if log.customer_id is None else log.customers
 
 
 def _obtainable(estimator: Estimator, batch: Batch, interval: str) -> bool:
     """Whether an estimator of the default list can be had with these arguments."""
-    modelled = batch.expected_reward is not None or not estimator.needs_model
+    modelled = batch.direct is not None or not estimator.needs_model
     return modelled and (estimator.unbiased or interval in ("normal", "bootstrap"))
 
 
 def _diagnostics(log: LoggedDecisions, weight: Floats) -> dict[str, float]:
     """Row counts, and what the importance weights of choice rows look like."""
-    weight = weight[log.choice]
+    weight = weight if log.choice.all() else weight[log.choice]
     return {
         "n": len(log),
         "n_choice": len(weight),

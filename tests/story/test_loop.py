@@ -19,7 +19,7 @@ from engine.promotion.promote import move_alias
 from policies import Gate
 from policies.deciding.coins import GROUPS, Groups, assign_groups
 from policies.deciding.decision import REASONS
-from policies.evaluation.evidence import DaySums
+from policies.evaluation.day_sums import DaySums
 from simulation import FEATURES, Day
 
 RULES = "baseline:business_rules"

@@ -22,7 +22,7 @@ from engine.jobs import Run
 from engine.monitoring.health import LOG
 from engine.registry import Version
 from policies import cross_fit
-from policies.evaluation.evidence import day_sums
+from policies.evaluation.day_sums import day_sums
 from simulation import scenario
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from engine.data.lineages import Lineage
 from engine.errors import JobError
 from engine.jobs.judgement import Judgement, act, judgement
 from policies import LoggedDecisions
-from policies.evaluation.evidence import day_sums
+from policies.evaluation.day_sums import day_sums
 
 MODEL, DAY = "main.nba.model", dt.date(2026, 3, 9)
 GATE = GateSettings(incumbent="rules", alpha=0.05, margin=0.005, minimum_effect=0.01, trial_days=60)

@@ -21,7 +21,8 @@ from policies import (
     cross_fit,
     final_distribution,
 )
-from policies.evaluation.evidence import DaySums, sequence_interval
+from policies.evaluation.day_sums import DaySums
+from policies.evaluation.sequence import sequence_interval
 from simulation import World, scenario
 
 START, DAYS = dt.date(2026, 1, 1), 10

@@ -17,7 +17,7 @@ from engine.config import load_config
 from engine.monitoring.report import Page, render
 from engine.monitoring.value import value_rows
 from policies import FixedAction, LoggedDecisions, UniformPolicy
-from policies.evaluation.evidence import day_sums
+from policies.evaluation.day_sums import day_sums
 from policies.evaluation.gate import Gate
 
 DAY = dt.date(2026, 3, 9)

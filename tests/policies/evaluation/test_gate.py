@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from policies.errors import EvaluationError
-from policies.evaluation.evidence import DaySums, day_sums
+from policies.evaluation.day_sums import DaySums, day_sums
 from policies.evaluation.gate import Gate, lifetime_alpha
 
 

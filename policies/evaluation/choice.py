@@ -1,0 +1,123 @@
+"""Which estimator: by its name, or by what the log says about the errors of several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Optional
+
+import numpy as np
+
+from policies.errors import EvaluationError, did_you_mean
+from policies.evaluation.batch import Batch
+from policies.evaluation.estimators import (
+    DM,
+    DR,
+    IPS,
+    IX,
+    LS,
+    SNDR,
+    SNIPS,
+    ClippedIPS,
+    DRos,
+    Estimator,
+    Replay,
+    SubGaussianDR,
+    SubGaussianIPS,
+    SwitchDR,
+)
+from policies.logged import Floats
+
+CAUTION = 0.25  # of a bias's own variance: a bias that happens to read 0 is not taken to be 0
+STRENGTHS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # of sub-Gaussian shrinkage
+CUTS = (0.8, 0.9, 0.95, 0.99)  # quantiles of the weights to clip or switch at
+
+
+class Auto(Estimator):
+    """The member of a pool with the least estimated mean squared error.
+
+    The first member is unbiased. Of any other, bias b is estimated by the mean of its paired
+    difference to the first, with standard error s: paired, since both see the same rows, so s is
+    much smaller than either's own error. E b² exceeds the squared bias by s², so the estimated
+    error is variance + max(b² − s², s²/4). Choosing by the data makes intervals a little too
+    narrow, so neither `bernstein` nor a sequence takes it.
+
+    Source: Thomas & Brunskill (2016) and Su et al. (2020) minimise estimated errors so; measured
+    against SLOPE (Su, Srinath & Krishnamurthy 2020) in docs/estimators.md.
+
+    Attributes:
+        pool: candidates, the first unbiased; None = DR with three kinds of shrinkage, SNDR and DM,
+            or their IPS kin where there is no reward model.
+    """
+
+    name: ClassVar[str] = "auto"
+
+    def __init__(self, pool: Optional[Sequence[Estimator]] = None) -> None:
+        if pool is not None and not (len(pool) and pool[0].unbiased):
+            raise EvaluationError(
+                "the first estimator of a pool must be unbiased", hint="start with IPS() or DR()"
+            )
+        self.pool = None if pool is None else tuple(pool)
+
+    def contributions(self, batch: Batch) -> Floats:
+        """Those of the chosen estimator, (n,)."""
+        return self.resolved(batch).contributions(batch)
+
+    def resolved(self, ours: Batch, theirs: Batch | None = None) -> Estimator:
+        """The estimator that these rows choose, for a value or for a paired difference."""
+        first, *others = self.pool or _pool(ours, theirs)
+        base = _values(first, ours, theirs)
+        best, least = first, float(base.var())
+        for each in others:
+            values = _values(each, ours, theirs)
+            risk = float(values.var())
+            values -= base
+            away, noise = float(values.mean()) ** 2, float(values.var()) / len(values)
+            risk += len(values) * max(away - noise, CAUTION * noise)
+            if risk < least:
+                best, least = each, risk
+        return best
+
+
+def _values(estimator: Estimator, ours: Batch, theirs: Batch | None) -> Floats:
+    values = estimator.contributions(ours)
+    return values.copy() if theirs is None else values - estimator.contributions(theirs)
+
+
+def _pool(ours: Batch, theirs: Batch | None) -> list[Estimator]:
+    """The default pool; where it cuts weights depends on the weights, not on the rewards."""
+    weight = ours.weight if theirs is None else np.maximum(ours.weight, theirs.weight)
+    most = max(float(weight.max(initial=1.0)), 1.0)
+    cuts = [float(each) for each in np.unique(np.quantile(weight, CUTS)) if 0 < each < most]
+    if ours.direct is None:
+        pool: list[Estimator] = [IPS(), SNIPS(), *map(ClippedIPS, cuts)]
+        return pool + [SubGaussianIPS(lam) for lam in STRENGTHS]
+    lams = np.geomspace(1.0, most**2, 8) if most > 1 else np.array([1.0])
+    pool = [DR(), SNDR(), *map(SwitchDR, cuts), *(DRos(float(lam)) for lam in lams)]
+    return [*pool, *map(SubGaussianDR, STRENGTHS), DM()]
+
+
+_SIMPLE = (IPS, DM, DR, Replay, SNIPS, SNDR, ClippedIPS, SwitchDR, DRos, IX, LS)
+ESTIMATORS: dict[str, type[Estimator]] = {
+    each.name: each for each in (*_SIMPLE, SubGaussianIPS, SubGaussianDR, Auto)
+}
+
+
+def as_estimator(named: str | Estimator) -> Estimator:
+    """The estimator of this name, or the instance itself.
+
+    Raises:
+        EvaluationError: for a name that is not in ESTIMATORS.
+    """
+    if isinstance(named, Estimator):
+        return named
+    if named not in ESTIMATORS:
+        raise EvaluationError(
+            f"no estimator is called {named!r}", hint=did_you_mean(str(named), ESTIMATORS)
+        )
+    return ESTIMATORS[named]()
+
+
+def as_estimators(named: str | Estimator | Iterable[str | Estimator]) -> list[Estimator]:
+    """The estimators of these names and instances."""
+    several = [named] if isinstance(named, (str, Estimator)) else named
+    return [as_estimator(each) for each in several]

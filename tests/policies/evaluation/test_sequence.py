@@ -1,0 +1,124 @@
+"""Sequences: the mixture against numerical integration, and the error rate under many looks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import integrate, special
+
+from policies.evaluation import sequence
+from policies.evaluation.day_sums import day_sums
+from policies.evaluation.sequence import sequence_interval
+from policies.logged import LoggedDecisions
+
+
+@pytest.mark.parametrize(
+    ("s", "v", "rho"), [(1, 0.5, 2), (30, 100, 12), (0, 5, 0.3), (400, 1e4, 5)]
+)
+def test_the_mixture_is_the_integral(s: float, v: float, rho: float) -> None:
+    """The closed form equals the integral of exp(λs − ψ(λ)v) over the truncated gamma density."""
+    constant = rho * math.log(rho) - special.gammaln(rho) - math.log(special.gammainc(rho, rho))
+
+    def integrand(lam: float) -> float:
+        psi = -math.log1p(-lam) - lam
+        density = constant + (rho - 1) * math.log1p(-lam) - rho * (1 - lam)
+        return math.exp(lam * s - psi * v + density)
+
+    peak = s / (s + v + rho)
+    found, _ = integrate.quad(integrand, 0, 1, points=[peak / 2, peak, peak**0.5], limit=500)
+    closed = sequence.log_mixture(np.asarray(float(s)), np.asarray(float(v)), rho)
+    assert float(closed) == pytest.approx(math.log(found), abs=1e-8)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.05, 1e-6])
+@pytest.mark.parametrize("rho", [1e-3, 1.0, 1e4])
+def test_the_boundary_solves_the_mixture(alpha: float, rho: float) -> None:
+    """At the boundary the mixture is 1/alpha, for every V from 0 to a billion, and it rises."""
+    v = np.concatenate([[0.0], np.geomspace(1e-6, 1e9, 31)])
+    s = sequence.boundary(v, alpha, rho)
+    np.testing.assert_allclose(sequence.log_mixture(s, v, rho), math.log(1 / alpha), atol=1e-6)
+    assert (np.diff(s) >= 0).all()
+
+
+def test_rho_is_best_where_it_is_tuned() -> None:
+    """The boundary at V is within 3 % of the least that any rho could give there."""
+    for v in (30.0, 1_000.0, 100_000.0):
+        tuned = float(sequence.boundary(v, 0.025, sequence.best_rho(0.025, v)))
+        least = min(
+            float(sequence.boundary(v, 0.025, v * scale)) for scale in np.geomspace(0.01, 1, 40)
+        )
+        assert least <= tuned <= 1.03 * least
+
+
+LOOKS = np.geomspace(200, 10_000, 20).astype(int)
+
+
+def stream(
+    seed: int,
+    chances: list[float],
+    rate: float,
+    *,
+    arms: tuple[int, ...],
+    adaptive: bool,
+    model: bool,
+) -> tuple[list[tuple[float, float, float]], float]:
+    """Bounds after each of 20 looks, every arm having the same mean reward; and the truth."""
+    rng, n, k = np.random.default_rng(seed), int(LOOKS[-1]), len(chances)
+    day = np.searchsorted(LOOKS, np.arange(n), side="right")
+    distribution, expected = np.tile(chances, (n, 1)), np.zeros((n, k))
+    action, reward = np.zeros(n, dtype=int), (rng.random(n) < rate).astype(float)
+    total, count = np.zeros(k), np.full(k, 5.0)
+    for each in range(day.max() + 1):
+        rows = np.flatnonzero(day == each)
+        if adaptive and each:  # leans to what has looked best so far
+            distribution[rows] = 0.05 + (1 - 0.05 * k) * np.eye(k)[np.argmax(total / count)]
+        action[rows] = (distribution[rows].cumsum(axis=1) > rng.random((len(rows), 1))).argmax(
+            axis=1
+        )
+        expected[rows] = total / count if model else 0.0
+        total += np.bincount(action[rows], reward[rows], minlength=k)
+        count += np.bincount(action[rows], minlength=k)
+    log = LoggedDecisions(
+        [str(index) for index in range(k)], action, distribution[np.arange(n), action], reward,
+        distribution=distribution, reward_range=(0, 1),
+        decision_date=np.datetime64("2026-01-01") + day,
+    )  # fmt: skip
+    candidate = np.tile(np.eye(k)[arms[0]], (n, 1))
+    incumbent = np.tile(np.eye(k)[arms[1]], (n, 1)) if len(arms) > 1 else None
+    days = day_sums(log, candidate, incumbent, expected)
+    looks = [sequence_interval(days[: look + 1], 0.025, 0.025) for look in range(len(days))]
+    return looks, 0.0 if len(arms) > 1 else rate
+
+
+def miss_rate(runs: int, *args: Any, **settings: Any) -> float:
+    """The share of streams in which the truth lay outside at any look."""
+    missed = 0
+    for seed in range(runs):
+        looks, truth = stream(seed, *args, **settings)
+        missed += any(low > truth or high < truth for low, high, _ in looks)
+    return missed / runs
+
+
+SKEWED = [0.9, 0.05, 0.05]
+CASES = [
+    ([1 / 3] * 3, 0.15, {"arms": (1,), "adaptive": False, "model": True}),
+    (SKEWED, 0.03, {"arms": (1, 0), "adaptive": False, "model": False}),
+    (SKEWED, 0.15, {"arms": (1, 0), "adaptive": True, "model": True}),
+    (SKEWED, 0.03, {"arms": (1,), "adaptive": True, "model": True}),
+]
+
+
+@pytest.mark.parametrize(("chances", "rate", "settings"), CASES)
+def test_misses_are_rare(chances: list[float], rate: float, settings: dict[str, Any]) -> None:
+    """In 40 A/A streams of 10,000 rows with 20 looks the truth is excluded at most 4 times."""
+    assert miss_rate(40, chances, rate, **settings) <= 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("chances", "rate", "settings"), CASES)
+def test_the_miss_rate(chances: list[float], rate: float, settings: dict[str, Any]) -> None:
+    """In 1,000 A/A streams with 20 looks the truth is ever excluded in at most 5 %."""
+    assert miss_rate(1_000, chances, rate, **settings) <= 0.05
