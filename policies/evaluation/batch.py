@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from policies.errors import EvaluationError
 from policies.logged import Bools, Floats, LoggedDecisions
 
 SUMS_TO_ONE = 1e-6
-BLOCK = 16_384  # rows reduced at once: a block of a few actions stays in the processor's cache
+BLOCK = 4_096  # rows reduced at once: with a few actions they stay in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,36 +25,36 @@ class Batch:
     Attributes:
         reward: r.
         action_probability: p.
-        chosen: π(A).
-        predicted: q(A); None without a reward model.
+        weight: w.
         direct: Σ_a π(a)·q(a); None without a reward model.
+        residual: r − q(A); likewise.
     """
 
     reward: Floats
     action_probability: Floats
-    chosen: Floats
-    predicted: Floats | None = None
+    weight: Floats
     direct: Floats | None = None
+    residual: Floats | None = None
 
     def __len__(self) -> int:
         """How many rows: n."""
         return len(self.reward)
 
-    @cached_property
-    def weight(self) -> Floats:
-        """(n,) importance weights w = π(A) / p."""
-        return self.chosen / self.action_probability
+    @property
+    def chosen(self) -> Floats:
+        """(n,) π(A)."""
+        return self.weight * self.action_probability
 
     @property
     def model(self) -> tuple[Floats, Floats]:
-        """(n,) Σ_a π(a)·q(a), and (n,) r − q(A).
+        """Direct and residual.
 
         Raises:
             EvaluationError: there is no reward model.
         """
-        if self.direct is None or self.predicted is None:
+        if self.direct is None or self.residual is None:
             raise _no_model()
-        return self.direct, self.reward - self.predicted
+        return self.direct, self.residual
 
 
 def batch_of(log: LoggedDecisions, target: Any, expected_reward: Any = None) -> Batch:
@@ -68,21 +67,24 @@ def batch_of(log: LoggedDecisions, target: Any, expected_reward: Any = None) -> 
             not n × k finite numbers, or the log's action probabilities are not known.
     """
     require_probabilities(log)
-    n, model = len(log), None
-    if expected_reward is not None:
-        model = _shaped(log, expected_reward, "expected_reward")
-    chosen = np.empty(n)
-    predicted, direct = (None, None) if model is None else (np.empty(n), np.empty(n))
-    for rows, part in _target_blocks(log, target):
-        flat = np.arange(len(part)) * log.n_actions + log.action[rows]
-        part.take(flat, out=chosen[rows])
+    n, k = len(log), log.n_actions
+    model = None if expected_reward is None else _shaped(log, expected_reward, "expected_reward")
+    weight, direct, residual = np.empty(n), np.empty(n), np.empty(n)
+
+    starts = np.arange(BLOCK) * k
+    for rows, part in _blocks(log, target):
+        at = starts[: len(part)] + log.action[rows]
+        taken = part.take(at, mode="clip")  # all in range; "clip" is the fast mode
+        np.divide(taken, log.action_probability[rows], out=weight[rows])
         if model is not None:
             block = np.ascontiguousarray(model[rows])
-            if not np.isfinite(block.sum()):
+            np.einsum("nk,nk->n", part, block, out=direct[rows])
+            if not np.isfinite(direct[rows].sum()):  # also where the target is 0: 0·inf is NaN
                 _check_finite(model)
-            block.take(flat, out=predicted[rows])  # type: ignore[index]
-            np.einsum("nk,nk->n", part, block, out=direct[rows])  # type: ignore[index]
-    return Batch(log.reward, log.action_probability, chosen, predicted, direct)
+            block.take(at, out=taken, mode="clip")
+            np.subtract(log.reward[rows], taken, out=residual[rows])
+    columns = (weight,) if model is None else (weight, direct, residual)
+    return Batch(log.reward, log.action_probability, *columns)
 
 
 def as_target(log: LoggedDecisions, target: Any) -> Floats:
@@ -92,7 +94,7 @@ def as_target(log: LoggedDecisions, target: Any) -> Floats:
         EvaluationError: wrong shape, rows that do not sum to 1, or mass where not eligible.
     """
     whole = np.empty((len(log), log.n_actions))
-    for rows, part in _target_blocks(log, target):
+    for rows, part in _blocks(log, target):
         whole[rows] = part
     return whole
 
@@ -123,8 +125,8 @@ def require_probabilities(log: LoggedDecisions) -> None:
         )
 
 
-def _target_blocks(log: LoggedDecisions, target: Any) -> Iterator[tuple[slice, Floats]]:
-    """Each block's rows and its checked (rows, k) target."""
+def _blocks(log: LoggedDecisions, target: Any) -> Iterator[tuple[slice, Floats]]:
+    """Each block's rows and its checked (rows, k) target; a policy is asked block by block."""
     known = getattr(target, "action_ids", log.action_ids)
     if tuple(known) != log.action_ids:
         raise EvaluationError(
@@ -132,23 +134,32 @@ def _target_blocks(log: LoggedDecisions, target: Any) -> Iterator[tuple[slice, F
             hint="give both the same action_ids, in the same order",
         )
     asked = hasattr(target, "distribution")
-    array = None if asked else _shaped(log, target, "the target")
-    ones = np.ones(log.n_actions)
-    for start in range(0, len(log), BLOCK):
-        rows = slice(start, min(start + BLOCK, len(log)))
-        eligible = log.eligible[rows]
-        if array is None:
+    whole = None if asked else _shaped(log, target, "the target")
+    for at in range(0, len(log), BLOCK):
+        rows = slice(at, min(at + BLOCK, len(log)))
+        if whole is None:
             contexts = None if log.contexts is None else log.contexts.iloc[rows]
-            part = np.asarray(target.distribution(contexts, eligible), dtype=np.float64)
+            answer = target.distribution(contexts, log.eligible[rows])
+            part = np.ascontiguousarray(answer, dtype=np.float64)
+            yield rows, _checked(log, rows, part, part, log.eligible[rows])
         else:
-            part = np.ascontiguousarray(array[rows])
-        if not (part.min() >= 0 and np.abs(part @ ones - 1).max() <= SUMS_TO_ONE):
-            _check_sums(part if array is None else array)
-        if not eligible.all():
-            if part[~eligible].any():
-                _check_mass(*((part, eligible) if array is None else (array, log.eligible)))
-            part = np.where(log.choice[rows, None], part, eligible)
-        yield rows, part
+            part = np.ascontiguousarray(whole[rows])
+            yield rows, _checked(log, rows, part, whole, log.eligible)
+
+
+def _checked(
+    log: LoggedDecisions, rows: slice, part: Floats, whole: Floats, allowed: Bools
+) -> Floats:
+    """A block of a target, forced rows set to 1; errors name rows of `whole`."""
+    eligible = log.eligible[rows]
+    if not (part.min() >= 0 and np.abs(part @ np.ones(part.shape[1]) - 1).max() <= SUMS_TO_ONE):
+        proper = (whole >= 0).all(axis=1) & (np.abs(whole.sum(axis=1) - 1) <= SUMS_TO_ONE)
+        every(proper, "a target's rows must be non-negative and sum to 1")
+    if eligible.all():
+        return part
+    if part[~eligible].any():
+        every(~((whole != 0) & ~allowed).any(axis=1), "a target must be 0 where not eligible")
+    return np.where(log.choice[rows, None], part, eligible)
 
 
 def _no_model() -> EvaluationError:
@@ -160,15 +171,6 @@ def _no_model() -> EvaluationError:
 
 def _check_finite(array: Floats) -> None:
     every(np.isfinite(array).all(axis=1), "expected_reward must be finite")
-
-
-def _check_sums(array: Floats) -> None:
-    proper = (array >= 0).all(axis=1) & (np.abs(array.sum(axis=1) - 1) <= SUMS_TO_ONE)
-    every(proper, "a target's rows must be non-negative and sum to 1")
-
-
-def _check_mass(array: Floats, eligible: Bools) -> None:
-    every(~((array != 0) & ~eligible).any(axis=1), "a target must be 0 where not eligible")
 
 
 def _shaped(log: LoggedDecisions, values: Any, what: str) -> Floats:

@@ -96,7 +96,9 @@ class DR(Estimator):
     def contributions(self, batch: Batch) -> Floats:
         """Σ_a π(a)·q(a) + w·(r − q(A)), (n,)."""
         direct, residual = batch.model
-        return direct + batch.weight * residual
+        terms = batch.weight * residual
+        terms += direct
+        return terms
 
 
 class _Ratio(Estimator):
@@ -201,7 +203,9 @@ class _Shrunk(Estimator):
         if not self.needs_model:
             return weight * batch.reward
         direct, residual = batch.model
-        return direct + weight * residual
+        terms = weight * residual
+        terms += direct
+        return terms
 
 
 class ClippedIPS(_Shrunk):

@@ -11,6 +11,7 @@ from policies.errors import EvaluationError
 from policies.logged import Array, Floats
 
 Customers = tuple[Array, int]  # (n,) index of each row's customer, and how many there are
+_ROWS = 16_384
 _BLOCK = 4_000_000  # bootstrap draws held in memory at once
 
 
@@ -27,18 +28,27 @@ def standard_error(contributions: Floats, customers: Customers | None = None) ->
     count = n if customers is None else customers[1]
     if count < 2:
         return math.nan
-    sums = contributions - contributions.mean()
-    if customers is not None:
-        sums = np.bincount(customers[0], sums, minlength=count)
-    return math.sqrt(sums @ sums * count / (count - 1)) / n
+    if customers is None:
+        square = squared_distance(contributions)
+    else:
+        away = contributions - contributions.mean()
+        sums = np.bincount(customers[0], away, minlength=count)
+        square = float(sums @ sums)
+    return math.sqrt(square * count / (count - 1)) / n
 
 
-def normal(
-    contributions: Floats, confidence: float, customers: Customers | None = None
-) -> tuple[float, float]:
-    """mean ± z·standard_error: for one look at a large fixed n."""
-    half = special.ndtri((1 + confidence) / 2) * standard_error(contributions, customers)
-    mean = float(contributions.mean())
+def squared_distance(values: Floats) -> float:
+    """Σ (x − mean)² of (n,) values, block by block, so that nothing of their size is made."""
+    mean, total = values.mean() if len(values) else 0.0, 0.0
+    for at in range(0, len(values), _ROWS):
+        away = values[at : at + _ROWS] - mean
+        total += float(away @ away)
+    return total
+
+
+def normal(mean: float, std_error: float, confidence: float) -> tuple[float, float]:
+    """mean ± z·std_error: for one look at a large fixed n."""
+    half = float(special.ndtri((1 + confidence) / 2)) * std_error
     return mean - half, mean + half
 
 

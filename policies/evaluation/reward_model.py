@@ -9,81 +9,28 @@ import numpy as np
 import pandas as pd
 
 from policies.errors import EvaluationError, did_you_mean
+from policies.evaluation.regressions import REGRESSIONS, Predictor, Regression
 from policies.learning.examples import Encoder
 from policies.logged import Array, Bools, Floats, LoggedDecisions
 
-COMMON_RIDGE = 1.0  # rows' worth of pull of the slopes that all actions share towards 0
-OWN_RIDGE = 10.0  # rows' worth of pull of an action's own slopes towards the shared ones
-OWN_MEAN = 10.0  # rows' worth of pull of an action's level towards the overall one
-MODELS = ("linear",)
+GROWTH = 1.2  # going forward, a costly model is fitted anew when its rows have grown by a fifth
 BY = ("folds", "date")
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
-    """Sums over some rows that a fit needs, per action: k Gram matrices, and what predicts y.
-
-    Attributes:
-        gram: (k, p + 1, p + 1) Σ z z', z = (1, encoded context).
-        cross: (k, p + 1) Σ z r.
-        low, high: smallest and largest reward.
-    """
-
-    gram: Floats
-    cross: Floats
-    low: float = np.inf
-    high: float = -np.inf
-
-    @classmethod
-    def of(cls, design: Floats, action: Array, reward: Floats, k: int) -> Moments:
-        """The sums over these rows."""
-        p = design.shape[1]
-        gram, cross = np.zeros((k, p, p)), np.zeros((k, p))
-        for index in range(k):
-            rows = action == index
-            part = design[rows]
-            gram[index], cross[index] = part.T @ part, part.T @ reward[rows]
-        low, high = reward.min(initial=np.inf), reward.max(initial=-np.inf)
-        return cls(gram, cross, float(low), float(high))
-
-    def __add__(self, other: Moments) -> Moments:
-        """The sums over both sets of rows."""
-        low, high = min(self.low, other.low), max(self.high, other.high)
-        return Moments(self.gram + other.gram, self.cross + other.cross, low, high)
-
-    @property
-    def n(self) -> float:
-        """How many rows were summed."""
-        return float(self.gram[:, 0, 0].sum())
-
-    def weights(self) -> Floats:
-        """(k, p + 1) ridge coefficients, each action's pulled to those that all actions share.
-
-        An action without rows gets the shared coefficients.
-        """
-        gram, cross = self.gram.sum(axis=0), self.cross.sum(axis=0)
-        penalty, own = np.full(len(cross), COMMON_RIDGE), np.full(len(cross), OWN_RIDGE)
-        penalty[0], own[0] = 1e-9, OWN_MEAN
-        shared = np.linalg.solve(gram + np.diag(penalty), cross)
-        right = self.cross + own * shared
-        solved = np.linalg.solve(self.gram + np.diag(own), right[:, :, None])
-        return np.asarray(solved[:, :, 0])
-
-
-@dataclass(frozen=True, eq=False)
 class RewardModel:
-    """A linear mean reward per action: ridge on encoded contexts, clipped to the reward's range.
+    """The mean reward of every action for a context, clipped to the reward's range.
 
     Attributes:
         action_ids: k ids.
         encoder: contexts to numbers; None for a log without contexts.
-        weights: (k, p + 1), the intercept first.
+        predictor: (n, p + 1) encoded contexts after a column of ones -> (n, k).
         low, high: predictions are clipped to these.
     """
 
     action_ids: tuple[str, ...]
     encoder: Encoder | None
-    weights: Floats
+    predictor: Predictor
     low: float
     high: float
 
@@ -92,26 +39,30 @@ class RewardModel:
         rows = n if contexts is None else len(contexts)
         if rows is None:
             raise EvaluationError("predict needs contexts, or the number of rows")
-        return np.clip(_design(self.encoder, contexts, rows) @ self.weights.T, self.low, self.high)
+        return np.clip(self.predictor(_design(self.encoder, contexts, rows)), self.low, self.high)
 
 
-def fit_reward_model(log: LoggedDecisions) -> RewardModel:
+def fit_reward_model(log: LoggedDecisions, *, model: str = "linear", seed: int = 0) -> RewardModel:
     """The reward model of all of the log's choice rows, for use on other rows.
 
-    Each action has its own coefficients, pulled towards those of all actions together as far as it
-    has few rows. Predictions stay in the declared reward_range, else in the range seen.
+    Args:
+        model: "linear": a ridge per action, pulled towards what all actions share as far as the
+            action has few rows. "logistic": the same in log odds, for rewards between two ends.
+            "boosted": gradient-boosted trees over context and action.
+
+    Predictions stay in the declared reward_range, else in the range seen.
 
     Raises:
-        EvaluationError: when the log is empty.
+        EvaluationError: an unknown model, or an empty log.
     """
-    rows = _teaching(log)
+    kind, rows = _regression(model), _teaching(log)
     if not rows.any():
         raise EvaluationError("a reward model needs at least one row", hint="wait for rewards")
     encoder = _encoder(log, rows)
     design = _design(encoder, log.contexts, len(log))
-    moments = Moments.of(design[rows], log.action[rows], log.reward[rows], log.n_actions)
-    low, high = log.reward_range or (moments.low, moments.high)
-    return RewardModel(log.action_ids, encoder, moments.weights(), low, high)
+    seen = _seen(kind, log, design, np.flatnonzero(rows))
+    low, high = log.reward_range or (seen.low, seen.high)
+    return RewardModel(log.action_ids, encoder, seen.fit(low, high, seed), low, high)
 
 
 def cross_fit(
@@ -124,57 +75,74 @@ def cross_fit(
 ) -> Floats:
     """(n, k) expected rewards, each row predicted by a reward model that never saw it.
 
+    How good they are says `model_skill`, which travels with every result made with them.
+
     Args:
         by: "folds": by the model of the other folds, a customer's rows staying together.
             "date": forward only, a day is predicted by the model of rows whose rewards had matured
             by then (`matured_before`), as a gate's sequence requires; days before any such row get
             0, clipped to the reward range, so DR is IPS there.
         folds: how many, for by="folds".
-        seed: of the assignment to folds.
-        model: "linear", as in `fit_reward_model`.
+        seed: of the assignment to folds, and of "boosted".
+        model: "linear", "logistic" or "boosted", as in `fit_reward_model`. By date the last two are
+            fitted anew whenever the matured rows have grown by a fifth.
 
     Only choice rows teach (all rows, where there are none).
 
     Raises:
         EvaluationError: an unknown `by` or `model`, fewer than 2 folds, or by="date" without dates.
     """
-    for name, value, known in (("by", by, BY), ("model", model, MODELS)):
-        if value not in known:
-            raise EvaluationError(
-                f"cross_fit knows no {name}={value!r}", hint=did_you_mean(value, known)
-            )
+    kind = _regression(model)
+    if by not in BY:
+        raise EvaluationError(f"cross_fit knows no by={by!r}", hint=did_you_mean(by, BY))
     if by == "folds" and folds < 2:
         raise EvaluationError(f"cross_fit needs at least 2 folds, not {folds}")
     if by == "date" and log.decision_date is None:
         raise EvaluationError('by="date" needs decision_date', hint="or use by='folds'")
     low, high = log.reward_range or (-np.inf, np.inf)
     expected = np.full((len(log), log.n_actions), float(np.clip(0.0, low, high)))
-    parts = _folds(log, folds, seed) if by == "folds" else _forward(log)
-    for rows, design, moments in parts:
-        if moments.n:
-            ends = log.reward_range or (moments.low, moments.high)
-            expected[rows] = np.clip(design @ moments.weights().T, *ends)
+    parts = _folds(log, kind, folds, seed) if by == "folds" else _forward(log, kind)
+    predictor, fitted, ends = None, 0.0, (low, high)
+    for rows, design, seen in parts:
+        if not seen.n:
+            continue
+        if predictor is None or by == "folds" or kind.cheap or seen.n >= GROWTH * fitted:
+            ends = log.reward_range or (seen.low, seen.high)
+            predictor, fitted = seen.fit(*ends, seed), seen.n
+        expected[rows] = np.clip(predictor(design), *ends)
     return expected
 
 
-def _folds(log: LoggedDecisions, folds: int, seed: int) -> Iterator[tuple[Array, Floats, Moments]]:
-    """Each fold's rows, their design, and the moments of all other folds."""
+def _regression(model: str) -> type[Regression]:
+    if model not in REGRESSIONS:
+        raise EvaluationError(
+            f"there is no reward model called {model!r}", hint=did_you_mean(str(model), REGRESSIONS)
+        )
+    return REGRESSIONS[model]
+
+
+def _folds(
+    log: LoggedDecisions, kind: type[Regression], folds: int, seed: int
+) -> Iterator[tuple[Array, Floats, Regression]]:
+    """Each fold's rows, their design, and what all other folds teach."""
     codes, count = log.customers
     fold = np.random.default_rng(seed).permutation(count)[codes] % folds
     teaches = _teaching(log)
     design = _design(_encoder(log, teaches), log.contexts, len(log))
     parts = [np.flatnonzero(fold == each) for each in range(folds)]
-    sums = [_moments(log, design, rows[teaches[rows]]) for rows in parts]
+    seen = [_seen(kind, log, design, rows[teaches[rows]]) for rows in parts]
     for each, rows in enumerate(parts):
-        others = [part for other, part in enumerate(sums) if other != each]
+        others = [part for other, part in enumerate(seen) if other != each]
         yield rows, design[rows], _added(others)
 
 
-def _forward(log: LoggedDecisions) -> Iterator[tuple[Array, Floats, Moments]]:
-    """Each day's rows, their design, and the moments of the rows matured by then.
+def _forward(
+    log: LoggedDecisions, kind: type[Regression]
+) -> Iterator[tuple[Array, Floats, Regression]]:
+    """Each day's rows, their design, and what the rows matured by then teach.
 
     The encoder is fitted on the contexts decided before the first day that has matured rows, so
-    nothing of a later day enters; rows are summed once, on the day they mature.
+    nothing of a later day enters; rows are added once, on the day they mature.
     """
     dates = log.decision_date
     assert dates is not None
@@ -191,21 +159,21 @@ def _forward(log: LoggedDecisions) -> Iterator[tuple[Array, Floats, Moments]]:
     matured = known[order]
     order_of_days = np.argsort(dates, kind="stable")
     days, starts = np.unique(dates[order_of_days], return_index=True)
-    summed, done = None, 0
+    seen, done = None, 0
     for day, rows in zip(days, np.split(order_of_days, starts[1:])):
         if day < first:
             continue
         now = int(np.searchsorted(matured, day, side="right"))
-        new = _moments(log, design, order[done:now])
-        summed, done = new if summed is None else summed + new, now
-        yield rows, design[rows], summed
+        new = _seen(kind, log, design, order[done:now])
+        seen, done = new if seen is None else seen + new, now
+        yield rows, design[rows], seen
 
 
-def _moments(log: LoggedDecisions, design: Floats, rows: Array) -> Moments:
-    return Moments.of(design[rows], log.action[rows], log.reward[rows], log.n_actions)
+def _seen(kind: type[Regression], log: LoggedDecisions, design: Floats, rows: Array) -> Regression:
+    return kind.of(design[rows], log.action[rows], log.reward[rows], log.n_actions)
 
 
-def _added(parts: list[Moments]) -> Moments:
+def _added(parts: list[Regression]) -> Regression:
     total = parts[0]
     for part in parts[1:]:
         total = total + part

@@ -116,10 +116,11 @@ def evaluate(
     for each in chosen:
         used = each.resolved(batch)
         values = used.contributions(batch)
-        low, high, kind = asked.around(values, each, log, target, None, expected_reward)
+        mean, error = float(values.mean()), intervals.standard_error(values, _customers(log))
+        low, high, kind = asked.around(values, error, each, log, target, None, expected_reward)
         rows[repr(each) if each.name in rows else each.name] = {
-            "value": float(values.mean()),
-            "std_error": intervals.standard_error(values, _customers(log)),
+            "value": mean,
+            "std_error": error,
             "low": low,
             "high": high,
             **diagnostics,
@@ -172,7 +173,8 @@ def compare(
     values = used.contributions(ours) - used.contributions(theirs)
     if not log.choice.all():
         values[~log.choice] = 0.0
-    low, high, kind = asked.around(values, each, log, candidate, incumbent, expected_reward)
+    error = intervals.standard_error(values, _customers(log))
+    low, high, kind = asked.around(values, error, each, log, candidate, incumbent, expected_reward)
     verdict = "promote" if low > -margin else "reject" if high < -margin else "hold"
     robust = None
     if used.unbiased and verdict != "hold":
@@ -186,7 +188,7 @@ def compare(
         difference=float(values.mean()),
         low=low,
         high=high,
-        std_error=intervals.standard_error(values, _customers(log)),
+        std_error=error,
         n=len(log),
         n_choice=int(log.choice.sum()),
         effective_n=effective_size(np.abs(ours.weight - theirs.weight)[log.choice]),
@@ -209,12 +211,12 @@ def model_skill(log: LoggedDecisions, batch: Batch) -> float:
     worse. Honest only if q never saw the row. NaN without a model, or where rewards do not vary.
     DM is as good as this; DR only gets wider as it falls.
     """
-    if batch.predicted is None:
+    if batch.residual is None:
         return math.nan
-    reward, missed = batch.reward, batch.reward - batch.predicted
+    reward, missed = batch.reward, batch.residual
     if not log.choice.all():
         reward, missed = reward[log.choice], missed[log.choice]
-    spread = float(reward.var()) * len(reward) if len(reward) else 0.0
+    spread = intervals.squared_distance(reward)
     return 1 - float(missed @ missed) / spread if spread else math.nan
 
 
@@ -242,6 +244,7 @@ class _Asked:
     def around(
         self,
         values: Floats,
+        std_error: float,
         estimator: Estimator,
         log: LoggedDecisions,
         candidate: Any,
@@ -250,7 +253,8 @@ class _Asked:
     ) -> tuple[float, float, str]:
         """The interval around the mean of contributions, and whether its range was declared."""
         if self.interval == "normal":
-            return (*intervals.normal(values, self.confidence, _customers(log)), "declared")
+            mean = float(values.mean())
+            return (*intervals.normal(mean, std_error, self.confidence), "declared")
         if self.interval == "bootstrap":
             drawn = intervals.bootstrap(values, self.confidence, _customers(log), seed=self.seed)
             return (*drawn, "declared")

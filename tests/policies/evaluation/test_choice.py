@@ -20,10 +20,8 @@ def drawn(seed: int, bias: float, n: int = 1_000) -> Batch:
     p = 0.01
     hit = rng.random(n) < p
     reward = (rng.random(n) < 0.5).astype(float)
-    predicted = np.full(n, 0.5 + bias)
-    return Batch(
-        reward, np.where(hit, p, 1 - p), hit.astype(float), predicted, np.full(n, 0.5 + bias)
-    )
+    drawn_with, model = np.where(hit, p, 1 - p), np.full(n, 0.5 + bias)
+    return Batch(reward, drawn_with, hit / drawn_with, model, reward - model)
 
 
 def test_a_good_model_is_leant_on_and_a_bad_one_is_not() -> None:

@@ -41,9 +41,9 @@ def three_rows() -> Batch:
     return Batch(
         reward=np.array([1.0, 2.0, -1.0]),
         action_probability=np.array([0.5, 0.25, 0.8]),
-        chosen=np.array([1.0, 0.5, 0.8]),
-        predicted=np.array([0.5, 1.0, -0.5]),
+        weight=np.array([2.0, 2.0, 1.0]),
         direct=np.array([0.5, 1.0, -0.4]),
+        residual=np.array([0.5, 1.0, -0.5]),
     )
 
 
@@ -158,7 +158,7 @@ def test_shrunk_weights_lie_between(contextual: Any, lam: float, seed: int) -> N
     """Shrinkage leaves a weight between 0 and w, whatever the parameter; its ends are DM and DR."""
     log, target, means = contextual(seed, 40)
     batch = batch_of(log, target, means)
-    ones = dataclasses.replace(batch, reward=batch.predicted + 1)  # type: ignore[operator]
+    ones = dataclasses.replace(batch, residual=np.ones(len(batch)))
     for estimator in (DRos(lam), SwitchDR(lam), SubGaussianDR(min(lam, 1.0))):
         weight = estimator.contributions(ones) - ones.direct
         assert (weight >= -1e-12).all()
@@ -227,7 +227,7 @@ def test_parameters_are_checked(kind: Any, value: Any) -> None:
 
 def test_no_weight_at_all_is_not_a_number() -> None:
     """Ratios say NaN, and no warning, where no row has any weight."""
-    zero = dataclasses.replace(three_rows(), chosen=np.zeros(3))
+    zero = dataclasses.replace(three_rows(), weight=np.zeros(3))
     for estimator in (SNIPS(), Replay(), SNDR()):
         assert np.isnan(estimator.contributions(zero)).all()
 
