@@ -21,6 +21,7 @@ from policies.evaluation.estimators import (
 )
 from policies.evaluation.evidence import Evidence, assess
 from policies.evaluation.gate import Gate, Verdict
+from policies.evaluation.probabilities import estimate_probabilities
 from policies.evaluation.reward_model import cross_fit
 from policies.evaluation.value import Comparison, compare, evaluate
 from policies.learning.baselines import AsDeployed, BusinessRules, FixedAction, UniformPolicy
@@ -60,6 +61,7 @@ __all__ = [
     "assess",
     "compare",
     "cross_fit",
+    "estimate_probabilities",
     "evaluate",
     "final_distribution",
     "load_policy",

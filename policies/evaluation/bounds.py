@@ -80,7 +80,9 @@ class Terms:
             model=np.zeros(weights.shape) if model is None else model,
             low=low,
             high=high,
-            declared=log.reward_range is not None and (known or floor is not None),
+            declared=log.reward_range is not None
+            and (known or floor is not None)
+            and log.probabilities == "logged",
         )
 
     def __getitem__(self, rows: Bools) -> Terms:

@@ -1,0 +1,177 @@
+"""Whether a log contradicts itself: what a sound log cannot show, whatever the target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from policies.evaluation.intervals import standard_error
+from policies.logged import Bools, Floats, LoggedDecisions
+
+Z_BROKEN = 4.5  # standard errors; about one false alarm in 150,000 tests of a normal mean
+P_BROKEN = 1e-5  # of a chi-square test, and of a day without any outcome
+MIN_HITS = 30  # rows a weight test needs before its error can be trusted
+UNKNOWN = "not identifiable"
+
+
+def contradictions(
+    log: LoggedDecisions, group_shares: Mapping[str, float] | None = None
+) -> list[str]:
+    """Sentences on what is wrong with the log itself; none for a sound one.
+
+    Weights of an action that do not average 1; actions drawn more or less often than their logged
+    probabilities say, overall or where these are low or high; groups of another size than declared;
+    two decisions for one customer on one date; days on which an action's outcomes are missing.
+
+    Args:
+        group_shares: group -> declared share of customers.
+    """
+    table = action_checks(log)
+    found = [
+        f"the weights of {name!r} average {row.mean_weight:.3f} instead of 1: the logged"
+        " probabilities are not those the actions were drawn with"
+        for name, row in table.iterrows()
+        if row.weights_off
+    ]
+    found += [
+        f"{name!r} was drawn {row.logged:,.0f} times where its probabilities add up to"
+        f" {row.expected:,.0f} ({row.z:+.1f} standard errors at worst, over all of them or over"
+        " their lower or upper half): probabilities are wrong, or rows were lost"
+        for name, row in table.iterrows()
+        if abs(row.z) > Z_BROKEN
+    ]
+    found += [
+        f"{name!r}: {text}" for name, text in table["capture"].items() if "no outcome" in text
+    ]
+    return found + list(_ratio(log, table)) + _groups(log, group_shares) + _duplicates(log)
+
+
+def action_checks(log: LoggedDecisions) -> pd.DataFrame:
+    """What each action's rows say about the log, from choice rows.
+
+    Returns:
+        A frame indexed by action id: logged (rows), expected (sum of its probabilities; NaN where
+        the distribution is not known), z (logged against expected in standard errors, the worst of
+        all rows and of the halves with lower and higher probabilities), mean_weight (of 1[A = a] /
+        p, which should be 1), weights_off, mean_reward, capture (whether outcomes are recorded:
+        "complete", "no outcome on DATE …", or "not identifiable" where nothing tells).
+    """
+    rows, choice = [], log.choice
+    for index, _ in enumerate(log.action_ids):
+        could = choice & log.eligible[:, index]
+        if log.distribution is not None:
+            could &= log.distribution[:, index] > 0
+        taken = could & (log.action == index)
+        weight = np.where(taken, 1 / log.action_probability, 0.0)[could]
+        expected = z = math.nan
+        if log.distribution is not None:
+            chance = log.distribution[could, index]
+            expected, z = float(chance.sum()), _worst_z(chance, taken[could])
+        rows.append(
+            {
+                "logged": int(taken.sum()),
+                "expected": expected,
+                "z": z,
+                "mean_weight": float(weight.mean()) if len(weight) else math.nan,
+                "weights_off": weights_off(weight),
+                "mean_reward": float(log.reward[taken].mean()) if taken.any() else math.nan,
+                "capture": _capture(log, taken),
+            }
+        )
+    return pd.DataFrame(rows, index=pd.Index(log.action_ids, name="action_id"))
+
+
+def weights_off(weight: Floats) -> bool:
+    """Whether weights with mean 1 under an honest log average something else."""
+    if np.count_nonzero(weight) < MIN_HITS:
+        return False
+    rare = Z_BROKEN**2 / 2 * float(weight.max()) / len(weight)  # of what no row has shown yet
+    return abs(float(weight.mean()) - 1) > Z_BROKEN * standard_error(weight) + rare
+
+
+def _worst_z(chance: Floats, taken: Bools) -> float:
+    """The largest |z| of draws against their probabilities, over all rows and both halves.
+
+    Given their probabilities draws are independent, so their variance is Σ p (1 − p); parts that
+    expect fewer than 10 draws, or 10 others, are left out.
+    """
+    upper = chance > np.median(chance) if len(chance) else np.zeros(0, dtype=bool)
+    worst = 0.0
+    for part in (np.ones(len(chance), dtype=bool), upper, ~upper):
+        expected, variance = chance[part].sum(), (chance[part] * (1 - chance[part])).sum()
+        if min(expected, part.sum() - expected) >= 10 and variance > 0:
+            z = float((taken[part].sum() - expected) / math.sqrt(variance))
+            worst = z if abs(z) > abs(worst) else worst
+    return worst
+
+
+def _capture(log: LoggedDecisions, taken: Bools) -> str:
+    """Whether an action's outcomes look recorded, day by day.
+
+    The commonest reward counts as "no outcome". A day on which every row of the action has it, and
+    which would be rarer than 1 in 100,000 at the action's rate on the other days, has lost its
+    outcomes. What is lost evenly, on all days, no log can tell from a poor action.
+    """
+    if log.decision_date is None or not taken.any():
+        return UNKNOWN
+    reward = log.reward[taken]
+    values, counts = np.unique(reward, return_counts=True)
+    days, code = np.unique(log.decision_date[taken], return_inverse=True)
+    n = np.bincount(code)
+    hits = np.bincount(code, reward != values[counts.argmax()])
+    others = n.sum() - n
+    rate = np.divide(hits.sum() - hits, others, out=np.zeros(len(n)), where=others > 0)
+    by_chance = (1 - rate) ** n
+    telling = by_chance <= P_BROKEN / len(n)  # days on which a loss would show
+    if not telling.any():
+        return UNKNOWN
+    lost = days[(hits == 0) & telling]
+    if not len(lost):
+        return "complete"
+    return f"no outcome on {', '.join(map(str, lost[:3]))}{' …' if len(lost) > 3 else ''}"
+
+
+def _ratio(log: LoggedDecisions, table: pd.DataFrame) -> Iterator[str]:
+    """A sentence on a sample-ratio mismatch of the actions, by chi-square."""
+    known = table[table["expected"] >= 5]
+    if len(known) < 2:
+        return
+    square = float(((known["logged"] - known["expected"]) ** 2 / known["expected"]).sum())
+    p = float(stats.chi2.sf(square, len(known) - 1))
+    if p < P_BROKEN:
+        yield (
+            f"sample ratio mismatch: actions were not drawn as often as logged (p = {p:.1e}):"
+            " rows of some actions were lost or doubled"
+        )
+
+
+def _groups(log: LoggedDecisions, shares: Mapping[str, float] | None) -> list[str]:
+    """Sentences on groups whose share of customers is not what was declared."""
+    if shares is None or log.group is None:
+        return []
+    ids = log.customers[0]
+    days = np.zeros(len(log)) if log.decision_date is None else log.decision_date
+    units = pd.DataFrame({"unit": ids, "day": days, "group": log.group}).drop_duplicates()
+    found = []
+    for group, share in shares.items():
+        n = int((units["group"] == group).sum())
+        p = float(stats.binomtest(n, len(units), share).pvalue) if len(units) else 1.0
+        if p < P_BROKEN:
+            found.append(
+                f"sample ratio mismatch: group {group!r} holds {n / len(units):.2%} of"
+                f" {len(units):,} decisions, and {share:.2%} were declared (p = {p:.1e})"
+            )
+    return found
+
+
+def _duplicates(log: LoggedDecisions) -> list[str]:
+    """A sentence on customers decided for twice on one date, if there are any."""
+    if log.customer_id is None or log.decision_date is None:
+        return []
+    keys = pd.DataFrame({"customer": log.customer_id, "date": log.decision_date})
+    twice = int(keys.duplicated().sum())
+    return [f"{twice} rows repeat a customer on the same date"] if twice else []
