@@ -23,6 +23,7 @@ from policies.evaluation.evidence import Evidence, assess
 from policies.evaluation.gate import Gate, Verdict
 from policies.evaluation.probabilities import estimate_probabilities
 from policies.evaluation.reward_model import cross_fit
+from policies.evaluation.segments import evaluate_by
 from policies.evaluation.value import Comparison, compare, evaluate
 from policies.learning.baselines import AsDeployed, BusinessRules, FixedAction, UniformPolicy
 from policies.learning.vowpal import VowpalPolicy
@@ -63,6 +64,7 @@ __all__ = [
     "cross_fit",
     "estimate_probabilities",
     "evaluate",
+    "evaluate_by",
     "final_distribution",
     "load_policy",
 ]
