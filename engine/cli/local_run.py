@@ -121,7 +121,9 @@ class LocalRun:
         began = time.monotonic()
         assert task.notebook is not None
         try:
-            payload = run_notebook(task.notebook, self.spark, dbutils)
+            payload = run_notebook(
+                task.notebook, self.spark, dbutils, pictures=local_root(self.bundle) / "pictures"
+            )
         except Exception as error:
             self.say(f"{label}  FAILED after {time.monotonic() - began:.1f} s")
             self.say(_reason(error, task.notebook, self.debug))

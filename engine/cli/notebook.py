@@ -6,12 +6,16 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Optional
 
+import pandas as pd
+from matplotlib.figure import Figure
+
 from engine.errors import JobError
 from policies.errors import did_you_mean
 
 HEADER = "# Databricks notebook source"
 _MAGIC = "# MAGIC %"
 _PLAIN_MAGICS = ("md",)
+ROWS = 40  # of a table that `display` prints
 
 
 class NotebookExit(BaseException):
@@ -83,8 +87,43 @@ class Dbutils:
         self.notebook = _Notebook()
 
 
-def run_notebook(path: Path, spark: Any, dbutils: Dbutils) -> str:
+class Display:
+    """`display`: keeps figures as files, and prints small tables.
+
+    Args:
+        folder: where figures go, as NAME-1.png, NAME-2.png …; None shows nothing.
+        name: the notebook's.
+    """
+
+    def __init__(self, folder: Optional[Path], name: str) -> None:
+        self._folder, self._name, self._figures = folder, name, 0
+
+    def __call__(self, *things: Any) -> None:
+        """Show each thing; Spark's tables are not computed for it."""
+        if self._folder is None:
+            return
+        for thing in things:
+            if isinstance(thing, Figure):
+                self._figures += 1
+                self._folder.mkdir(parents=True, exist_ok=True)
+                path = self._folder / f"{self._name}-{self._figures}.png"
+                thing.savefig(path, dpi=120)
+                print(f"picture: {path}\n")  # noqa: T201  # what a notebook shows is its output
+            elif isinstance(thing, pd.DataFrame):
+                text = thing.head(ROWS).to_string(index=False, float_format="{:.4f}".format)
+                print(f"{text}\n")  # noqa: T201
+
+
+def run_notebook(
+    path: Path, spark: Any, dbutils: Dbutils, *, pictures: Optional[Path] = None
+) -> str:
     """Execute a notebook from top to bottom in a fresh namespace.
+
+    Args:
+        path: the notebook.
+        spark: the session it finds under that name.
+        dbutils: likewise.
+        pictures: the folder that `display` keeps figures in; None: it shows nothing.
 
     Returns:
         What it gave to `dbutils.notebook.exit`, or an empty text.
@@ -95,7 +134,7 @@ def run_notebook(path: Path, spark: Any, dbutils: Dbutils) -> str:
     source = path.read_text(encoding="utf-8")
     _check(path, source)
     namespace = {"__name__": "__main__", "__file__": str(path), "spark": spark}
-    namespace.update(dbutils=dbutils, display=lambda *things: None)
+    namespace.update(dbutils=dbutils, display=Display(pictures, path.stem))
     try:
         exec(compile(source, str(path), "exec"), namespace)
     except NotebookExit as exit_:

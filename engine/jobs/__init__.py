@@ -1,4 +1,4 @@
-"""The stages of a day as functions; every notebook calls one of them."""
+"""The stages of a day, and an analyst's study, as functions; every notebook calls one of them."""
 
 from engine.jobs.run import Result, Run
 from engine.jobs.stages import (
@@ -9,14 +9,17 @@ from engine.jobs.stages import (
     monitoring,
     promotion,
 )
+from engine.jobs.study import Study, study
 
 __all__ = [
     "Result",
     "Run",
+    "Study",
     "batch_inference",
     "data_generation",
     "feature_engineering",
     "model_training",
     "monitoring",
     "promotion",
+    "study",
 ]

@@ -38,8 +38,9 @@ class Auto(Estimator):
     The first member is unbiased. Of any other, bias b is estimated by the mean of its paired
     difference to the first, with standard error s: paired, since both see the same rows, so s is
     much smaller than either's own error. E b² exceeds the squared bias by s², so the estimated
-    error is variance + max(b² − s², s²/4). Choosing by the data makes intervals a little too
-    narrow, so neither `bernstein` nor a sequence takes it.
+    error is variance + max(b² − s², s²/4). That makes a better guess, not surer knowledge: the
+    chosen member's own error would leave out its bias and the choosing, so standard error and
+    interval are those of the unbiased first member.
 
     Source: Thomas & Brunskill (2016) and Su et al. (2020) minimise estimated errors so; measured
     against SLOPE (Su, Srinath & Krishnamurthy 2020) in docs/estimators.md.
@@ -57,6 +58,10 @@ class Auto(Estimator):
                 "the first estimator of a pool must be unbiased", hint="start with IPS() or DR()"
             )
         self.pool = None if pool is None else tuple(pool)
+
+    def anchor(self, batch: Batch) -> Estimator:
+        """The unbiased first member of the pool."""
+        return (self.pool or _pool(batch, None))[0]
 
     def contributions(self, batch: Batch) -> Floats:
         """Those of the chosen estimator, (n,)."""

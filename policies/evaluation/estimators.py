@@ -46,6 +46,10 @@ class Estimator(ABC):
         """Itself; one that chooses among others gives the one it chooses for these rows."""
         return self
 
+    def anchor(self, batch: Batch) -> Estimator:
+        """Whose contributions say how sure the estimate is: its own, unless it was chosen."""
+        return self
+
     def __repr__(self) -> str:
         """How it would be written."""
         settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())

@@ -114,12 +114,13 @@ def evaluate(
     rows, kinds = {}, set()
     attrs: dict[str, Any] = {"model_skill": model_skill(log, batch)}
     for each in chosen:
-        used = each.resolved(batch)
+        used, anchor = each.resolved(batch), each.anchor(batch)
         values = used.contributions(batch)
-        mean, error = float(values.mean()), intervals.standard_error(values, _customers(log))
-        low, high, kind = asked.around(values, error, each, log, target, None, expected_reward)
+        spread = values if anchor in (used, each) else anchor.contributions(batch)
+        error = intervals.standard_error(spread, _customers(log))
+        low, high, kind = asked.around(spread, error, anchor, log, target, None, expected_reward)
         rows[repr(each) if each.name in rows else each.name] = {
-            "value": mean,
+            "value": float(values.mean()),
             "std_error": error,
             "low": low,
             "high": high,
@@ -169,20 +170,22 @@ def compare(
     each = as_estimator(estimator)
     ours = batch_of(log, candidate, expected_reward)
     theirs = batch_of(log, incumbent, expected_reward)
-    used = each.resolved(ours, theirs)
-    values = used.contributions(ours) - used.contributions(theirs)
-    if not log.choice.all():
-        values[~log.choice] = 0.0
-    error = intervals.standard_error(values, _customers(log))
-    low, high, kind = asked.around(values, error, each, log, candidate, incumbent, expected_reward)
+    used, anchor = each.resolved(ours, theirs), each.anchor(ours)
+    values = spread = _paired(log, used, ours, theirs)
+    if anchor not in (used, each):
+        spread = _paired(log, anchor, ours, theirs)
+    error = intervals.standard_error(spread, _customers(log))
+    low, high, kind = asked.around(
+        spread, error, anchor, log, candidate, incumbent, expected_reward
+    )
     verdict = "promote" if low > -margin else "reject" if high < -margin else "hold"
     robust = None
-    if used.unbiased and verdict != "hold":
+    if anchor.unbiased and verdict != "hold":
         direct = np.zeros(len(log))
-        if used.needs_model:
+        if anchor.needs_model:
             direct = ours.model[0] - theirs.model[0]
         sign, end = (1.0, low) if verdict == "promote" else (-1.0, high)
-        robust = robust_factor(sign * direct, sign * (values - direct), sign * end, -sign * margin)
+        robust = robust_factor(sign * direct, sign * (spread - direct), sign * end, -sign * margin)
     skill = model_skill(log, ours) if used.needs_model else math.nan
     return Comparison(
         difference=float(values.mean()),
@@ -202,6 +205,14 @@ def compare(
         model_skill=None if math.isnan(skill) else skill,
         robust_to=robust,
     )
+
+
+def _paired(log: LoggedDecisions, estimator: Estimator, ours: Batch, theirs: Batch) -> Floats:
+    """(n,) contributions to the difference; exactly 0 on forced rows."""
+    values = estimator.contributions(ours) - estimator.contributions(theirs)
+    if not log.choice.all():
+        values[~log.choice] = 0.0
+    return values
 
 
 def model_skill(log: LoggedDecisions, batch: Batch) -> float:

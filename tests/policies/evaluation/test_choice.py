@@ -72,8 +72,22 @@ def test_a_pair_shares_one_choice(contextual: Any) -> None:
     chosen = Auto().resolved(ours, theirs)
     values = chosen.contributions(ours) - chosen.contributions(theirs)
     assert found.difference == pytest.approx(np.where(log.choice, values, 0.0).mean())
-    with pytest.raises(EvaluationError, match="use dr or ips"):
-        compare(log, target, uniform, estimator="auto", expected_reward=means)
+    assert found.std_error == pytest.approx(
+        compare(log, target, uniform, expected_reward=means, interval="normal").std_error
+    )
+
+
+@pytest.mark.parametrize("interval", ["normal", "sequence"])
+def test_choosing_makes_nothing_surer(contextual: Any, interval: str) -> None:
+    """The interval of `auto` is that of the unbiased member, here DR, whatever was chosen."""
+    log, target, means = contextual(4, 800)
+    frame = evaluate(
+        log, target, estimators=["auto", "dr"], expected_reward=means, interval=interval
+    )
+    assert frame.attrs["auto"] != "DR()"
+    columns = ["std_error", "low", "high"]
+    assert frame.loc["auto", columns].equals(frame.loc["dr", columns].rename("auto"))
+    assert frame.loc["auto", "value"] != frame.loc["dr", "value"]
 
 
 def test_a_pool_starts_unbiased() -> None:
