@@ -3,9 +3,8 @@
 # MAGIC # Off-policy evaluation
 # MAGIC
 # MAGIC What would the candidate have earned, had it decided? The log answers for policies that never
-# MAGIC ran, because every decision was logged with the probability it was drawn with. All rows here
-# MAGIC are ones from which no policy has learned. Where the source is the simulator, the truth stands
-# MAGIC beside the estimates.
+# MAGIC ran, since each decision was logged with the probability it was drawn with. No policy has learned
+# MAGIC from these rows. Where the source is the simulator, the truth stands beside the estimates.
 
 # COMMAND ----------
 
@@ -23,8 +22,7 @@ print(f"{len(log):,} matured decisions, {log.choice.sum():,} of them with a choi
 # MAGIC %md
 # MAGIC ## Can this log answer at all?
 # MAGIC
-# MAGIC `decide`: there is enough evidence. `collect`: how many more rows, and how many days, are
-# MAGIC needed. `broken`: the log contradicts itself, and no number below means anything.
+# MAGIC `collect` says how many more rows and days are needed; `broken` that no number below counts.
 
 # COMMAND ----------
 
@@ -45,7 +43,7 @@ display(pictures.overlap(log, study.policies[first], first))
 # MAGIC ## What each policy would have earned
 # MAGIC
 # MAGIC IPS and DR are unbiased; SNIPS and `auto` trade a little bias for less noise; DM is as good as
-# MAGIC the reward model. See docs/estimators.md.
+# MAGIC the reward model, and its bar shows sampling error only. See docs/estimators.md.
 
 # COMMAND ----------
 
@@ -74,8 +72,7 @@ display(pictures.differences(pairs))
 
 # COMMAND ----------
 
-shown = dict.fromkeys([first, "business_rules"])
-days = {name: study.by_day(name) for name in shown if name in study.policies}
+days = {name: study.by_day(name) for name in dict.fromkeys([first, "champion"])}
 display(pictures.over_time(days, {name: study.true_by_day(name) for name in days}))
 
 # COMMAND ----------

@@ -94,6 +94,8 @@ class Study:
 def study(run: Run) -> Study:
     """Candidate, champion, business rules, uniform and the best fixed action, on unseen rows.
 
+    A baseline that is the champion is there once, as the champion.
+
     The best fixed action is the one whose SNIPS is highest on the rows before those.
 
     Raises:
@@ -121,7 +123,10 @@ def study(run: Run) -> Study:
         }
     )
     best = str(earned.idxmax())
-    policies.update({name: each for name, each in baselines.items() if name not in fixed})
-    policies[best] = fixed[best]
+    champion = standing.champion[len(PREFIX) :]  # of a version it is no baseline's name
+    policies.update(
+        {name: each for name, each in baselines.items() if name not in fixed or name == best}
+    )
+    policies.pop(champion, None)
     true = None if run.world is None else run.world.expected_reward(log)
     return Study(log, policies, cross_fit(log), cross_fit(log, by="date"), true)
