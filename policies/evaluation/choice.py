@@ -27,7 +27,7 @@ from policies.evaluation.estimators import (
 )
 from policies.logged import Floats
 
-CAUTION = 0.25  # of a bias's own variance: a bias that happens to read 0 is not taken to be 0
+CAUTION = 0.5  # of a bias's own variance: a bias that happens to read 0 is not taken to be 0
 STRENGTHS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # of sub-Gaussian shrinkage
 CUTS = (0.8, 0.9, 0.95, 0.99)  # quantiles of the weights to clip or switch at
 
@@ -38,7 +38,7 @@ class Auto(Estimator):
     The first member is unbiased. Of any other, bias b is estimated by the mean of its paired
     difference to the first, with standard error s: paired, since both see the same rows, so s is
     much smaller than either's own error. E b² exceeds the squared bias by s², so the estimated
-    error is variance + max(b² − s², s²/4). That makes a better guess, not surer knowledge: the
+    error is variance + max(b² − s², s²/2). That makes a better guess, not surer knowledge: the
     chosen member's own error would leave out its bias and the choosing, so standard error and
     interval are those of the unbiased first member.
 

@@ -40,7 +40,7 @@ def test_a_good_model_is_leant_on_and_a_bad_one_is_not() -> None:
 
 
 def test_the_risk_by_hand() -> None:
-    """The member with the least variance + max(b² − s², s²/4) is chosen, by hand-made rows."""
+    """The member with the least variance + max(b² − s², s²/2) is chosen, by hand-made rows."""
     w = np.array([4.0, 0.0, 0.0, 0.0] * 50)
     r = np.array([1.0, 1.0, 1.0, 1.0] * 50)
     batch = Batch(r, np.ones(200), w)
