@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def repository() -> Path:
     """The folder with databricks.yml."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def real_file(repository: Path) -> Path:
+    """The real log, which is not part of the repository."""
+    given = os.environ.get("NBA_HILLSTROM")
+    path = Path(given) if given else repository.parent / "shared" / "data" / "hillstrom.csv.gz"
+    if not path.is_file():
+        pytest.skip("the Hillstrom log is not here; NBA_HILLSTROM=PATH says where it is")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ OWN_RIDGE = 10.0  # rows' worth of pull of an action's own slopes towards the sh
 OWN_MEAN = 10.0  # rows' worth of pull of an action's level towards the overall one
 LOGISTIC_C = 0.3  # the inverse of the penalty on log-odds slopes, shared and own alike
 BOOSTED = {"max_iter": 200, "max_leaf_nodes": 15, "validation_fraction": 0.2}
-FEW = 20  # rows of the rarer reward below which no row can be spared to say when to stop
+FEW = 20  # rows of the rarer reward below which trees have nothing to learn from
 
 Predictor = Callable[[Floats], Floats]  # (n, p + 1) design -> (n, k) mean rewards
 Self = TypeVar("Self", bound="Regression")
@@ -187,17 +187,19 @@ class Boosted(_Rows):
     """Gradient-boosted trees over context and action, for rewards that bend and interact."""
 
     def fit(self, low: float, high: float, seed: int) -> Predictor:
-        """Trees by sklearn's HistGradientBoosting; classes where rewards take two values."""
+        """Trees by sklearn's HistGradientBoosting; classes where rewards take two values.
+
+        A log with too few rewards to split gets their mean.
+        """
         ends = np.unique(self.reward)
-        if len(ends) < 2:
-            return lambda design: np.full((len(design), self.k), float(ends[0]))
         binary, place = len(ends) == 2, self.design.shape[1] - 1
-        kind = HistGradientBoostingClassifier if binary else HistGradientBoostingRegressor
         label = (self.reward == ends[-1]).astype(int) if binary else self.reward
-        enough = len(label) >= FEW and (not binary or min(np.bincount(label)) >= FEW)
-        settings = BOOSTED if enough else {"max_iter": FEW}
+        if len(ends) < 2 or len(label) < FEW or (binary and min(np.bincount(label)) < FEW):
+            constant = float(self.reward.mean())
+            return lambda design: np.full((len(design), self.k), constant)
+        kind = HistGradientBoostingClassifier if binary else HistGradientBoostingRegressor
         model = kind(
-            early_stopping=enough, random_state=seed, categorical_features=[place], **settings
+            early_stopping=True, random_state=seed, categorical_features=[place], **BOOSTED
         ).fit(_with_action(self.design, self.action), label)
 
         def predict(design: Floats) -> Floats:

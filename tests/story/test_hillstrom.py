@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +62,6 @@ def small(new_loop: Any) -> Any:
     for name in ("data_generation", "feature_engineering"):
         loop.stage(name, DAY)
     return loop
-
-
-@pytest.fixture(scope="module")
-def real_file(repository: Path) -> Path:
-    """The real log, which is not part of the repository."""
-    given = os.environ.get("NBA_HILLSTROM")
-    path = Path(given) if given else repository.parent / "shared" / "data" / "hillstrom.csv.gz"
-    if not path.is_file():
-        pytest.skip("the Hillstrom log is not here; NBA_HILLSTROM=PATH says where it is")
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,9 @@ import pandas as pd
 import pytest
 
 from policies.errors import EvaluationError
+from policies.evaluation.regressions import Logistic
 from policies.evaluation.reward_model import cross_fit, fit_reward_model
+from policies.evaluation.value import evaluate
 from policies.logged import LoggedDecisions
 
 
@@ -131,19 +132,81 @@ def test_wrong_arguments(contextual: Any) -> None:
         fit_reward_model(log[:0])
 
 
-def test_forward_models_are_fast() -> None:
-    """60 days of 1,000 rows with 25 features and 6 actions are predicted within 2 s."""
-    rng, n = np.random.default_rng(0), 60_000
-    log = LoggedDecisions(
-        [str(index) for index in range(6)],
-        rng.integers(0, 6, n),
-        np.full(n, 1 / 6),
-        rng.random(n),
-        contexts=pd.DataFrame(
-            rng.normal(size=(n, 25)), columns=[f"x{index}" for index in range(25)]
-        ),
-        decision_date=np.datetime64("2026-01-01") + np.arange(n) // 1_000,
+@pytest.mark.parametrize("model", ["linear", "logistic", "boosted"])
+def test_every_model_learns(contextual: Any, model: str) -> None:
+    """Out of fold each kind has skill, stays in the range, and keeps customers together."""
+    log, target, means = contextual(4, 6_000, customers=2_000)
+    found = cross_fit(log, model=model)
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert np.corrcoef(found[log.eligible], means[log.eligible])[0, 1] > 0.8
+    assert evaluate(log, target, expected_reward=found).attrs["model_skill"] > 0.03
+    fitted = fit_reward_model(log, model=model).predict(log.contexts)
+    assert np.abs(fitted - found).mean() < 0.05
+
+
+@pytest.mark.parametrize("model", ["logistic", "boosted"])
+def test_rewards_of_any_scale(contextual: Any, model: str) -> None:
+    """Rewards shifted and stretched give predictions shifted and stretched; money is no class."""
+    log, _, _ = contextual(4, 1_500)
+    stretched = dataclasses.replace(log, reward=3 + 20 * log.reward, reward_range=(3, 23))
+    np.testing.assert_allclose(
+        cross_fit(stretched, model=model), 3 + 20 * cross_fit(log, model=model), rtol=1e-4
     )
-    start = time.perf_counter()
-    cross_fit(log, by="date")
-    assert time.perf_counter() - start < 2.0
+    rng = np.random.default_rng(0)
+    money = dataclasses.replace(
+        log, reward=log.reward * rng.gamma(2, 20, len(log)), reward_range=(0, 500)
+    )
+    taken = cross_fit(money, model=model)[np.arange(len(log)), log.action]
+    assert taken[log.choice].mean() == pytest.approx(money.reward[log.choice].mean(), rel=0.1)
+
+
+@pytest.mark.parametrize("model", ["logistic", "boosted"])
+@pytest.mark.parametrize("rewards", ["none", "one", "all"])
+def test_rewards_that_hardly_vary(contextual: Any, model: str, rewards: str) -> None:
+    """No reward, a single one, or rewards everywhere are learned without an error."""
+    log, _, _ = contextual(4, 300)
+    reward = {"none": np.zeros(300), "one": (np.arange(300) == 7) * 1.0, "all": np.ones(300)}
+    found = cross_fit(dataclasses.replace(log, reward=reward[rewards]), model=model)
+    assert np.abs(found - reward[rewards].mean()).max() < 0.2
+
+
+def test_costly_models_go_forward(contextual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By date, a logistic model is fitted on matured rows only, and when they have grown enough."""
+    log, _, _ = contextual(5, 1_800, days=30)
+    sizes: list[int] = []
+    fit = Logistic.fit
+
+    def counted(self: Logistic, *args: Any) -> Any:
+        sizes.append(len(self.reward))
+        return fit(self, *args)
+
+    monkeypatch.setattr(Logistic, "fit", counted)
+    cross_fit(log, by="date", model="logistic")
+    assert 5 < len(sizes) < 25
+    assert all(later >= 1.2 * sooner for sooner, later in zip(sizes, sizes[1:]))
+    assert sizes[0] == (log.choice & (log.decision_date == log.decision_date.min())).sum()
+
+
+def test_skill_by_hand(bandit: Any, always: Any) -> None:
+    """Skill is 1 − missed over spread: 1 for the rewards themselves, 0 for their mean, else below."""
+    log, target = bandit(0, 400, [0.5, 0.5], [0.2, 0.4]), always(400, 2, 1)
+
+    def skill(predicted: Any) -> float:
+        return float(evaluate(log, target, expected_reward=predicted).attrs["model_skill"])
+
+    assert skill(np.tile(log.reward[:, None], 2)) == 1.0
+    assert skill(np.full((400, 2), log.reward.mean())) == pytest.approx(0.0)
+    assert skill(np.full((400, 2), 1.0)) < -1
+    assert np.isnan(evaluate(log, target).attrs["model_skill"])
+
+
+def test_a_poor_model_makes_dr_less_sure(contextual: Any) -> None:
+    """DR with predictions that are noise has a wider interval than IPS, which covers the truth."""
+    log, target, means = contextual(7, 4_000)
+    noise = np.random.default_rng(0).random(means.shape) * 4
+    found = evaluate(log, target, estimators=["ips", "dr"], expected_reward=noise)
+    assert found.attrs["model_skill"] < 0
+    assert found.loc["dr", "std_error"] > found.loc["ips", "std_error"]
+    truth = (np.where(log.choice[:, None], target, log.eligible) * means).sum(axis=1).mean()
+    assert found.loc["dr", "low"] < truth < found.loc["dr", "high"]

@@ -12,6 +12,7 @@ from scipy import integrate, special
 from policies.evaluation import sequence
 from policies.evaluation.day_sums import day_sums
 from policies.evaluation.sequence import sequence_interval
+from policies.evaluation.value import compare, evaluate
 from policies.logged import LoggedDecisions
 
 
@@ -122,3 +123,46 @@ def test_misses_are_rare(chances: list[float], rate: float, settings: dict[str, 
 def test_the_miss_rate(chances: list[float], rate: float, settings: dict[str, Any]) -> None:
     """In 1,000 A/A streams with 20 looks the truth is ever excluded in at most 5 %."""
     assert miss_rate(1_000, chances, rate, **settings) <= 0.05
+
+
+def test_the_asymptotic_bound_by_hand(bandit: Any, always: Any) -> None:
+    """Its half width is the closed form for V = Σ x² − (Σ x)² / n, at one day's sums."""
+    log = bandit(3, 2_000, [0.5, 0.5], [0.2, 0.4], days=np.zeros(2_000, dtype=int))
+    days = day_sums(log, always(2_000, 2, 1), estimator="ips")
+    low, high, value = sequence.asymptotic_interval(days, 0.025, 0.025)
+    terms = np.where(log.action == 1, log.reward / 0.5, 0.0)
+    v = float(((terms - terms.mean()) ** 2).sum())
+    rho = sequence.best_rho(0.025, sequence.TUNED_ROWS) * v / 2_000
+    half = math.sqrt(2 * (v + rho) * math.log1p(math.sqrt((v + rho) / rho) / 0.05)) / 2_000
+    assert value == pytest.approx(terms.mean())
+    assert (low, high) == pytest.approx((value - half, value + half))
+    assert half > 1.96 * math.sqrt(v) / 2_000
+
+
+def test_the_asymptotic_sequence_is_an_interval_too(contextual: Any) -> None:
+    """evaluate and compare offer it, for the estimators that a sequence takes."""
+    log, target, means = contextual(1, 3_000)
+    uniform = log.eligible / log.eligible.sum(axis=1, keepdims=True)
+    for interval in ("sequence", "asymptotic_sequence"):
+        found = evaluate(log, target, expected_reward=means, interval=interval)
+        assert list(found.index) == ["ips", "dr"]
+        assert (found["low"] < found["value"]).all()
+    pair = compare(log, target, uniform, expected_reward=means, interval="asymptotic_sequence")
+    assert pair.low < pair.difference < pair.high
+
+
+def test_an_ips_value_keeps_its_error_rate() -> None:
+    """The reward level that an IPS sequence takes from earlier days leaves its misses rare."""
+    missed = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        action = rng.choice(3, 4_000, p=SKEWED)
+        log = LoggedDecisions(
+            ["a", "b", "c"], action, np.array(SKEWED)[action], (rng.random(4_000) < 0.2) * 1.0,
+            distribution=np.tile(SKEWED, (4_000, 1)), reward_range=(0, 1),
+            decision_date=np.datetime64("2026-01-01") + np.arange(4_000) // 200,
+        )  # fmt: skip
+        days = day_sums(log, np.tile([0.0, 1.0, 0.0], (4_000, 1)), estimator="ips")
+        looks = [sequence_interval(days[: n + 1], 0.025, 0.025) for n in range(len(days))]
+        missed += any(low > 0.2 or high < 0.2 for low, high, _ in looks)
+    assert missed <= 4
