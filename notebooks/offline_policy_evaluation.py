@@ -12,8 +12,7 @@ from engine import jobs
 from engine.monitoring import pictures
 from policies import assess
 
-run = jobs.Run.from_widgets(spark, dbutils.widgets.get)
-study = jobs.study(run)
+study = jobs.study(run := jobs.Run.from_widgets(spark, dbutils.widgets.get))
 log, first = study.log, next(iter(study.policies))
 print(f"{len(log):,} matured decisions, {log.choice.sum():,} of them with a choice")
 

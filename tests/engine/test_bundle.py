@@ -85,7 +85,7 @@ def test_each_target_has_its_own_experiment(repository: Path) -> None:
 
 
 def test_the_jobs_their_tasks_and_schedules_are_as_agreed(repository: Path) -> None:
-    """The five jobs hold the agreed tasks, in order, and run when agreed."""
+    """The five jobs of the day, and two for analysts, hold the agreed tasks and run when agreed."""
     jobs = read_bundle(repository / "databricks.yml", "dev").jobs
     assert {key: [each.key for each in job.tasks] for key, job in jobs.items()} == {
         "data_pipeline_job": ["data_generation", "feature_engineering"],
@@ -93,6 +93,8 @@ def test_the_jobs_their_tasks_and_schedules_are_as_agreed(repository: Path) -> N
         "inference_job": ["batch_inference"],
         "monitoring_job": ["monitoring", "promotion"],
         "end_to_end_job": ["data_pipeline", "training", "inference", "monitoring"],
+        "evaluation_job": ["offline_policy_evaluation"],
+        "hillstrom_job": ["hillstrom_evaluation"],
     }
     assert [each.run_job for each in jobs["end_to_end_job"].tasks] == [
         "data_pipeline_job",

@@ -174,5 +174,5 @@ def test_the_repositorys_bundle_is_valid(
     for target in ("dev", "staging", "prod"):
         answer = call("validate", "-t", target)
         assert answer.exit_code == 0, answer.output
-        assert "5 jobs, 10 tasks: valid" in answer.output
+        assert "7 jobs, 12 tasks: valid" in answer.output
         assert ("'source' has no value" in answer.output) == (target == "prod")

@@ -71,3 +71,25 @@ def test_a_misspelt_parameter_is_answered(tmp_path: Path) -> None:
     """An unknown widget is an error that names the closest one."""
     with pytest.raises(JobError, match="did you mean 'as_of'"):
         run(tmp_path, 'dbutils.widgets.get("asof")')
+
+
+def test_display_keeps_figures_and_prints_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A figure becomes a numbered file, a table text; without a folder nothing is shown."""
+    path = tmp_path / "study.py"
+    path.write_text(
+        "# Databricks notebook source\n"
+        "import pandas as pd\n"
+        "from matplotlib.figure import Figure\n"
+        "display(Figure(), pd.DataFrame({'arm': ['mail'], 'value': [0.12345]}), 'a Spark frame')\n"
+        "display(Figure())\n"
+    )
+    dbutils = Dbutils(Widgets({}), TaskValues("now", {}))
+    run_notebook(path, None, dbutils, pictures=tmp_path / "kept")
+    assert {each.name for each in (tmp_path / "kept").iterdir()} == {"study-1.png", "study-2.png"}
+    said = capsys.readouterr().out
+    assert "mail 0.1235" in said
+    assert "study-2.png" in said
+    run_notebook(path, None, dbutils)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,100 @@
+"""Value and interval of a target: against one numpy pass over the same bytes, and vw-estimators.
+
+Run it with `uv run --with vw-estimators python -m benchmarks.evaluation`. vw-estimators takes rows
+one by one, so it is timed on a part of them and compared by rows a second.
+"""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Callable
+from importlib import import_module
+
+import numpy as np
+
+from policies import LoggedDecisions, evaluate
+
+ROWS, ACTIONS, CALLS, ROUNDS = 5_000_000, 8, 200_000, 3
+PASSES, MEMORY = 3.0, 0.5
+RIVALS = {("ips", "gaussian"): 50.0, ("snips", "gaussian"): 35.0, ("snips", "cressieread"): 35.0}
+
+
+def best(work: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """The least seconds of several runs."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def rival(name: str, around: str, log: LoggedDecisions, chosen: np.ndarray) -> Callable[[], object]:
+    """Value and interval by vw-estimators, row by row, from lists, which it takes fastest."""
+    value = import_module(f"estimators.bandits.{name}")
+    interval = import_module(f"estimators.bandits.{around}")
+    rows = list(zip(log.action_probability.tolist(), log.reward.tolist(), chosen.tolist()))
+
+    def work() -> object:
+        estimator, bounds = value.Estimator(), interval.Interval()
+        for p, r, pi in rows:
+            estimator.add_example(p, r, pi)
+            bounds.add_example(p, r, pi)
+        return estimator.get(), bounds.get()
+
+    return work
+
+
+def main() -> None:
+    """Print passes, memory and ratios beside their targets."""
+    rng = np.random.default_rng(0)
+    target, model = rng.random((ROWS, ACTIONS)), rng.random((ROWS, ACTIONS))
+    target /= target.sum(axis=1, keepdims=True)
+    action = rng.integers(0, ACTIONS, ROWS)
+    log = LoggedDecisions(
+        [f"a{each}" for each in range(ACTIONS)],
+        action,
+        np.full(ROWS, 1 / ACTIONS),
+        rng.random(ROWS),
+        reward_range=(0, 1),
+    )
+    columns = [target, log.action, log.action_probability, log.reward, log.eligible]
+    bytes_read = sum(each.nbytes for each in columns)
+    print(f"{ROWS:,} rows, {ACTIONS} actions; a pass is numpy's sum of all that is read")
+    for name, needs in {
+        "ips": False,
+        "snips": False,
+        "dr": True,
+        "dros": True,
+        "auto": True,
+    }.items():
+        given = {"expected_reward": model} if needs else {}
+        read = [*columns, model] if needs else columns
+
+        def whole(name: str = name, given: dict[str, np.ndarray] = given) -> object:
+            return evaluate(log, target, estimators=name, **given)
+
+        one = best(lambda read=read: [each.sum() for each in read])  # type: ignore[misc]
+        took = best(whole, 1 if name == "auto" else ROUNDS)
+        tracemalloc.start()
+        whole()
+        extra = tracemalloc.get_traced_memory()[1] / (bytes_read + model.nbytes * needs)
+        tracemalloc.stop()
+        print(
+            f"{name}: {took / one:.1f} passes (target {PASSES:.0f}), "
+            f"{extra:.2f} of the input in memory (target {MEMORY}), {ROWS / took:,.0f} rows/s"
+        )
+    part = log[:CALLS]
+    chosen = target[np.arange(CALLS), part.action]
+    for (name, around), wanted in RIVALS.items():
+        ours = ROWS / best(lambda name=name: evaluate(log, target, estimators=name))  # type: ignore[misc]
+        theirs = CALLS / best(rival(name, around, part, chosen))
+        print(
+            f"{name}: ours {ours:,.0f} rows/s, vw-estimators with its {around} interval"
+            f" {theirs:,.0f}, ratio {ours / theirs:.0f} (target {wanted:.0f})"
+        )
+
+
+if __name__ == "__main__":
+    main()

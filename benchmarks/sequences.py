@@ -1,0 +1,82 @@
+"""How often sequences ever miss the truth under 20 looks, and how wide they are: the docs' table.
+
+Run it with `uv run python -m benchmarks.sequences [STREAMS]`. Every stream has 10,000 rows and looks
+from row 200 on; a miss is a stream in which the truth lay outside at any look.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from policies import LoggedDecisions
+from policies.evaluation.day_sums import day_sums
+from policies.evaluation.sequence import asymptotic_interval, sequence_interval
+
+ROWS, UNIFORM, SKEWED = 10_000, [1 / 3] * 3, [0.9, 0.05, 0.05]
+LOOKS = np.geomspace(200, ROWS, 20).astype(int)
+ARMS = [0.106, 0.183, 0.151]
+CASES = {
+    "value of one arm, uniform log": (UNIFORM, ARMS, (1,)),
+    "value of one arm, skewed log": (SKEWED, ARMS, (1,)),
+    "A/A, uniform log": (UNIFORM, [0.15] * 3, (1, 0)),
+    "A/A, skewed log": (SKEWED, [0.15] * 3, (1, 0)),
+    "A/A, rewards of 3 %, uniform log": (UNIFORM, [0.03] * 3, (1, 0)),
+    "A/A, rewards of 3 %, skewed log": (SKEWED, [0.03] * 3, (1, 0)),
+}
+
+
+def stream(
+    seed: int, chances: list[float], rates: list[float], arms: tuple[int, ...], estimator: str
+) -> list[float]:
+    """Of both kinds of sequence: whether it ever missed, and its width at the end."""
+    rng, k = np.random.default_rng(seed), len(chances)
+    action = rng.choice(k, ROWS, p=chances)
+    reward = (rng.random(ROWS) < np.asarray(rates)[action]).astype(float)
+    day = np.searchsorted(LOOKS, np.arange(ROWS), side="right")
+    log = LoggedDecisions(
+        [str(arm) for arm in range(k)],
+        action,
+        np.asarray(chances)[action],
+        reward,
+        distribution=np.tile(chances, (ROWS, 1)),
+        reward_range=(0, 1),
+        decision_date=np.datetime64("2026-01-01") + day,
+    )
+    expected, total, count = np.zeros((ROWS, k)), np.zeros(k), np.full(k, 5.0)
+    for each in range(day.max() + 1):  # means of the days before
+        rows = day == each
+        expected[rows] = total / count
+        total += np.bincount(action[rows], reward[rows], minlength=k)
+        count += np.bincount(action[rows], minlength=k)
+    targets = [np.tile(np.eye(k)[arm], (ROWS, 1)) for arm in arms]
+    incumbent = targets[1] if len(arms) > 1 else None
+    truth = rates[arms[0]] - (rates[arms[1]] if len(arms) > 1 else 0.0)
+    days = day_sums(log, targets[0], incumbent, expected, estimator=estimator)
+    found: list[float] = []
+    for interval in (sequence_interval, asymptotic_interval):
+        looks = [interval(days[: n + 1], 0.025, 0.025) for n in range(len(days))]
+        missed = any(low > truth or high < truth for low, high, _ in looks)
+        found += [float(missed), looks[-1][1] - looks[-1][0]]
+    return found
+
+
+def main() -> None:
+    """Print the table."""
+    streams = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
+    print(f"{streams} streams each: ever missed / width at {ROWS:,} rows, at 95 %")
+    for name, case in CASES.items():
+        for estimator in ("ips", "dr"):
+            missed, width, late_missed, late_width = np.mean(
+                [stream(seed, *case, estimator) for seed in range(streams)], axis=0
+            )
+            print(
+                f"{name:34} {estimator:4} sequence {missed:6.1%} / {width:.4f}   "
+                f"asymptotic_sequence {late_missed:6.1%} / {late_width:.4f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
