@@ -6,9 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
+from scipy import special
 
 from policies.errors import EvaluationError, did_you_mean
 from policies.evaluation.regressions import FEW
@@ -94,6 +92,10 @@ def _cross_fitted(log: LoggedDecisions, model: str, folds: int, seed: int) -> Fl
 
 def _classifier(model: str, action: Ints, seed: int) -> Any:
     """A classifier of actions; trees stop early where every action has rows to spare for that."""
+    # Imported where they are used: most programs that import this package never fit one.
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+
     if model == "logistic":
         return LogisticRegression(max_iter=300)
     counts = np.bincount(action)
@@ -107,6 +109,8 @@ def _classifier(model: str, action: Ints, seed: int) -> Any:
 
 def _calibrated(scores: Floats, eligible: Bools, action: Ints) -> Floats:
     """(n, k) softmax of t·scores + b over the eligible actions, t and b by maximum likelihood."""
+    from scipy import optimize
+
     n, k = scores.shape
     barred = np.where(eligible, 0.0, -np.inf)
     drawn = np.zeros((n, k))

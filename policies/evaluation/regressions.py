@@ -8,8 +8,6 @@ from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 from scipy import sparse, special
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression
 
 from policies.logged import Array, Floats
 
@@ -163,6 +161,9 @@ class Logistic(_Rows):
 
     def fit(self, low: float, high: float, seed: int) -> Predictor:
         """Coefficients by sklearn's LogisticRegression on shared and own columns."""
+        # Imported where it is used, as below: most programs that import this package never fit one.
+        from sklearn.linear_model import LogisticRegression
+
         spread = high - low
         share = (self.reward - low) / spread if spread > 0 else np.full(len(self.reward), 0.5)
         columns = _shared_and_own(self.design, self.action, self.k)
@@ -191,6 +192,8 @@ class Boosted(_Rows):
 
         A log with too few rewards to split gets their mean.
         """
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
         ends = np.unique(self.reward)
         binary, place = len(ends) == 2, self.design.shape[1] - 1
         label = (self.reward == ends[-1]).astype(int) if binary else self.reward

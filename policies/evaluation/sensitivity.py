@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import optimize
 
 from policies.logged import Floats
 
@@ -57,4 +56,8 @@ def robust_factor(direct: Floats, random: Floats, low: float, limit: float) -> f
         return 1.0
     if above(MOST) > 0:
         return MOST
-    return float(optimize.brentq(above, 1.0, MOST))
+    held, falls = 1.0, MOST
+    for _ in range(60):  # halves the distance: exact to the last digit
+        middle = (held + falls) / 2
+        held, falls = (middle, falls) if above(middle) > 0 else (held, middle)
+    return held

@@ -91,7 +91,7 @@ def test_folds_keep_customers_together(contextual: Any, monkeypatch: pytest.Monk
             seen.append((self.rows[:, 0], design[:, 0]))
             return np.full((len(design), len(self.classes)), 1 / len(self.classes))
 
-    monkeypatch.setattr("policies.evaluation.probabilities.LogisticRegression", lambda **_: Spy())
+    monkeypatch.setattr("policies.evaluation.probabilities._classifier", lambda *_: Spy())
     numbered = dataclasses.replace(
         log, contexts=pd.DataFrame({"row": pd.factorize(log.customer_id)[0].astype(float)})
     )
