@@ -27,7 +27,7 @@ def estimates(values: pd.DataFrame) -> Figure:
     """
     names = list(dict.fromkeys(values["policy"]))[::-1]
     methods = list(dict.fromkeys(values["estimator"]))
-    figure, axes = _axes(1, 1, (8.0, 0.8 + 0.5 * len(names) + 0.08 * len(names) * len(methods)))
+    figure, axes = canvas(1, 1, (8.0, 0.8 + 0.5 * len(names) + 0.08 * len(names) * len(methods)))
     for number, method in enumerate(methods):
         rows = values[values["estimator"] == method].set_index("policy").loc[names]
         y = np.arange(len(names)) + 0.32 - 0.64 * (number + 0.5) / len(methods)
@@ -54,7 +54,7 @@ def overlap(log: LoggedDecisions, target: Any, name: str = "target") -> Figure:
     taken = as_target(log, target)[log.choice]
     rows = np.flatnonzero(log.choice)
     weight = taken[np.arange(len(rows)), log.action[rows]] / log.action_probability[rows]
-    figure, (left, right) = _axes(1, 2, (9.0, 0.9 + 0.35 * max(log.n_actions, 6)))
+    figure, (left, right) = canvas(1, 2, (9.0, 0.9 + 0.35 * max(log.n_actions, 6)))
     y, logged = np.arange(log.n_actions), np.bincount(log.action[rows], minlength=log.n_actions)
     left.barh(y + 0.2, logged / len(rows), 0.38, color=GREY, label="logged")
     left.barh(y - 0.2, taken.mean(axis=0), 0.38, color=INK, label=name)
@@ -87,7 +87,7 @@ def over_time(
         by_day: name -> `policies.evaluate_by(log, policy, "decision_date")` of one estimator.
         truth: name -> the true value of each of those days.
     """
-    figure, axes = _axes(1, 1, (8.6, 3.6))
+    figure, axes = canvas(1, 1, (8.6, 3.6))
     for number, (name, frame) in enumerate(by_day.items()):
         days = pd.to_datetime(frame.index.get_level_values("segment"))
         colour = COLOURS[number % len(COLOURS)]
@@ -97,14 +97,14 @@ def over_time(
             axes.plot(days, truth[name], color=colour, lw=2, ls=":", label=f"{name}, truth")
     axes.set_ylabel("reward per decision")
     axes.set_xlabel("decision day")
-    _dates(axes)
+    dated(axes)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
 def differences(found: Mapping[str, Comparison]) -> Figure:
     """Paired differences with their intervals, coloured by the verdict they support."""
-    figure, axes = _axes(1, 1, (8.0, 0.9 + 0.45 * len(found)))
+    figure, axes = canvas(1, 1, (8.0, 0.9 + 0.45 * len(found)))
     for y, each in enumerate(list(found.values())[::-1]):
         reach = [[each.difference - each.low], [each.high - each.difference]]
         axes.errorbar(each.difference, y, xerr=reach, fmt="o", ms=6, capsize=3,
@@ -122,7 +122,8 @@ def differences(found: Mapping[str, Comparison]) -> Figure:
     return figure
 
 
-def _axes(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
+def canvas(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
+    """A figure of this size in inches, and its axes without frames."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns)
     for each in np.atleast_1d(axes):
@@ -131,7 +132,8 @@ def _axes(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, A
     return figure, axes
 
 
-def _dates(axes: Axes) -> None:
+def dated(axes: Axes) -> None:
+    """Short dates on the x axis."""
     at = AutoDateLocator()
     axes.xaxis.set_major_locator(at)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(at))

@@ -12,10 +12,9 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
 
 from engine.config import EngineConfig
+from engine.monitoring.pictures import BAND, GREY, INK, TRUTH, canvas, dated
 from policies.evaluation.day_sums import DaySums
 from policies.evaluation.sequence import sequence_interval
 
@@ -27,7 +26,6 @@ ASKS = {
     "better": "lower bound of the difference above the limit",
     "worse": "upper bound of the difference below the limit",
 }
-INK, BAND, TRUTH, GREY = "#1f3a5f", "#9db8d6", "#c0392b", "#8a8f98"
 
 
 @dataclass(frozen=True)
@@ -117,10 +115,7 @@ def _estimates(values: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
 
 
 def _picture(draw: Any, page: Page, size: tuple[float, float]) -> str:
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    figure, axes = canvas(1, 1, size)
     draw(axes, page)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
@@ -145,9 +140,7 @@ def _draw_looks(axes: Axes, page: Page) -> None:
     axes.set_ylim(max(min(low), -reach), min(max(high), reach))
     axes.set_ylabel("reward per decision")
     axes.set_xlabel("decision day, once matured")
-    dates_at = AutoDateLocator()
-    axes.xaxis.set_major_locator(dates_at)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(dates_at))
+    dated(axes)
     axes.legend(frameon=False, fontsize=8, loc="upper right")
 
 
