@@ -104,7 +104,12 @@ class LoggedDecisions:
                 raise InvalidLogError(f"contexts has {len(self.contexts)} rows, the log has {n}")
             typed["contexts"] = self.contexts.reset_index(drop=True)
         if self.reward_range is not None:
-            low, high = (float(each) for each in self.reward_range)
+            try:
+                low, high = (float(each) for each in self.reward_range)
+            except (TypeError, ValueError) as error:
+                raise InvalidLogError(
+                    f"reward_range must be (low, high), not {self.reward_range!r}"
+                ) from error
             if not (np.isfinite([low, high]).all() and low < high):
                 raise InvalidLogError(
                     f"reward_range must be (low, high), low < high: {(low, high)}"
@@ -121,8 +126,8 @@ class LoggedDecisions:
         _require(
             (probability > 0) & (probability <= 1 + ROUNDING),
             "action_probability must lie in (0, 1]",
-            hint="a decision that could not have been drawn cannot be evaluated; "
-            "log the probability at the draw",
+            hint="divide percents by 100; a decision that could not have been drawn, or of unknown"
+            " probability, cannot be evaluated",
         )
         _require(
             np.isfinite(reward),
@@ -171,6 +176,21 @@ class LoggedDecisions:
     def choice(self) -> Bools:
         """(n,) bool: rows with at least two eligible actions."""
         return np.asarray(np.count_nonzero(self.eligible, axis=1) >= 2)
+
+    @cached_property
+    def never_drawn(self) -> Bools | None:
+        """(n, k) bool: eligible actions that could not be drawn, as far as the log tells; or None.
+
+        With a distribution those of probability 0, without one those that no choice row took.
+        """
+        if self.distribution is not None:
+            never = self.eligible & (self.distribution == 0)
+        else:
+            taken = np.bincount(self.action[self.choice], minlength=self.n_actions) > 0
+            if taken.all() or not self.choice.any():
+                return None
+            never = self.eligible & ~taken & self.choice[:, None]
+        return never if never.any() else None
 
     @cached_property
     def customers(self) -> tuple[Array, int]:
@@ -260,6 +280,21 @@ class LoggedDecisions:
         Raises:
             InvalidLogError: a column that is not there, an unknown action, or a broken invariant.
         """
+        if not isinstance(frame, pd.DataFrame):
+            raise InvalidLogError(
+                f"from_frame takes a pandas DataFrame, not a {type(frame).__name__}",
+                hint="pd.read_csv(path), or frame.toPandas()",
+            )
+        if action_ids is not None and (
+            isinstance(action_ids, str) or len(set(action_ids)) < len(list(action_ids))
+        ):
+            raise InvalidLogError(f"action_ids must be a list of different ids: {action_ids!r}")
+        if isinstance(action_probability, str) and action_probability not in frame.columns:
+            raise InvalidLogError(
+                f"no column {action_probability!r} in the frame",
+                hint=did_you_mean(action_probability, frame.columns)
+                or "name the column, or pass None where nobody knows the probabilities",
+            )
         taken = _taker(frame)
         chosen = pd.Series(taken(action)).astype(object)
         lists = _lists(taken(eligible))
@@ -309,15 +344,43 @@ def _typed(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
         return None
     if isinstance(value, pd.Series) and getattr(value.dtype, "tz", None) is not None:
         value = value.dt.tz_convert("UTC").dt.tz_localize(None)
+    if dtype == "datetime64[D]":
+        value = _dates(name, value)
     try:
         array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype)
     except (TypeError, ValueError) as error:
-        raise InvalidLogError(f"{name} cannot be read as {dtype}: {error}") from error
+        kind = "dates" if dtype == "datetime64[D]" else "numbers"
+        raise InvalidLogError(
+            f"{name} cannot be read as {kind}: {error}", hint=f"convert the column to {kind} first"
+        ) from error
     if array.shape != shape:
         raise InvalidLogError(f"{name} must have shape {shape}, and has {array.shape}")
     array = array.view()
     array.flags.writeable = False
     return array
+
+
+def _dates(name: str, value: Any) -> Any:
+    """Texts read as dates; a plain number is none."""
+    array = np.asarray(value)
+    if array.dtype.kind in "iuf" and array.size:
+        raise InvalidLogError(
+            f"{name} holds numbers such as {array.flat[0]}, which could be any date",
+            hint="pd.to_datetime(column, format=…) makes dates",
+        )
+    texts = array.dtype.kind == "U" or (
+        array.dtype == object and array.size and isinstance(array.flat[0], str)
+    )
+    if texts:
+        try:
+            read = pd.to_datetime(pd.Series(array.ravel()), format="ISO8601", utc=True)
+            return read.dt.tz_localize(None).to_numpy()
+        except (TypeError, ValueError) as error:
+            raise InvalidLogError(
+                f"{name} cannot be read as dates: {error}",
+                hint="pd.to_datetime(column, format=…) says how they are written",
+            ) from error
+    return value
 
 
 def _known(frame: pd.DataFrame, column: str) -> str:
@@ -339,6 +402,7 @@ def _taker(frame: pd.DataFrame) -> Any:
 
 def _indices(chosen: pd.Series[Any], ids: tuple[str, ...]) -> Ints:
     """(n,) index of every action id, or an error that names the first unknown one."""
+    _require(chosen.notna(), "the action must not be missing")
     codes, seen = pd.factorize(chosen)
     places = np.append(pd.Index(ids).get_indexer(pd.Index([str(each) for each in seen])), -1)
     found = np.asarray(places[codes], dtype=np.int64)

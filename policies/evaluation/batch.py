@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from policies.errors import EvaluationError
 from policies.logged import Bools, Floats, LoggedDecisions
@@ -28,6 +29,7 @@ class Batch:
         weight: w.
         direct: Σ_a π(a)·q(a); None without a reward model.
         residual: r − q(A); likewise.
+        unsupported: mean share of the target on actions that the logger never draws there.
     """
 
     reward: Floats
@@ -35,10 +37,18 @@ class Batch:
     weight: Floats
     direct: Floats | None = None
     residual: Floats | None = None
+    unsupported: float = 0.0
 
     def __len__(self) -> int:
         """How many rows: n."""
         return len(self.reward)
+
+    def __getitem__(self, rows: Bools) -> Batch:
+        """These rows only."""
+        columns = (self.direct, self.residual)
+        direct, residual = (None if each is None else each[rows] for each in columns)
+        kept = (self.reward[rows], self.action_probability[rows], self.weight[rows])
+        return Batch(*kept, direct, residual, self.unsupported)
 
     @property
     def chosen(self) -> Floats:
@@ -71,7 +81,7 @@ def batch_of(log: LoggedDecisions, target: Any, expected_reward: Any = None) -> 
     model = None if expected_reward is None else _shaped(log, expected_reward, "expected_reward")
     weight, direct, residual = np.empty(n), np.empty(n), np.empty(n)
 
-    starts = np.arange(BLOCK) * k
+    starts, never, outside = np.arange(BLOCK) * k, log.never_drawn, 0.0
     for rows, part in _blocks(log, target):
         at = starts[: len(part)] + log.action[rows]
         taken = part.take(at, mode="clip")  # all in range; "clip" is the fast mode
@@ -83,8 +93,10 @@ def batch_of(log: LoggedDecisions, target: Any, expected_reward: Any = None) -> 
                 _check_finite(model)
             block.take(at, out=taken, mode="clip")
             np.subtract(log.reward[rows], taken, out=residual[rows])
-    columns = (weight,) if model is None else (weight, direct, residual)
-    return Batch(log.reward, log.action_probability, *columns)
+        if never is not None:
+            outside += float(part[never[rows]].sum())
+    batch = Batch(log.reward, log.action_probability, weight, unsupported=outside / max(n, 1))
+    return batch if model is None else replace(batch, direct=direct, residual=residual)
 
 
 def as_target(log: LoggedDecisions, target: Any) -> Floats:
@@ -113,11 +125,16 @@ def as_model(log: LoggedDecisions, expected_reward: Any) -> Floats:
 
 
 def require_probabilities(log: LoggedDecisions) -> None:
-    """Refuse a log whose action probabilities nobody knows.
+    """Refuse what is no log, or one whose action probabilities nobody knows.
 
     Raises:
-        EvaluationError: when they were not given.
+        EvaluationError: no log, or no probabilities.
     """
+    if not isinstance(log, LoggedDecisions):
+        raise EvaluationError(
+            f"the log is a {type(log).__name__}, and must be LoggedDecisions",
+            hint="LoggedDecisions.from_frame(frame, …) makes one; the log is the first argument",
+        )
     if log.probabilities == "unknown":
         raise EvaluationError(
             "the log has no action probabilities",
@@ -127,6 +144,11 @@ def require_probabilities(log: LoggedDecisions) -> None:
 
 def _blocks(log: LoggedDecisions, target: Any) -> Iterator[tuple[slice, Floats]]:
     """Each block's rows and its checked (rows, k) target; a policy is asked block by block."""
+    if isinstance(target, (str, type)):
+        raise EvaluationError(
+            f"the target is {target!r}, and must be a policy or an (n, k) array",
+            hint="make a policy: FixedAction(log.action_ids, ACTION), UniformPolicy(log.action_ids)",
+        )
     known = getattr(target, "action_ids", log.action_ids)
     if tuple(known) != log.action_ids:
         raise EvaluationError(
@@ -174,11 +196,21 @@ def _check_finite(array: Floats) -> None:
 
 
 def _shaped(log: LoggedDecisions, values: Any, what: str) -> Floats:
-    array = np.asarray(values, dtype=np.float64)
+    hint = "one row per logged decision, one column per action_ids entry"
+    named = [str(each) for each in values.columns] if isinstance(values, pd.DataFrame) else []
+    if named and named != [str(each) for each in range(log.n_actions)]:
+        if sorted(named) != sorted(log.action_ids):
+            raise EvaluationError(
+                f"{what} has columns {named}, and the actions are {list(log.action_ids)}", hint=hint
+            )
+        values = values.iloc[:, [named.index(each) for each in log.action_ids]]
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(f"{what} cannot be read as numbers: {error}", hint=hint) from error
     if array.shape != (len(log), log.n_actions):
         raise EvaluationError(
-            f"{what} must have shape {(len(log), log.n_actions)}, and has {array.shape}",
-            hint="one row per logged decision, one column per action_ids entry",
+            f"{what} must have shape {(len(log), log.n_actions)}, and has {array.shape}", hint=hint
         )
     return array
 
@@ -188,9 +220,21 @@ def every(holds: Any, rule: str) -> None:
     if not holds.all():
         rows = np.flatnonzero(~holds)
         first = ", ".join(str(row) for row in rows[:5])
+        more = ", …" if len(rows) > 5 else ""
         raise EvaluationError(
-            f"{rule}: {len(rows)} of {len(holds)} rows break it", where=f"rows {first}"
+            f"{rule}: {len(rows)} of {len(holds)} rows break it", where=f"rows {first}{more}"
         )
+
+
+def number(name: str, value: Any) -> float:
+    """The value of an argument, when it is a number.
+
+    Raises:
+        EvaluationError: it is a text, None, or something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise EvaluationError(f"{name} must be a number, not {value!r}", hint="5 % is 0.05")
+    return float(value)
 
 
 def effective_size(weight: Floats) -> float:

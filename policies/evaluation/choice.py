@@ -52,12 +52,13 @@ class Auto(Estimator):
 
     name: ClassVar[str] = "auto"
 
-    def __init__(self, pool: Optional[Sequence[Estimator]] = None) -> None:
-        if pool is not None and not (len(pool) and pool[0].unbiased):
+    def __init__(self, pool: Optional[Sequence[str | Estimator]] = None) -> None:
+        members = None if pool is None else tuple(as_estimators(pool))
+        if members is not None and not (members and members[0].unbiased):
             raise EvaluationError(
                 "the first estimator of a pool must be unbiased", hint="start with IPS() or DR()"
             )
-        self.pool = None if pool is None else tuple(pool)
+        self.pool = members
 
     def anchor(self, batch: Batch) -> Estimator:
         """The unbiased first member of the pool."""
@@ -115,14 +116,26 @@ def as_estimator(named: str | Estimator) -> Estimator:
     """
     if isinstance(named, Estimator):
         return named
-    if named not in ESTIMATORS:
+    if isinstance(named, type):
+        raise EvaluationError(f"{named.__name__} is a class", hint=f"write {named.__name__}()")
+    if not isinstance(named, str) or named not in ESTIMATORS:
         raise EvaluationError(
-            f"no estimator is called {named!r}", hint=did_you_mean(str(named), ESTIMATORS)
+            f"no estimator is called {named!r}", hint=did_you_mean(str(named).lower(), ESTIMATORS)
         )
     return ESTIMATORS[named]()
 
 
 def as_estimators(named: str | Estimator | Iterable[str | Estimator]) -> list[Estimator]:
     """The estimators of these names and instances."""
-    several = [named] if isinstance(named, (str, Estimator)) else named
-    return [as_estimator(each) for each in several]
+    if isinstance(named, (str, Estimator, type)) or not isinstance(named, Iterable):
+        return [as_estimator(named)]
+    several = [as_estimator(each) for each in named]
+    if not several:
+        raise EvaluationError("no estimator was asked for", hint='estimators=["ips", "dr"]')
+    return several
+
+
+def labels(estimators: Sequence[Estimator]) -> list[str]:
+    """What results call each: its name, or how it is written where a name occurs twice."""
+    names = [each.name for each in estimators]
+    return [repr(each) if names.count(each.name) > 1 else each.name for each in estimators]

@@ -179,7 +179,12 @@ def _sum(
     plain = np.where(uncertain, terms.residual, 0.0) + terms.direct
     if estimator == "ips":
         level, _ = _mean_before(
-            terms.reward, np.ones(n, bool), before, ("reward", "n"), by_row=day is None
+            terms.reward,
+            np.ones(n, bool),
+            before,
+            ("reward", "n"),
+            by_row=day is None,
+            lean=float(np.clip(0.0, terms.low, terms.high)),
         )
         terms = replace(terms, model=np.broadcast_to(level[:, None], terms.model.shape))
     residual = np.where(uncertain, terms.residual, 0.0)
@@ -223,12 +228,13 @@ def _mean_before(
     names: tuple[str, str],
     *,
     by_row: bool,
+    lean: float = 0.0,
 ) -> tuple[Floats, float]:
-    """(n,) mean of what came before each row, leaning on one 0; and the mean before the first row.
+    """(n,) mean of what came before each row and one `lean`; and the mean before the first row.
 
     Within a day no row comes before another, unless rows are the looks.
     """
-    total = sum(getattr(each, names[0]) for each in before)
+    total = lean + sum(getattr(each, names[0]) for each in before)
     count = sum(getattr(each, names[1]) for each in before)
     start = total / (count + 1)
     if not by_row:

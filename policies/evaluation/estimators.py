@@ -138,9 +138,9 @@ class _Ratio(Estimator):
 class Replay(_Ratio):
     """Replay: the mean reward of rows where the target does what was logged; Σ π(A)·r / Σ π(A).
 
-    Right for a logger that draws all eligible actions alike, and biased for any other. A target
-    that is not deterministic counts a row as far as it agrees. Source: Li, Chu, Langford & Wang
-    (2011).
+    Right for a logger that draws all actions alike, each of them in every row, and biased for any
+    other, also where some rows have fewer eligible actions. A target that is not deterministic
+    counts a row as far as it agrees. Source: Li, Chu, Langford & Wang (2011).
     """
 
     name = "replay"
@@ -324,6 +324,7 @@ class LS(_Shrunk):
     """
 
     name = "ls"
+    most = 1e300
 
     def __init__(self, lam: Optional[float] = None) -> None:
         self.lam = self._checked(lam)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from policies.errors import EvaluationError
-from policies.evaluation.batch import Batch, as_target, batch_of, effective_size
+from policies.evaluation.batch import Batch, batch_of, effective_size, number
 from policies.evaluation.log_checks import action_checks, contradictions, weights_off
 from policies.logged import Floats, LoggedDecisions
 
@@ -91,7 +91,7 @@ def assess(
         expected_reward: (n, k) predictions, as from `cross_fit`.
         group_shares: declared share of each group, to test the log's groups against.
     """
-    if minimum_effect is not None and not minimum_effect > 0:
+    if minimum_effect is not None and not number("minimum_effect", minimum_effect) > 0:
         raise EvaluationError(f"minimum_effect must be positive, not {minimum_effect}")
     ours = batch_of(log, target, expected_reward)
     theirs = None if incumbent is None else batch_of(log, incumbent, expected_reward)
@@ -109,7 +109,8 @@ def assess(
     )
     if minimum_effect is not None and len(weight) > 1:
         found = replace(found, **_plan(log, ours, theirs, minimum_effect))
-    few = _too_few(found, min_effective_n, _outside(log, target), minimum_effect)
+    outside = ours.unsupported * len(log) / max(len(weight), 1)
+    few = _too_few(found, min_effective_n, outside, minimum_effect)
     notes = []
     if log.probabilities == "estimated":
         notes = ["the action probabilities are estimated, and so is all that rests on them"]
@@ -140,14 +141,6 @@ def _top_share(weight: Floats) -> float:
         return math.nan
     top = max(1, len(weight) // 100)
     return float(np.partition(weight, len(weight) - top)[-top:].sum() / weight.sum())
-
-
-def _outside(log: LoggedDecisions, target: Any) -> float:
-    """Share of choices in which the target takes an action that the logger never draws there."""
-    if log.distribution is None or not log.choice.any():
-        return 0.0
-    never = np.where(log.distribution > 0, 0.0, as_target(log, target))
-    return float(never[log.choice].sum() / log.choice.sum())
 
 
 def _plan(

@@ -23,7 +23,7 @@ def contradictions(
 ) -> list[str]:
     """Sentences on what is wrong with the log itself; none for a sound one.
 
-    Weights of an action that do not average 1; actions drawn more or less often than their logged
+    Weights of an action that average more than 1; actions drawn more or less often than their logged
     probabilities say, overall or where these are low or high; groups of another size than declared;
     two decisions for one customer on one date; days on which an action's outcomes are missing.
 
@@ -31,6 +31,8 @@ def contradictions(
         group_shares: group -> declared share of customers.
     """
     table = action_checks(log)
+    if log.probabilities == "estimated":  # they were made to fit; only a logger's own can be wrong
+        table = table.assign(weights_off=False, z=0.0, expected=math.nan)
     found = [
         f"the weights of {name!r} average {row.mean_weight:.3f} instead of 1: the logged"
         " probabilities are not those the actions were drawn with"
@@ -77,7 +79,8 @@ def action_checks(log: LoggedDecisions) -> pd.DataFrame:
                 "expected": expected,
                 "z": z,
                 "mean_weight": float(weight.mean()) if len(weight) else math.nan,
-                "weights_off": weights_off(weight),
+                # where the distribution is known, z says it better
+                "weights_off": log.distribution is None and weights_off(weight),
                 "mean_reward": float(log.reward[taken].mean()) if taken.any() else math.nan,
                 "capture": _capture(log, taken),
             }
@@ -86,11 +89,15 @@ def action_checks(log: LoggedDecisions) -> pd.DataFrame:
 
 
 def weights_off(weight: Floats) -> bool:
-    """Whether weights with mean 1 under an honest log average something else."""
+    """Whether weights average more than the 1 that they have under an honest log.
+
+    Less than 1 proves nothing: rows in which the action was improbable have weights that may be
+    huge and are seldom drawn, and only a distribution tells how many there are.
+    """
     if np.count_nonzero(weight) < MIN_HITS:
         return False
     rare = Z_BROKEN**2 / 2 * float(weight.max()) / len(weight)  # of what no row has shown yet
-    return abs(float(weight.mean()) - 1) > Z_BROKEN * standard_error(weight) + rare
+    return float(weight.mean()) - 1 > Z_BROKEN * standard_error(weight) + rare
 
 
 def _worst_z(chance: Floats, taken: Bools) -> float:
@@ -112,27 +119,28 @@ def _worst_z(chance: Floats, taken: Bools) -> float:
 def _capture(log: LoggedDecisions, taken: Bools) -> str:
     """Whether an action's outcomes look recorded, day by day.
 
-    The commonest reward counts as "no outcome". A day on which every row of the action has it, and
-    which would be rarer than 1 in 100,000 at the action's rate on the other days, has lost its
-    outcomes. What is lost evenly, on all days, no log can tell from a poor action.
+    A day on which all rows of the action have one reward, though at that reward's rate on the other
+    days this would be rarer than 1 in 100,000, has lost its outcomes. What is lost evenly, on all
+    days, no log can tell from a poor action.
     """
     if log.decision_date is None or not taken.any():
         return UNKNOWN
-    reward = log.reward[taken]
-    values, counts = np.unique(reward, return_counts=True)
-    days, code = np.unique(log.decision_date[taken], return_inverse=True)
-    n = np.bincount(code)
-    hits = np.bincount(code, reward != values[counts.argmax()])
-    others = n.sum() - n
-    rate = np.divide(hits.sum() - hits, others, out=np.zeros(len(n)), where=others > 0)
-    by_chance = (1 - rate) ** n
-    telling = by_chance <= P_BROKEN / len(n)  # days on which a loss would show
-    if not telling.any():
-        return UNKNOWN
-    lost = days[(hits == 0) & telling]
-    if not len(lost):
+    values, value = np.unique(log.reward[taken], return_inverse=True)
+    days, day = np.unique(log.decision_date[taken], return_inverse=True)
+    n, count = np.bincount(day), np.bincount(value)
+    limit = math.log(P_BROKEN / len(n))
+    with np.errstate(divide="ignore"):
+        if not (n * np.log(count.max() / count.sum()) <= limit).any():
+            return UNKNOWN  # no day has so many rows that a loss would show
+        least, most = np.full(len(n), len(values)), np.zeros(len(n), dtype=int)
+        np.minimum.at(least, day, value)
+        np.maximum.at(most, day, value)
+        others = np.maximum(n.sum() - n, 1)
+        lost = (least == most) & (n * np.log(np.maximum(count[most] - n, 0) / others) <= limit)
+    if not lost.any():
         return "complete"
-    return f"no outcome on {', '.join(map(str, lost[:3]))}{' …' if len(lost) > 3 else ''}"
+    named = ", ".join(map(str, days[lost][:3]))
+    return f"no outcome on {named}{' …' if lost.sum() > 3 else ''}"
 
 
 def _ratio(log: LoggedDecisions, table: pd.DataFrame) -> Iterator[str]:
@@ -153,26 +161,35 @@ def _groups(log: LoggedDecisions, shares: Mapping[str, float] | None) -> list[st
     """Sentences on groups whose share of customers is not what was declared."""
     if shares is None or log.group is None or not len(log):
         return []
-    ids = log.customers[0]
-    days = np.zeros(len(log)) if log.decision_date is None else log.decision_date
-    units = pd.DataFrame({"unit": ids, "day": days, "group": log.group}).drop_duplicates()
     found = []
     for group, share in shares.items():
-        n = int((units["group"] == group).sum())
-        tails = special.bdtr(n, len(units), share), special.bdtrc(n - 1, len(units), share)
-        p = min(1.0, 2 * float(min(tails)))  # of a binomial test, both sides
-        if p < P_BROKEN:
+        there = (log.group == group).astype(float)
+        by_row = math.sqrt(share * (1 - share) / len(log))
+        error = max(standard_error(there, log.customers), by_row)  # a sticky group is by customer
+        z = (float(there.mean()) - share) / error if error else 0.0
+        if abs(z) > Z_BROKEN:
             found.append(
-                f"sample ratio mismatch: group {group!r} holds {n / len(units):.2%} of"
-                f" {len(units):,} decisions, and {share:.2%} were declared (p = {p:.1e})"
+                f"sample ratio mismatch: group {group!r} holds {there.mean():.2%} of"
+                f" {len(log):,} decisions, and {share:.2%} were declared ({z:+.1f} standard errors)"
             )
     return found
 
 
 def _duplicates(log: LoggedDecisions) -> list[str]:
-    """A sentence on customers decided for twice on one date, if there are any."""
+    """A sentence on rows that stand in the log twice, if there are any.
+
+    Several decisions for a customer on a day are allowed, and most of them then differ in action or
+    reward; where most further rows of a day say the same as the first, they are copies.
+    """
     if log.customer_id is None or log.decision_date is None:
         return []
-    keys = pd.DataFrame({"customer": log.customer_id, "date": log.decision_date})
-    twice = int(keys.duplicated().sum())
-    return [f"{twice} rows repeat a customer on the same date"] if twice else []
+    keys = pd.DataFrame({"customer": log.customers[0], "date": log.decision_date})
+    same = keys.assign(action=log.action, reward=log.reward, p=log.action_probability)
+    again, copied = keys.duplicated(), same.duplicated()
+    if not again.any() or copied.sum() < again.sum() / 2:
+        return []
+    first = ", ".join(str(row) for row in np.flatnonzero(copied)[:5])
+    return [
+        f"{int(copied.sum())} rows repeat a customer on the same date with the same action and reward"
+        f" (rows {first}{', …' if copied.sum() > 5 else ''}): they are copies"
+    ]

@@ -9,7 +9,9 @@ import numpy as np
 from scipy import special
 
 from policies.errors import EvaluationError, did_you_mean
+from policies.evaluation.batch import number
 from policies.evaluation.regressions import FEW
+from policies.evaluation.reward_model import check_folds
 from policies.learning.examples import Encoder
 from policies.logged import Bools, Floats, Ints, LoggedDecisions
 
@@ -38,7 +40,8 @@ def estimate_probabilities(
         log: its own action_probability and distribution, if any, are not used.
         model: "logistic", or "boosted" for loggers with thresholds and interactions.
         folds, seed: of the cross-fitting.
-        floor: least probability of an eligible action; 0 leaves estimates as they are.
+        floor: least probability of an eligible action, or a tenth of the action's share of choices
+            where that is less; 0 leaves estimates as they are.
 
     Raises:
         EvaluationError: an unknown model, fewer than 2 folds, a floor that does not fit, or no rows.
@@ -47,25 +50,39 @@ def estimate_probabilities(
         raise EvaluationError(
             f"no model of the logger is called {model!r}", hint=did_you_mean(str(model), MODELS)
         )
-    if folds < 2 or not len(log):
-        raise EvaluationError("estimating probabilities needs rows, and at least 2 folds")
+    check_folds(folds)
+    if not isinstance(log, LoggedDecisions) or not len(log):
+        raise EvaluationError(
+            "estimating probabilities needs LoggedDecisions with rows",
+            hint="LoggedDecisions.from_frame(frame, action_probability=None, …)",
+        )
+    floor = number("floor", floor)
     most = int(log.eligible.sum(axis=1).max())
     if not 0 <= floor * most <= 1:
         raise EvaluationError(
             f"a floor of {floor:g} for {most} eligible actions is no distribution",
             hint=f"at most {1 / most:.3f}",
         )
-    scores = _cross_fitted(log, model, folds, seed)
-    distribution = _calibrated(scores, log.eligible, log.action)
-    distribution = floor * log.eligible + distribution * (
-        1 - floor * log.eligible.sum(axis=1, keepdims=True)
-    )
+    choice = log.choice
+    distribution = log.eligible.astype(np.float64)
+    if choice.any():
+        made = _estimated(log[choice], model, folds, seed)
+        share = np.bincount(log.action[choice], minlength=log.n_actions) / choice.sum()
+        least = log.eligible[choice] * np.minimum(floor, share / 10)
+        made = np.maximum(made, least)
+        distribution[choice] = made / made.sum(axis=1, keepdims=True)
     return replace(
         log,
         distribution=distribution,
         action_probability=distribution[np.arange(len(log)), log.action],
         probabilities="estimated",
     )
+
+
+def _estimated(log: LoggedDecisions, model: str, folds: int, seed: int) -> Floats:
+    """(n, k) calibrated probabilities of a log of choice rows: forced ones teach nothing."""
+    scores = _cross_fitted(log, model, folds, seed)
+    return _calibrated(scores, log.eligible, log.action)
 
 
 def _cross_fitted(log: LoggedDecisions, model: str, folds: int, seed: int) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,9 @@ from policies.learning.examples import Encoder
 from policies.logged import Array, Bools, Floats, LoggedDecisions
 
 GROWTH = 1.2  # going forward, a costly model is fitted anew when its rows have grown by a fifth
+REENCODE = 2  # likewise, contexts are encoded anew when there are twice as many
 BY = ("folds", "date")
+MOST_FOLDS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,24 +96,42 @@ def cross_fit(
         EvaluationError: an unknown `by` or `model`, fewer than 2 folds, or by="date" without dates.
     """
     kind = _regression(model)
+    _check(log)
     if by not in BY:
         raise EvaluationError(f"cross_fit knows no by={by!r}", hint=did_you_mean(by, BY))
-    if by == "folds" and folds < 2:
-        raise EvaluationError(f"cross_fit needs at least 2 folds, not {folds}")
+    check_folds(folds)
     if by == "date" and log.decision_date is None:
         raise EvaluationError('by="date" needs decision_date', hint="or use by='folds'")
     low, high = log.reward_range or (-np.inf, np.inf)
     expected = np.full((len(log), log.n_actions), float(np.clip(0.0, low, high)))
     parts = _folds(log, kind, folds, seed) if by == "folds" else _forward(log, kind)
-    predictor, fitted, ends = None, 0.0, (low, high)
-    for rows, design, seen in parts:
+    fitted, last, ends = 0.0, -1, (low, high)
+    for stamp, rows, design, seen in parts:
         if not seen.n:
             continue
-        if predictor is None or by == "folds" or kind.cheap or seen.n >= GROWTH * fitted:
+        if stamp != last or kind.cheap or seen.n >= GROWTH * fitted:
             ends = log.reward_range or (seen.low, seen.high)
-            predictor, fitted = seen.fit(*ends, seed), seen.n
+            predictor, fitted, last = seen.fit(*ends, seed), seen.n, stamp
         expected[rows] = np.clip(predictor(design), *ends)
     return expected
+
+
+def check_folds(folds: int) -> None:
+    """Refuse what is no number of folds.
+
+    Raises:
+        EvaluationError: not a whole number between 2 and 100.
+    """
+    if not isinstance(folds, (int, np.integer)) or not 2 <= folds <= MOST_FOLDS:
+        raise EvaluationError(f"folds must be a whole number from 2 to {MOST_FOLDS}, not {folds!r}")
+
+
+def _check(log: Any) -> None:
+    if not isinstance(log, LoggedDecisions):
+        raise EvaluationError(
+            f"cross_fit takes LoggedDecisions, not a {type(log).__name__}",
+            hint="LoggedDecisions.from_frame(frame, …) makes one",
+        )
 
 
 def _regression(model: str) -> type[Regression]:
@@ -123,8 +144,8 @@ def _regression(model: str) -> type[Regression]:
 
 def _folds(
     log: LoggedDecisions, kind: type[Regression], folds: int, seed: int
-) -> Iterator[tuple[Array, Floats, Regression]]:
-    """Each fold's rows, their design, and what all other folds teach."""
+) -> Iterator[tuple[int, Array, Floats, Regression]]:
+    """Each fold's number, rows, their design, and what all other folds teach."""
     codes, count = log.customers
     fold = np.random.default_rng(seed).permutation(count)[codes] % folds
     teaches = _teaching(log)
@@ -133,16 +154,16 @@ def _folds(
     seen = [_seen(kind, log, design, rows[teaches[rows]]) for rows in parts]
     for each, rows in enumerate(parts):
         others = [part for other, part in enumerate(seen) if other != each]
-        yield rows, design[rows], _added(others)
+        yield each, rows, design[rows], _added(others)
 
 
 def _forward(
     log: LoggedDecisions, kind: type[Regression]
-) -> Iterator[tuple[Array, Floats, Regression]]:
-    """Each day's rows, their design, and what the rows matured by then teach.
+) -> Iterator[tuple[int, Array, Floats, Regression]]:
+    """Which encoding, each day's rows, their design, and what the rows matured by then teach.
 
-    The encoder is fitted on the contexts decided before the first day that has matured rows, so
-    nothing of a later day enters; rows are added once, on the day they mature.
+    The encoder is fitted on contexts decided before the day, and anew when these have doubled, so
+    nothing of a later day enters; in between, rows are added once, on the day they mature.
     """
     dates = log.decision_date
     assert dates is not None
@@ -153,20 +174,21 @@ def _forward(
     if not len(started):
         return
     first = dates[started].min()
-    encoder = _encoder(log, dates < first)
-    design = _design(encoder, log.contexts, len(log))
     order = np.flatnonzero(teaches)[np.argsort(known[teaches], kind="stable")]
     matured = known[order]
     order_of_days = np.argsort(dates, kind="stable")
     days, starts = np.unique(dates[order_of_days], return_index=True)
-    seen, done = None, 0
-    for day, rows in zip(days, np.split(order_of_days, starts[1:])):
+    seen, done, encoded, design = None, 0, 0, np.zeros((0, 0))
+    for day, start, rows in zip(days, starts, np.split(order_of_days, starts[1:])):
         if day < first:
             continue
+        if seen is None or start >= REENCODE * encoded:  # `start` rows were decided before the day
+            design = _design(_encoder(log, dates < day), log.contexts, len(log))
+            seen, done, encoded = None, 0, int(start)
         now = int(np.searchsorted(matured, day, side="right"))
         new = _seen(kind, log, design, order[done:now])
         seen, done = new if seen is None else seen + new, now
-        yield rows, design[rows], seen
+        yield encoded, rows, design[rows], seen
 
 
 def _seen(kind: type[Regression], log: LoggedDecisions, design: Floats, rows: Array) -> Regression:

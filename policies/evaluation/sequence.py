@@ -134,7 +134,7 @@ def boundary(v: Floats | float, alpha: float, rho: float) -> Floats:
         slope = s / x + np.exp(log_density) / special.gammainc(a, x)
         step = (log_mixture(s, a - rho, rho) - wanted) / slope
         s = s - step
-        if (np.abs(step) <= 1e-11 * s).all():
+        if (np.abs(step) <= 1e-9 * s).all():
             return np.asarray(s)
     raise ArithmeticError(f"no boundary found for v = {v}, alpha = {alpha}, rho = {rho}")
 

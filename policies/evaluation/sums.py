@@ -74,6 +74,8 @@ class CustomerSums:
 class Sums:
     """One estimator's sums over customers; those over different customers add up.
 
+    Rewards of 10⁷ times their spread lose the error in rounding; take a constant off them first.
+
     Attributes:
         customers: how many.
         total: (4,) Σ of COLUMNS over customers.
@@ -103,11 +105,11 @@ class Sums:
         # A customer's contributions less the value, as a combination of its COLUMNS.
         by_column = np.array([-direct / n, 1.0, n / scale, -ratio * n / scale])
         spread = max(float(by_column @ self.square @ by_column), 0.0)
-        error = math.nan
-        if self.customers > 1:
+        error, n_choice, weight = math.nan, self.weights[0], self.weights[1]
+        if self.customers > 1 and (weight or not n_choice):
             error = math.sqrt(spread * self.customers / (self.customers - 1)) / n
         half = float(special.ndtri((1 + confidence) / 2)) * error
-        n_choice, weight, square, most = self.weights
+        square, most = self.weights[2:]
         return {
             "value": float(value),
             "std_error": error,

@@ -12,9 +12,17 @@ import pandas as pd
 
 from policies.errors import EvaluationError, did_you_mean
 from policies.evaluation import intervals
-from policies.evaluation.batch import Batch, as_model, as_target, batch_of, effective_size
+from policies.evaluation.batch import (
+    Batch,
+    as_model,
+    as_target,
+    batch_of,
+    effective_size,
+    number,
+    require_probabilities,
+)
 from policies.evaluation.bounds import Terms
-from policies.evaluation.choice import as_estimator, as_estimators
+from policies.evaluation.choice import as_estimator, as_estimators, labels
 from policies.evaluation.day_sums import day_sums
 from policies.evaluation.estimators import Estimator
 from policies.evaluation.sensitivity import robust_factor
@@ -37,11 +45,15 @@ class Comparison:
         effective_n: Kish's number on |candidate − incumbent| / probability over choice rows.
         verdict: "promote" (low > −margin), "reject" (high < −margin), else "hold".
         estimator, interval, confidence, margin: as asked for.
-        range: "declared", or "learned" where an interval's bounds were read from the log itself.
+        range: what the interval's bounds rest on: "declared", "learned" where it was read from the
+            log itself, "none" where the interval needs none.
         probabilities: "logged", or "estimated" where they were.
+        unbiased: whether the estimator is; a verdict on one that is not is as good as its bias.
+        unsupported: share of the difference on actions that the logger never draws there; what it
+            may hide widens low and high.
         model_skill: of the reward model on these rows, see `model_skill`; None without one.
         robust_to: the factor by which every logged probability may be wrong and the verdict stand,
-            see `robust_factor`; None for "hold", and for estimators that are not unbiased.
+            see `robust_factor`, at most 100; None for "hold", and for biased estimators.
     """
 
     difference: float
@@ -58,6 +70,8 @@ class Comparison:
     margin: float
     range: str
     probabilities: str = "logged"
+    unbiased: bool = True
+    unsupported: float = 0.0
     model_skill: float | None = None
     robust_to: float | None = None
 
@@ -91,15 +105,18 @@ def evaluate(
             rows independent), "sequence" (valid at every look; about the logged rows' running mean;
             ips and dr) or "asymptotic_sequence" (the same for large n, without declared bounds).
         confidence: two-sided, in (0, 1).
-        floor, bounds: of a bernstein or sequence interval; see `evidence.day_sums`.
+        floor: least probability that the logger gives an eligible action, for logs that do not know
+            their distribution; without either, bernstein and sequence read it from the log.
+        bounds: (low, high) of a sequence; both: see `day_sums.day_sums`.
         seed: of the bootstrap.
 
     Returns:
         A frame indexed by estimator: value, std_error, low, high, n, n_choice, effective_n,
-        max_weight, mean_weight (the last three over choice rows). In `.attrs`: "range" is "learned"
-        where an interval's bounds had to be read from the log; "probabilities" is "estimated" where
-        those were; "model_skill" says how good the reward model is, which is how good DM is; and
-        "auto" names what that estimator chose.
+        max_weight, mean_weight (the last three over choice rows). In `.attrs`: "range" as in
+        `Comparison`; "probabilities" is "estimated" where those were; "model_skill" says how good
+        the reward model is, which is how good DM is; "unsupported" is the target's share on actions
+        that the logger never draws there, and what they may earn, by the declared range or the one
+        seen, widens all intervals; "auto" names what that estimator chose.
 
     Raises:
         EvaluationError: unknown names, a target that is no distribution, an estimator without what
@@ -110,29 +127,33 @@ def evaluate(
     chosen = as_estimators(estimators)
     if estimators is DEFAULT:
         chosen = [each for each in chosen if _obtainable(each, batch, interval)]
+    hidden = asked.hidden(log, batch.unsupported)
     diagnostics = _diagnostics(log, batch.weight)
     rows, kinds = {}, set()
-    attrs: dict[str, Any] = {"model_skill": model_skill(log, batch)}
-    for each in chosen:
+    attrs: dict[str, Any] = {
+        "model_skill": model_skill(log, batch),
+        "unsupported": batch.unsupported,
+        "probabilities": log.probabilities,
+    }
+    for label, each in zip(labels(chosen), chosen):
         used, anchor = each.resolved(batch), each.anchor(batch)
         values = used.contributions(batch)
         spread = values if anchor in (used, each) else anchor.contributions(batch)
         error = intervals.standard_error(spread, _customers(log))
         low, high, kind = asked.around(spread, error, anchor, log, target, None, expected_reward)
-        rows[repr(each) if each.name in rows else each.name] = {
+        rows[label] = {
             "value": float(values.mean()),
             "std_error": error,
-            "low": low,
-            "high": high,
+            "low": low - hidden,
+            "high": high + hidden,
             **diagnostics,
         }
         kinds.add(kind)
         if used is not each:
-            attrs[each.name] = repr(used)
+            attrs[label] = repr(used)
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index.name = "estimator"
-    frame.attrs.update(attrs, probabilities=log.probabilities)
-    frame.attrs["range"] = "learned" if "learned" in kinds else "declared"
+    frame.attrs.update(attrs, range=kinds.pop())  # one interval, so one kind
     return frame
 
 
@@ -164,7 +185,7 @@ def compare(
     Raises:
         EvaluationError: as `evaluate`; and a negative margin.
     """
-    if not margin >= 0:
+    if not number("margin", margin) >= 0:
         raise EvaluationError(f"margin must not be negative, and is {margin}")
     asked = _Asked(interval, confidence, floor, bounds, seed).checked(log)
     each = as_estimator(estimator)
@@ -178,6 +199,9 @@ def compare(
     low, high, kind = asked.around(
         spread, error, anchor, log, candidate, incumbent, expected_reward
     )
+    unsupported = min(ours.unsupported + theirs.unsupported, 1.0)
+    hidden = asked.hidden(log, unsupported)
+    low, high = low - hidden, high + hidden
     verdict = "promote" if low > -margin else "reject" if high < -margin else "hold"
     robust = None
     if anchor.unbiased and verdict != "hold":
@@ -202,6 +226,8 @@ def compare(
         margin=margin,
         range=kind,
         probabilities=log.probabilities,
+        unbiased=used.unbiased,
+        unsupported=unsupported,
         model_skill=None if math.isnan(skill) else skill,
         robust_to=robust,
     )
@@ -209,9 +235,11 @@ def compare(
 
 def _paired(log: LoggedDecisions, estimator: Estimator, ours: Batch, theirs: Batch) -> Floats:
     """(n,) contributions to the difference; exactly 0 on forced rows."""
-    values = estimator.contributions(ours) - estimator.contributions(theirs)
-    if not log.choice.all():
-        values[~log.choice] = 0.0
+    if log.choice.all():
+        return estimator.contributions(ours) - estimator.contributions(theirs)
+    values = np.zeros(len(log))  # a ratio, too, is one of choice rows only
+    parts = (estimator.contributions(each[log.choice]) for each in (ours, theirs))
+    values[log.choice] = np.subtract(*parts)
     return values
 
 
@@ -247,10 +275,24 @@ class _Asked:
                 f"no interval is called {self.interval!r}",
                 hint=did_you_mean(str(self.interval), INTERVALS),
             )
-        intervals.check_confidence(self.confidence)
+        intervals.check_confidence(number("confidence", self.confidence))
+        for name, value in zip(("floor", "bounds", "bounds"), (self.floor, *_pair(self.bounds))):
+            if value is not None and not number(name, value) > 0:
+                raise EvaluationError(f"{name} must be above 0, and is {value}")
+        require_probabilities(log)
         if not len(log):
             raise EvaluationError("the log is empty", hint="wait until rewards have matured")
         return self
+
+    def hidden(self, log: LoggedDecisions, unsupported: float) -> float:
+        """How far what no draw can show may move a mean: its share times the reach of the rewards.
+
+        A sequence has taken the worst for it already, where the distribution is known.
+        """
+        if not unsupported or (self.interval == "sequence" and log.distribution is not None):
+            return 0.0
+        low, high = log.reward_range or (float(log.reward.min()), float(log.reward.max()))
+        return unsupported * (max(high, 0.0) - min(low, 0.0))
 
     def around(
         self,
@@ -265,14 +307,14 @@ class _Asked:
         """The interval around the mean of contributions, and whether its range was declared."""
         if self.interval == "normal":
             mean = float(values.mean())
-            return (*intervals.normal(mean, std_error, self.confidence), "declared")
+            return (*intervals.normal(mean, std_error, self.confidence), "none")
         if self.interval == "bootstrap":
             drawn = intervals.bootstrap(values, self.confidence, _customers(log), seed=self.seed)
-            return (*drawn, "declared")
+            return (*drawn, "none")
         if not estimator.unbiased:
             raise EvaluationError(
-                f"a {self.interval} interval needs contributions that are unbiased row by row, and"
-                f" {estimator.name} has none",
+                f"the interval {self.interval!r} needs contributions that are unbiased row by row,"
+                f" and {estimator.name} has none",
                 hint="use dr or ips, or interval='normal'",
             )
         if self.interval == "bernstein":
@@ -295,7 +337,13 @@ class _Asked:
         )
         alpha = (1 - self.confidence) / 2
         low, high, _ = SEQUENCES[self.interval](days, alpha, alpha)
-        return low, high, days[-1].range
+        return low, high, days[-1].range if self.interval == "sequence" else "none"
+
+
+def _pair(bounds: Any) -> Bounds:
+    if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
+        raise EvaluationError(f"bounds must be (low, high), each a number or None, not {bounds!r}")
+    return bounds[0], bounds[1]
 
 
 def _customers(log: LoggedDecisions) -> intervals.Customers | None:

@@ -173,3 +173,32 @@ def test_large_frames_read_fast() -> None:
     start = time.perf_counter()
     assert len(read(frame)) == n
     assert time.perf_counter() - start < 1.0
+
+
+def test_dates_as_people_write_them() -> None:
+    """Texts are read as dates; plain numbers, which could be any date, are refused."""
+    frame = pd.DataFrame({"action_id": ["a", "b"], "action_probability": 0.5, "reward": 0.0})
+    for texts in (["2026-01-02", "2026-01-03"], ["20260102", "20260103"]):
+        log = LoggedDecisions.from_frame(frame.assign(day=texts), decision_date="day")
+        assert list(log.decision_date.astype(str)) == ["2026-01-02", "2026-01-03"]
+    with pytest.raises(InvalidLogError, match="could be any date"):
+        LoggedDecisions.from_frame(frame.assign(day=20260102), decision_date="day")
+    with pytest.raises(InvalidLogError, match="cannot be read as dates"):
+        LoggedDecisions.from_frame(frame.assign(day="soon"), decision_date="day")
+
+
+def test_mistakes_in_a_table_are_named() -> None:
+    """Percents, missing actions and columns, paths and texts are told from one another."""
+    frame = pd.DataFrame({"action_id": ["a", "b"], "action_probability": 0.5, "reward": 0.0})
+    cases: list[tuple[Any, dict[str, Any], str]] = [
+        (frame.assign(action_probability=40), {}, "divide percents by 100"),
+        (frame.assign(action_id=["a", None]), {}, "must not be missing"),
+        (frame.drop(columns="action_probability"), {}, "pass None|did you mean|known here"),
+        (frame.assign(reward="no"), {}, "cannot be read as numbers"),
+        ("log.csv", {}, "pandas DataFrame"),
+        (frame, {"action_ids": "ab"}, "list of different ids"),
+        (frame, {"reward_range": 1}, "must be \\(low, high\\)"),
+    ]
+    for table, settings, said in cases:
+        with pytest.raises(InvalidLogError, match=said):
+            LoggedDecisions.from_frame(table, **settings)

@@ -186,6 +186,58 @@ def test_a_handful_of_rows(bandit: Any, always: Any) -> None:
     assert found.to_dict()["actions"][0]["action_id"] == "a0"
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_peaked_loggers_are_believed(known: bool) -> None:
+    """Clean logs of a logger that is nearly sure of itself are not called broken."""
+    alarms = 0
+    for seed in range(20):
+        rng, n, k = np.random.default_rng(seed), 5_000, 10
+        scores = np.exp(rng.normal(size=(n, 4)) @ (rng.normal(size=(4, k)) * 2))
+        chances = 1e-4 + (1 - k * 1e-4) * scores / scores.sum(axis=1, keepdims=True)
+        action = np.minimum((rng.random((n, 1)) > chances.cumsum(axis=1)).sum(axis=1), k - 1)
+        log = LoggedDecisions(
+            [str(each) for each in range(k)], action, chances[np.arange(n), action],
+            (rng.random(n) < 0.05) * 1.0, distribution=chances if known else None,
+        )  # fmt: skip
+        alarms += assess(log, np.full((n, k), 1 / k)).verdict == "broken"
+    assert alarms <= 1
+
+
+def test_sticky_groups_are_counted_by_customer() -> None:
+    """A holdout that sticks to customers is tested as so many customers, not as so many rows."""
+    alarms = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        customer = np.tile(np.arange(1_000), 30)
+        group = np.where((rng.random(1_000) < 0.1)[customer], "holdout", "policy")
+        log = LoggedDecisions(
+            ["a", "b"], rng.integers(0, 2, 30_000), np.full(30_000, 0.5), np.zeros(30_000),
+            customer_id=customer, decision_date=np.datetime64("2026-01-01") + np.repeat(
+                np.arange(30), 1_000), group=group,
+        )  # fmt: skip
+        shares = {"holdout": 0.1, "policy": 0.9}
+        target = np.full((30_000, 2), 0.5)
+        alarms += assess(log, target, group_shares=shares).verdict == "broken"
+    assert alarms == 0
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.6, 0.9])
+def test_lost_outcomes_at_any_rate(bandit: Any, always: Any, rate: float) -> None:
+    """A day whose outcomes were lost is found, also where most decisions have one."""
+    days = np.repeat(np.arange(20), 500)
+    log = bandit(1, 10_000, [0.5, 0.5], [rate, rate], days=days)
+    lost = dataclasses.replace(log, reward=np.where(days == 7, 0.0, log.reward))
+    assert set(action_checks(log)["capture"]) == {"complete"}
+    assert set(action_checks(lost)["capture"]) == {"no outcome on 2026-01-08"}
+
+
+def test_several_decisions_a_day_are_no_copies(contextual: Any) -> None:
+    """Rows that differ are decisions of their own, though of one customer on one date."""
+    log, target, _ = contextual(2, 1_000)
+    busy = dataclasses.replace(log, customer_id=np.arange(1_000) % 120)
+    assert not any("copies" in each for each in assess(busy, target).reasons)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("chances", [[1 / 3] * 3, SKEWED, [0.5, 0.3, 0.15, 0.05]])
 def test_error_rates_of_broken(bandit: Any, always: Any, chances: list[float]) -> None:

@@ -107,3 +107,36 @@ def test_wrong_arguments(contextual: Any) -> None:
     for wrong in ({"model": "tree"}, {"folds": 1}, {"floor": 0.5}, {"floor": -0.1}):
         with pytest.raises(EvaluationError):
             estimate_probabilities(log, **wrong)
+
+
+def test_forced_rows_teach_nothing() -> None:
+    """Where one side of the contexts is mostly forced, estimates of the choices stay right."""
+    rng, n = np.random.default_rng(0), 10_000
+    x, z = rng.normal(size=n), rng.normal(size=n)
+    scores = np.exp(np.column_stack([np.zeros(n), z, np.zeros(n)]))
+    forced = (x > 0) & (rng.random(n) < 0.8)
+    eligible = np.ones((n, 3), dtype=bool)
+    eligible[forced, 1:] = False
+    chances = scores * eligible / (scores * eligible).sum(axis=1, keepdims=True)
+    action = (chances.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+    log = LoggedDecisions(
+        ["a", "b", "c"], action, None, np.zeros(n), eligible,  # type: ignore[arg-type]
+        contexts=pd.DataFrame({"x": x, "z": z}),
+    )  # fmt: skip
+    found = estimate_probabilities(log).distribution
+    assert found is not None
+    assert np.abs(found - chances)[log.choice].mean() < 0.02
+
+
+def test_rare_actions_keep_their_share() -> None:
+    """An action of 0.3 % is not lifted to the floor, so its value and the log stay sound."""
+    rng, n = np.random.default_rng(1), 5_000
+    action = rng.choice(3, n, p=[0.5, 0.497, 0.003])
+    log = LoggedDecisions(
+        ["a", "b", "c"], action, None, (action == 2) * 1.0,  # type: ignore[arg-type]
+        contexts=pd.DataFrame({"z": rng.normal(size=n)}),
+    )  # fmt: skip
+    found = estimate_probabilities(log)
+    target = np.tile([0.0, 0.0, 1.0], (n, 1))
+    assert evaluate(found, target, estimators="ips").value["ips"] == pytest.approx(1.0, abs=0.15)
+    assert assess(found, target).verdict == "collect"

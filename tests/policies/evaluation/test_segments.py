@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from policies import evaluate, evaluate_by
+from policies import ClippedIPS, evaluate, evaluate_by
 from policies.errors import EvaluationError
 
 
@@ -59,3 +59,32 @@ def test_what_is_refused(contextual: Any) -> None:
         evaluate_by(log, target, "x")
     with pytest.raises(EvaluationError, match="empty"):
         evaluate_by(log[:0], target[:0], "kind")
+
+
+@pytest.mark.parametrize("estimators", [["auto", "dr"], [ClippedIPS(2.0), ClippedIPS(5.0)]])
+def test_segments_say_what_evaluate_says(contextual: Any, estimators: Any) -> None:
+    """One segment of all rows has evaluate's rows, labels and intervals, also for a chosen member."""
+    log, target, means = contextual(4, 700)
+    settings: dict[str, Any] = {"estimators": estimators, "expected_reward": means}
+    found = evaluate_by(log, target, np.zeros(700), **settings)
+    whole = evaluate(log, target, **settings)
+    assert list(found.loc[0.0].index) == list(whole.index)
+    np.testing.assert_allclose(found.loc[0.0], whole, rtol=1e-9)
+    assert found.attrs.get("auto") == whole.attrs.get("auto")
+
+
+def test_a_segment_without_weight_is_not_sure(bandit: Any, always: Any) -> None:
+    """A segment in which the target's action never occurs has no interval."""
+    log = bandit(0, 400, [0.5, 0.5], [0.2, 0.4])
+    segment = np.where((log.action == 1) | (np.arange(400) % 2 == 0), "both", "only a0")
+    model = np.full((400, 2), 0.3)
+    found = evaluate_by(log, always(400, 2, 1), segment, expected_reward=model)
+    assert np.isnan(found.loc[("only a0", "dr"), "low"])
+    assert np.isfinite(found.loc[("both", "dr"), "low"])
+
+
+def test_labels_of_another_order(contextual: Any) -> None:
+    """Labels with an index of their own are refused: their order may not be the log's."""
+    log, target, _ = contextual(4, 300)
+    with pytest.raises(EvaluationError, match="index of their own"):
+        evaluate_by(log, target, log.contexts["kind"].sample(frac=1, random_state=0))

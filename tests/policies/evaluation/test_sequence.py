@@ -166,3 +166,20 @@ def test_an_ips_value_keeps_its_error_rate() -> None:
         looks = [sequence_interval(days[: n + 1], 0.025, 0.025) for n in range(len(days))]
         missed += any(low > 0.2 or high < 0.2 for low, high, _ in looks)
     assert missed <= 4
+
+
+@pytest.mark.parametrize("offset", [0.0, 10.0, 1e6])
+def test_ips_sequences_do_not_feel_a_shift(bandit: Any, always: Any, offset: float) -> None:
+    """Rewards in [offset, offset + 1] give nearly the width that rewards in [0, 1] give."""
+    days = np.repeat(np.arange(30), 200)
+    log = bandit(5, 6_000, [0.5, 0.5], [0.2, 0.4], days=days)
+    shifted = LoggedDecisions(
+        log.action_ids, log.action, log.action_probability, log.reward + offset,
+        distribution=log.distribution, decision_date=log.decision_date,
+        reward_range=(offset, offset + 1),
+    )  # fmt: skip
+    widths = []
+    for each in (log, shifted):
+        found = evaluate(each, always(6_000, 2, 1), estimators="ips", interval="sequence")
+        widths.append(found.loc["ips", "high"] - found.loc["ips", "low"])
+    assert widths[1] == pytest.approx(widths[0], rel=0.05)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from policies.errors import EvaluationError
-from policies.evaluation.estimators import DR, IPS
+from policies.evaluation.estimators import DR, IPS, DRos
 from policies.evaluation.reward_model import cross_fit
 from policies.evaluation.value import compare, evaluate
 from policies.learning.baselines import UniformPolicy
@@ -214,6 +215,94 @@ def test_normal_coverage(contextual: Any) -> None:
         row = evaluate(log, target, estimators=["dr"], expected_reward=means * 0.9).loc["dr"]
         hits += row["low"] <= truth <= row["high"]
     assert 0.92 <= hits / 300 <= 0.985
+
+
+@pytest.mark.parametrize("interval", ["normal", "bernstein", "sequence"])
+@pytest.mark.parametrize("known", [True, False])
+def test_an_action_never_drawn_is_not_judged(
+    bandit: Any, always: Any, interval: str, known: bool
+) -> None:
+    """About an action that the logger never draws the log says nothing: hold, with a wide interval."""
+    log = bandit(0, 4_000, [0.5, 0.5, 0.0], [0.5, 0.5, 0.5], known=known)
+    settings: dict[str, Any] = {"estimator": "ips", "interval": interval}
+    found = compare(log, always(4_000, 3, 2), always(4_000, 3, 0), **settings)
+    assert (found.verdict, found.robust_to, found.unsupported) == ("hold", None, 1.0)
+    assert found.low < -0.5
+    assert found.high > 0.49
+    half = 0.5 * always(4_000, 3, 2) + 0.5 * always(4_000, 3, 0)
+    row = evaluate(log, half, estimators="ips", interval=interval).loc["ips"]
+    assert row["low"] <= 0.25
+    assert row["high"] >= 0.75
+
+
+def test_ratios_are_of_choice_rows(contextual: Any) -> None:
+    """Over 200 logs with forced rows of large rewards, SNIPS differences have the error they state."""
+    found = []
+    for seed in range(200):
+        log, target, _ = contextual(seed, 400)
+        raised = np.where(log.choice, log.reward, 5.0)
+        log = LoggedDecisions(
+            log.action_ids, log.action, log.action_probability, raised, log.eligible
+        )
+        uniform = log.eligible / log.eligible.sum(axis=1, keepdims=True)
+        pair = compare(log, target, uniform, estimator="snips", interval="normal")
+        found.append((pair.difference, pair.std_error))
+    differences, errors = np.array(found).T
+    assert errors.mean() == pytest.approx(differences.std(), rel=0.2)
+
+
+def test_columns_of_a_frame_are_matched_by_name(bandit: Any) -> None:
+    """A target given as a frame is read by its columns' names, or refused."""
+    log = bandit(0, 200, [0.5, 0.5], [0.0, 1.0])
+    frame = pd.DataFrame({"a1": np.ones(200), "a0": np.zeros(200)})
+    assert evaluate(log, frame, estimators="ips").loc["ips", "value"] > 0.5
+    with pytest.raises(EvaluationError, match="has columns"):
+        evaluate(log, frame.rename(columns={"a0": "b"}))
+
+
+def test_two_of_a_kind_keep_their_names(contextual: Any) -> None:
+    """Two instances of a class are told apart by their parameters."""
+    log, target, means = contextual(0, 200)
+    frame = evaluate(log, target, estimators=[DRos(1.0), DRos(9.0), "ips"], expected_reward=means)
+    assert list(frame.index) == ["DRos(lam=1.0)", "DRos(lam=9.0)", "ips"]
+
+
+WRONG: list[tuple[Any, dict[str, Any]]] = [
+    ("email", {}),
+    (UniformPolicy, {}),
+    ([["email"]] * 50, {}),
+    (None, {"estimators": DR}),
+    (None, {"estimators": []}),
+    (None, {"estimators": 5}),
+    (None, {"confidence": "95%"}),
+    (None, {"confidence": None}),
+    (None, {"floor": "1%"}),
+    (None, {"interval": "sequence", "bounds": (0, 1)}),
+    (None, {"interval": "sequence", "bounds": 10}),
+    (None, {"expected_reward": "linear"}),
+]
+
+
+@pytest.mark.parametrize(("target", "settings"), WRONG)
+def test_mistakes_are_named(contextual: Any, target: Any, settings: dict[str, Any]) -> None:
+    """What a user may well write instead is an EvaluationError, never a traceback of numpy's."""
+    log, right, _ = contextual(0, 50)
+    with pytest.raises(EvaluationError):
+        evaluate(log, right if target is None else target, **settings)
+
+
+def test_what_is_no_log(contextual: Any) -> None:
+    """A frame in the log's place, or arguments the wrong way round, are named."""
+    log, target, _ = contextual(0, 50)
+    for call in (
+        lambda: evaluate(log.contexts, target),  # type: ignore[arg-type]
+        lambda: evaluate(UniformPolicy(log.action_ids), log),  # type: ignore[arg-type]
+        lambda: cross_fit(log.contexts),  # type: ignore[arg-type]
+        lambda: compare(log, target, target, margin="5%"),  # type: ignore[arg-type]
+        lambda: cross_fit(log, folds=10**6),
+    ):
+        with pytest.raises(EvaluationError):
+            call()
 
 
 @pytest.mark.slow
