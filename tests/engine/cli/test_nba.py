@@ -112,7 +112,7 @@ def test_a_broken_log_recommends_nothing(log: LoggedDecisions, config: Config) -
     wrong = LoggedDecisions(
         log.action_ids,
         log.action,
-        np.minimum(log.action_probability * 3, 1.0),
+        log.action_probability / 3,
         log.reward,
         eligible=log.eligible,
         contexts=log.contexts,
