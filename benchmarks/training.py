@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 import vowpalwabbit
 
-from policies.learning.examples import Encoder, adf_lines
-from policies.learning.vowpal import CHUNK, VowpalPolicy
+from policies.learning.encoder import Encoder
+from policies.learning.examples import action_texts, adf_lines, feature_text
+from policies.learning.teaching import blocks
+from policies.learning.vowpal import VowpalPolicy
 from policies.logged import LoggedDecisions
 
 FEATURES, ACTIONS, ROWS, ROUNDS = 10, 8, 200_000, 5
@@ -42,14 +44,14 @@ def synthetic_log(n: int, seed: int = 0) -> LoggedDecisions:
 def write_adf(log: LoggedDecisions, path: Path) -> None:
     """The log as cb_adf text, which the driver alone is timed on."""
     assert log.contexts is not None
-    encoder = Encoder.fit(log.contexts)
+    encoder, actions = Encoder.fit(log.contexts), action_texts(log.action_ids)
     with path.open("wb") as file:
-        for start in range(0, len(log), CHUNK):
-            part = log[slice(start, start + CHUNK)]
-            assert part.contexts is not None
-            features = encoder.text(encoder.encode(part.contexts))
-            cost, probability = -part.reward, part.action_probability
-            file.write(adf_lines(features, part.action, cost, probability, part.eligible))
+        for block in blocks(log, log.action_ids):
+            features = feature_text(encoder.encode(block.contexts))
+            cost, probability = -block.reward, block.action_probability
+            file.write(
+                adf_lines(features, actions, block.action, cost, probability, block.eligible)
+            )
 
 
 def main() -> None:

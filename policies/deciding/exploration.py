@@ -40,8 +40,38 @@ def softmax(
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
+def squarecb(
+    scores: NDArray[np.float64], eligible: NDArray[np.bool_], *, gamma: float
+) -> NDArray[np.float64]:
+    """(n, k): 1 / (m + gamma·gap) for each of m eligible actions but the best, which gets the rest.
+
+    A gap is how far an expected reward is below the highest: what is surely worse is seldom tried.
+    gamma is in 1 / reward units. Source: Abe & Long (1999); Foster & Rakhlin (2020), SquareCB.
+    """
+    masked = np.where(eligible, scores, -np.inf)
+    best = masked.argmax(axis=1)
+    rows = np.arange(len(scores))
+    gap = np.where(eligible, masked[rows, best][:, None] - scores, 0.0)
+    size = np.count_nonzero(eligible, axis=1)[:, None]
+    chances = np.where(eligible, 1 / (size + gamma * gap), 0.0)
+    chances[rows, best] = 0.0
+    chances[rows, best] = 1 - chances.sum(axis=1)
+    return chances
+
+
+_NUMBERED: dict[
+    str, tuple[Callable[..., NDArray[np.float64]], str, Callable[[float], bool], str]
+] = {
+    "epsilon": (epsilon_greedy, "epsilon", lambda x: 0 <= x <= 1, "a share between 0 and 1"),
+    "softmax": (softmax, "temperature", lambda x: 0 < x < np.inf, "above 0, in units of the score"),
+    "squarecb": (squarecb, "gamma", lambda x: 0 <= x < np.inf, "0 or more, in 1 / reward units"),
+}
+
+
 def parse(text: str) -> Exploration:
-    """The exploration that a configuration names: "greedy", "epsilon:0.1" or "softmax:0.05".
+    """The exploration that a configuration names.
+
+    "greedy", "epsilon:0.1" (epsilon), "softmax:0.05" (temperature) or "squarecb:100" (gamma).
 
     Returns:
         A function of scores (n, k) and eligible sets (n, k) that gives a distribution (n, k).
@@ -52,19 +82,16 @@ def parse(text: str) -> Exploration:
     name, _, number = text.partition(":")
     if name == "greedy" and not number:
         return greedy
-    if name not in ("epsilon", "softmax"):
-        raise _unknown(text, did_you_mean(name, ("greedy", "epsilon", "softmax")))
+    if name not in _NUMBERED:
+        raise _unknown(text, did_you_mean(name, ("greedy", *_NUMBERED)))
+    explore, parameter, holds, rule = _NUMBERED[name]
     try:
         value = float(number)
     except ValueError:
         raise _unknown(text, f"write {name}:NUMBER") from None
-    if name == "epsilon":
-        if not 0 <= value <= 1:
-            raise _unknown(text, "epsilon is a share between 0 and 1")
-        return partial(epsilon_greedy, epsilon=value)
-    if not 0 < value < np.inf:
-        raise _unknown(text, "a temperature is above 0, in units of the score")
-    return partial(softmax, temperature=value)
+    if not holds(value):
+        raise _unknown(text, f"{parameter} is {rule}")
+    return partial(explore, **{parameter: value})
 
 
 def _unknown(text: str, hint: str) -> InvalidPolicyError:

@@ -12,7 +12,7 @@ from policies.errors import EvaluationError, did_you_mean
 from policies.evaluation.batch import number
 from policies.evaluation.regressions import FEW
 from policies.evaluation.reward_model import check_folds
-from policies.learning.examples import Encoder
+from policies.learning.encoder import Encoder
 from policies.logged import Bools, Floats, Ints, LoggedDecisions
 
 MODELS = ("logistic", "boosted")
@@ -92,7 +92,7 @@ def _cross_fitted(log: LoggedDecisions, model: str, folds: int, seed: int) -> Fl
         return scores
     codes, count = log.customers
     fold = np.random.default_rng(seed).permutation(count)[codes] % folds
-    design = Encoder.fit(log.contexts).encode(log.contexts)
+    design = Encoder.fit(log.contexts).matrix(log.contexts)
     for each in range(folds):
         rows, others = np.flatnonzero(fold == each), np.flatnonzero(fold != each)
         seen = np.unique(log.action[others])

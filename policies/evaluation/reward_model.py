@@ -11,7 +11,7 @@ import pandas as pd
 
 from policies.errors import EvaluationError, did_you_mean
 from policies.evaluation.regressions import REGRESSIONS, Predictor, Regression
-from policies.learning.examples import Encoder
+from policies.learning.encoder import Encoder
 from policies.logged import Array, Bools, Floats, LoggedDecisions
 
 GROWTH = 1.2  # going forward, a costly model is fitted anew when its rows have grown by a fifth
@@ -219,4 +219,4 @@ def _design(encoder: Encoder | None, contexts: pd.DataFrame | None, n: int) -> F
     ones = np.ones((n, 1))
     if encoder is None or contexts is None:
         return ones
-    return np.hstack([ones, encoder.encode(contexts)])
+    return np.hstack([ones, encoder.matrix(contexts)])

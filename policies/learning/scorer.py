@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from policies.errors import LearningError
+from policies.learning.encoder import Encoded
+from policies.learning.examples import row_texts, unit_texts
 
 Floats = npt.NDArray[np.float64]
 TOLERANCE = 1e-5  # of the scores' scale; Vowpal Wabbit computes in float32
@@ -16,43 +18,48 @@ TOLERANCE = 1e-5  # of the scores' scale; Vowpal Wabbit computes in float32
 
 @dataclass(frozen=True, eq=False)
 class LinearScorer:
-    """Scores of k actions as a linear function of p numbers.
+    """Scores of k actions as a linear function of the p columns of encoded contexts.
 
     Args:
-        weights: (k, p), reward units per unit of each number.
+        weights: (k, p), score units per unit of each column.
         bias: (k,), the scores of a row of zeros.
     """
 
     weights: Floats
     bias: Floats
 
-    def scores(self, matrix: Floats) -> Floats:
-        """The (n, k) scores of an (n, p) matrix, in reward units."""
+    def scores(self, encoded: Encoded) -> Floats:
+        """The (n, k) scores of n encoded contexts."""
         # A row's sum must not depend on its batch, which a matrix product's blocking decides.
-        out = np.repeat(self.bias[None, :], len(matrix), axis=0)
-        for column, weight in zip(matrix.T, self.weights.T):
-            out += column[:, None] * weight
+        out = np.repeat(self.bias[None, :], encoded.n, axis=0)
+        for index, values in encoded.numbers:
+            out += values[:, None] * self.weights[:, index]
+        for columns, code in encoded.codes:
+            own = self.weights[:, columns.start : columns.stop].T
+            out += np.vstack([np.zeros(len(self.bias)), own]).take(code, axis=0)
         return out
 
     @classmethod
-    def read(cls, predict: Callable[[Floats], Floats], check: Floats) -> LinearScorer:
+    def read(
+        cls, predict: Callable[[list[str]], Floats], size: int, check: Encoded
+    ) -> LinearScorer:
         """Read a model out by asking it about zeros and unit vectors.
 
         Args:
-            predict: the model: an (m, p) matrix to (m, k) scores.
-            check: (m, p) rows on which the weights must repeat the model's own scores.
+            predict: the model: the features of m contexts as text to (m, k) scores.
+            size: columns of the encoder's matrix (p).
+            check: rows on which the weights must repeat the model's own scores.
 
         Raises:
             LearningError: they do not, so the model is not linear.
         """
-        size = check.shape[1]
-        at_units = predict(np.vstack([np.zeros((1, size)), np.eye(size)]))
+        at_units = predict(unit_texts(size))
         found = cls(np.ascontiguousarray((at_units[1:] - at_units[0]).T), at_units[0])
-        own = predict(check)
+        own = predict(row_texts(check))
         difference = float(np.abs(found.scores(check) - own).max(initial=0.0))
         if not difference <= TOLERANCE * max(1e-9, float(np.abs(own).max(initial=0.0))):
             raise LearningError(
                 f"the model is not linear in its features: weights miss scores by {difference:g}",
-                hint="use interactions of one shared and one action namespace only",
+                hint="a model that learned numbers beyond all measure is none: lower learning_rate",
             )
         return found

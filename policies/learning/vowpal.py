@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,43 +14,50 @@ import pandas as pd
 
 from policies.deciding import exploration as exploring
 from policies.errors import LearningError, did_you_mean
+from policies.learning import vowpal_driver
+from policies.learning.encoder import Encoder
 from policies.learning.examples import (
-    Encoder,
-    action_text,
+    action_texts,
     adf_lines,
+    feature_text,
     regression_lines,
-    shared_lines,
+    row_texts,
 )
 from policies.learning.scorer import LinearScorer
-from policies.logged import LoggedDecisions
+from policies.learning.teaching import BLOCK, Block, Logs, Survey, blocks, survey
 from policies.policy import Policy
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", UserWarning)  # 9.10 warns of its own use of pkg_resources
-    import vowpalwabbit
-
 Floats = npt.NDArray[np.float64]
-CB_TYPES = ("mtr", "dr", "ips", "dm")
-CHUNK = 20_000  # rows whose text is in memory at once
+CB_TYPES = ("mtr", "dr", "ips", "dm", "sm")
+STEPPING = ("learning_rate", "power_t", "l1", "l2")  # given anew each time a model goes on
 
 
 class VowpalPolicy(Policy):
-    """A policy that scores actions linearly in the contexts and picks among them by `exploration`.
+    """A policy that scores actions linearly in the encoded contexts and picks by `exploration`.
 
     The model is one weight per feature, per action, and per pair of the two (`-q sa`), learned on
-    choice rows in the order of the log, on costs (minus the reward).
+    choice rows in the order of the log, on costs (minus the reward). Order matters: one pass over
+    a log that drifts ends closer to its end.
 
     Args:
         action_ids: k ids, equal to those of the log it learns from.
         cb_type: how a logged reward becomes costs of all actions. "mtr" regresses on logged actions
             with importance weights (Bietti et al. 2021, section 3.2); "ips" and "dr" on unbiased
-            estimates of every action's cost; "dm" on logged actions without weights.
+            estimates of every action's cost; "dm" on logged actions without weights. "sm" follows
+            the gradient of a softmax policy's value: its scores are preferences, not rewards.
         features: columns of the contexts to learn from; None = all.
         interactions: ("sa",) for weights per action, () for the same preferences for everybody.
+        bins: into how many equally filled bins numbers are cut besides, so that scores can follow
+            any curve; 0 for none.
+        action_features: action id -> what describes it (texts and numbers); actions with a feature
+            in common learn it together, and a new one starts with what it shares.
         learning_rate, power_t: step size and the power by which it decays.
         l1, l2: regularisation at each step.
         passes: how often the log is read.
-        exploration: "greedy", "epsilon:0.1", "softmax:0.05".
+        half_life: days after which a decision counts half as much as one of the newest day; None =
+            all alike. Only "mtr" has such weights.
+        max_weight: importance weights 1/p are cut there; None = nowhere.
+        exploration: "greedy", "epsilon:0.1", "softmax:0.05", "squarecb:100".
         seed: of Vowpal Wabbit's own random numbers.
         reward_range: (low, high) that expected rewards are clipped to; None = the log's declared
             range, or else the one seen.
@@ -71,26 +76,35 @@ class VowpalPolicy(Policy):
         cb_type: str = "mtr",
         features: Sequence[str] | None = None,
         interactions: Sequence[str] = ("sa",),
+        bins: int = 0,
+        action_features: Mapping[str, Mapping[str, float | str]] | None = None,
         learning_rate: float = 0.5,
         power_t: float = 0.5,
         l1: float = 0.0,
         l2: float = 0.0,
         passes: int = 1,
+        half_life: float | None = None,
+        max_weight: float | None = None,
         exploration: str = "greedy",
         seed: int = 0,
         reward_range: tuple[float, float] | None = None,
         bits: int | None = None,
     ) -> None:
         super().__init__(action_ids)
+        described = {name: dict(each) for name, each in (action_features or {}).items()}
         self.settings: dict[str, Any] = {
             "cb_type": cb_type,
             "features": None if features is None else list(features),
             "interactions": list(interactions),
+            "bins": int(bins),
+            "action_features": described,
             "learning_rate": float(learning_rate),
             "power_t": float(power_t),
             "l1": float(l1),
             "l2": float(l2),
             "passes": int(passes),
+            "half_life": None if half_life is None else float(half_life),
+            "max_weight": None if max_weight is None else float(max_weight),
             "exploration": exploration,
             "seed": int(seed),
             "reward_range": (
@@ -98,64 +112,86 @@ class VowpalPolicy(Policy):
             ),
             "bits": bits,
         }
-        _check(self.settings)
+        _check(self.settings, self.action_ids)
         self._explore = exploring.parse(exploration)
+        self._actions = action_texts(self.action_ids, described)
         self._encoder: Encoder | None = None
         self._scorer: LinearScorer | None = None
         self._range = (0.0, 0.0)
+        self._seen = (0, 0)  # choice rows so far, and their eligible actions: mtr's weights
+        self._bits = 0
         self._model = b""
 
     @property
     def recipe(self) -> str:
-        """The hyper-parameters' name, the same for every fit of them: `mtr-lr0.5-p1-ab12cd`."""
-        text = json.dumps(self.settings, sort_keys=True)
-        short = hashlib.sha256(text.encode()).hexdigest()[:6]
-        chosen = self.settings
-        return f"{chosen['cb_type']}-lr{chosen['learning_rate']:g}-p{chosen['passes']}-{short}"
+        """The hyper-parameters' name, the same for every fit of them: `mtr-lr0.5-p1-ab12cd`.
+
+        What describes the actions is no hyper-parameter: the catalogue may change on the way.
+        """
+        chosen = {**self.settings, "action_features": bool(self.settings["action_features"])}
+        short = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:6]
+        bins = f"-b{chosen['bins']}" if chosen["bins"] else ""
+        rate = f"{chosen['cb_type']}-lr{chosen['learning_rate']:g}-p{chosen['passes']}"
+        return f"{rate}{bins}-{short}"
 
     @property
     def params(self) -> dict[str, Any]:
         """What describes the policy, flat."""
-        return {"kind": self.kind, "recipe": self.recipe, **self.settings}
+        described = json.dumps(self.settings["action_features"], sort_keys=True)
+        flat = {**self.settings, "action_features": described}
+        return {"kind": self.kind, "recipe": self.recipe, **flat}
 
-    def fit(self, log: LoggedDecisions) -> VowpalPolicy:
+    def fit(self, log: Logs, *, start: VowpalPolicy | None = None) -> VowpalPolicy:
         """Learn from the choice rows of a log, in its order, and forget what was learned before.
+
+        Args:
+            log: decisions; or their parts in order, of which one at a time is in memory: a list, or
+                whatever can be iterated over more than once.
+            start: a fitted policy to go on from, such as yesterday's, so that `log` holds the new
+                decisions only. Its encoder stays; its actions may be others: what it knows of those
+                that are gone is not asked for any more.
 
         Raises:
             LearningError: no choice row, no contexts, other actions, one action or one reward only,
-                or a column that cannot be learned from.
+                a column that cannot be learned from, or a start made with other hyper-parameters.
         """
-        log = _learnable(log, self.action_ids)
-        contexts = log.contexts
-        assert contexts is not None  # _learnable saw to it
-        encoder = Encoder.fit(contexts, self.settings["features"])
-        with tempfile.TemporaryDirectory(prefix="vowpal-") as folder:
-            self._model = self._learn(log, encoder, Path(folder))
-        seen = (log.reward.min(), log.reward.max())
-        low, high = self.settings["reward_range"] or log.reward_range or seen
-        self._range = (float(low), float(high))
-        self._encoder = encoder
-        check = encoder.encode(contexts.iloc[:8])
-        self._scorer = LinearScorer.read(self._ask_vowpal, check)
+        known = survey(log, self.action_ids)
+        encoder, model, seen, bits = self._from(start, known)
+        self._model, self._seen = self._learn(log, known, encoder, model, seen, bits)
+        low, high = self.settings["reward_range"] or (known.low, known.high)
+        if start is not None and self.settings["reward_range"] is None:
+            low, high = min(low, start._range[0]), max(high, start._range[1])
+        self._range, self._bits, self._encoder = (float(low), float(high)), bits, encoder
+        check = encoder.encode(known.contexts.iloc[:8])
+        self._scorer = LinearScorer.read(self._ask, encoder.size, check)
         return self
 
-    def expected_reward(self, contexts: pd.DataFrame) -> Floats:
-        """The (n, k) expected rewards, clipped to the reward range.
+    def expected_reward(self, contexts: pd.DataFrame) -> Floats | None:
+        """The (n, k) expected rewards, clipped to the reward range; None for cb_type "sm".
 
         Raises:
             LearningError: not fitted, or a column is absent or changed its type.
         """
-        encoder, scorer = self._fitted()
-        return np.clip(scorer.scores(encoder.encode(contexts)), *self._range)
+        self._fitted()
+        return None if self.settings["cb_type"] == "sm" else self._preferences(contexts)
 
     def vowpal_scores(self, contexts: pd.DataFrame) -> Floats:
         """The (n, k) unclipped scores by Vowpal Wabbit itself, row by row: slow, for comparison."""
-        return self._ask_vowpal(self._fitted()[0].encode(contexts))
+        return self._ask(row_texts(self._fitted()[0].encode(contexts)))
 
     def _weights(self, contexts: pd.DataFrame | None, eligible: npt.NDArray[np.bool_]) -> Floats:
         if contexts is None:
             raise LearningError(f"the policy {self.recipe} decides by contexts", hint="pass them")
-        return self._explore(self.expected_reward(contexts), eligible)
+        return self._explore(self._preferences(contexts), eligible)
+
+    def _preferences(self, contexts: pd.DataFrame) -> Floats:
+        """The (n, k) scores that actions are chosen by: clipped, where they are rewards."""
+        encoder, scorer = self._fitted()
+        out = np.empty((len(contexts), len(self.action_ids)))
+        for at in range(0, len(contexts), BLOCK):
+            rows = slice(at, at + BLOCK)
+            out[rows] = scorer.scores(encoder.encode(contexts.iloc[rows]))
+        return out if self.settings["cb_type"] == "sm" else np.clip(out, *self._range, out=out)
 
     def _fitted(self) -> tuple[Encoder, LinearScorer]:
         if self._encoder is None or self._scorer is None:
@@ -164,55 +200,91 @@ class VowpalPolicy(Policy):
             )
         return self._encoder, self._scorer
 
-    def _learn(self, log: LoggedDecisions, encoder: Encoder, folder: Path) -> bytes:
-        """Write the log as text, let the native driver read it, and return the model file."""
-        passes, repeats = self.settings["passes"], 1
-        if self.settings["cb_type"] == "mtr" and len(np.unique(log.eligible.sum(axis=1))) > 1:
+    def _from(
+        self, start: VowpalPolicy | None, known: Survey
+    ) -> tuple[Encoder, bytes, tuple[int, int], int]:
+        """Encoder, model, rows seen and bits to begin with."""
+        if start is None:
+            chosen = self.settings
+            encoder = Encoder.fit(known.contexts, chosen["features"], bins=chosen["bins"])
+            tokens = len({name for text in self._actions for name in text.split()})
+            enough = int(np.ceil(np.log2(64 * tokens * (encoder.size + 2))))
+            return encoder, b"", (0, 0), chosen["bits"] or max(18, enough)
+        if start.recipe != self.recipe:
+            raise LearningError(
+                f"a model of {start.recipe} cannot go on as {self.recipe}",
+                hint="make both policies with the same arguments",
+            )
+        return start._fitted()[0], start._model, start._seen, start._bits
+
+    def _learn(
+        self,
+        log: Logs,
+        known: Survey,
+        encoder: Encoder,
+        model: bytes,
+        seen: tuple[int, int],
+        bits: int,
+    ) -> tuple[bytes, tuple[int, int]]:
+        """The model file, and how many rows and eligible actions it has seen."""
+        chosen, passes, repeats = self.settings, self.settings["passes"], 1
+        if chosen["cb_type"] == "mtr" and not (known.same_size and seen == (0, 0)):
             # The weights of mtr depend on all eligible sets so far, so every pass has its own.
             passes, repeats = 1, passes
-        with (folder / "log").open("wb") as file:
-            for block in _blocks(log, encoder, self.settings["cb_type"], repeats):
-                file.write(block)
-        arguments = [*self._arguments(encoder.size), "-d", str(folder / "log")]
-        if passes > 1:
-            cache = ["--cache_file", str(folder / "cache"), "-k", "--holdout_off"]
-            arguments += ["--passes", str(passes), *cache]
-        model = folder / "model"
-        vowpalwabbit.Workspace(arg_list=[*arguments, "-f", str(model)]).finish()
-        return model.read_bytes()
-
-    def _arguments(self, size: int) -> list[str]:
-        chosen, k = self.settings, len(self.action_ids)
-        bits = chosen["bits"] or max(18, int(np.ceil(np.log2(64 * k * (size + 2)))))
-        arguments = ["--quiet", "-b", str(bits), "--random_seed", str(chosen["seed"])]
+        arguments = ["-b", str(bits), "--random_seed", str(chosen["seed"])]
         if chosen["cb_type"] != "mtr":
             arguments += ["--cb_adf", "--cb_type", chosen["cb_type"]]
-        for name in ("learning_rate", "power_t", "l1", "l2"):
-            arguments += [f"--{name}", repr(chosen[name])]
         for pair in chosen["interactions"]:
             arguments += ["--quadratic", pair]
-        return arguments
+        for name in STEPPING:
+            arguments += [f"--{name}", repr(chosen[name])]
+        counts = np.array(seen, dtype=np.int64)
 
-    def _ask_vowpal(self, matrix: Floats) -> Floats:
-        """The model's own (m, k) scores of an (m, p) matrix, as rewards."""
-        assert self._encoder is not None  # set before anything is asked
-        rows = shared_lines(self._encoder.text(matrix), len(matrix))
-        actions = [action_text(index).strip() for index in range(len(self.action_ids))]
-        with tempfile.NamedTemporaryFile(prefix="vowpal-") as file:
-            file.write(self._model)
-            file.flush()
-            model = vowpalwabbit.Workspace(arg_list=["--quiet", "-t", "-i", file.name])
-        if self.settings["cb_type"] == "mtr":
-            lines = [f"{row} {action}" for row in rows for action in actions]
-            costs = np.array([_unclipped(model, line) for line in lines])
-        else:
-            costs = np.array([model.predict([f"shared {row}", *actions]) for row in rows])
-        model.finish()
-        return -costs.astype(np.float64).reshape(len(rows), len(actions))
+        def text() -> Iterator[memoryview]:
+            for _ in range(repeats):
+                for block in blocks(log, self.action_ids):
+                    if len(block.action):
+                        yield self._text(block, encoder, known, counts)
+
+        learned = vowpal_driver.learn(arguments, text(), passes=passes, start=model)
+        return learned, (int(counts[0]), int(counts[1]))
+
+    def _text(
+        self, block: Block, encoder: Encoder, known: Survey, counts: npt.NDArray[np.int64]
+    ) -> memoryview:
+        """A block as text; `counts` (rows, eligible actions) goes on."""
+        features, chosen = feature_text(encoder.encode(block.contexts)), self.settings
+        cost, probability = -block.reward, block.action_probability
+        if chosen["max_weight"] is not None:
+            probability = np.maximum(probability, 1 / chosen["max_weight"])
+        if chosen["cb_type"] != "mtr":
+            return adf_lines(
+                features, self._actions, block.action, cost, probability, block.eligible
+            )
+        # mtr is regression on logged actions, weighted by (rows so far / their eligible actions) /
+        # probability: measured equal to cb_adf, and read several times as fast.
+        rows = counts[0] + np.arange(1, len(cost) + 1)
+        eligible = counts[1] + np.cumsum(block.eligible.sum(axis=1))
+        counts[:] = rows[-1], eligible[-1]
+        weight = rows / eligible / probability
+        if chosen["half_life"] is not None:
+            weight *= _recency(block, known, chosen["half_life"])
+        return regression_lines(features, self._actions, block.action, cost, weight)
+
+    def _ask(self, features: Sequence[str]) -> Floats:
+        """The model's own (m, k) scores, as rewards."""
+        adf = self.settings["cb_type"] != "mtr"
+        return -vowpal_driver.predictions(self._model, self._actions, features, adf=adf)
 
     def _state(self) -> dict[str, Any]:
         encoder, _ = self._fitted()
-        return {"settings": self.settings, "encoder": encoder.to_dict(), "range": list(self._range)}
+        return {
+            "settings": self.settings,
+            "encoder": encoder.to_dict(),
+            "range": list(self._range),
+            "seen": list(self._seen),
+            "bits": self._bits,
+        }
 
     def _save_files(self, path: Path) -> None:
         _, scorer = self._fitted()
@@ -227,75 +299,23 @@ class VowpalPolicy(Policy):
         policy._encoder = Encoder.from_dict(state["encoder"])
         policy._scorer = LinearScorer(np.ascontiguousarray(weights[:, :-1]), weights[:, -1].copy())
         policy._range = (state["range"][0], state["range"][1])
+        policy._seen, policy._bits = (state["seen"][0], state["seen"][1]), state["bits"]
         policy._model = (path / "model.vw").read_bytes()
         return policy
 
 
-def _unclipped(model: vowpalwabbit.Workspace, line: str) -> float:
-    """A regression's prediction before it is clipped to the costs that were seen."""
-    example = model.example(line)
-    model.predict(example)
-    score = float(example.get_partial_prediction())
-    model.finish_example(example)
-    return score
-
-
-def _blocks(
-    log: LoggedDecisions, encoder: Encoder, cb_type: str, repeats: int
-) -> Iterator[memoryview]:
-    """The log's text, a bounded number of rows at a time."""
-    events = actions = 0
-    assert log.contexts is not None
-    for _ in range(repeats):
-        for start in range(0, len(log), CHUNK):
-            rows = slice(start, start + CHUNK)
-            features = encoder.text(encoder.encode(log.contexts.iloc[rows]))
-            action, eligible = log.action[rows], log.eligible[rows]
-            cost, probability = -log.reward[rows], log.action_probability[rows]
-            if cb_type != "mtr":
-                yield adf_lines(features, action, cost, probability, eligible)
-                continue
-            # mtr is regression on logged actions, weighted by (events so far / their eligible
-            # actions) / probability: measured equal to cb_adf, and read several times as fast.
-            n_events = events + np.arange(1, len(action) + 1)
-            n_actions = actions + np.cumsum(eligible.sum(axis=1))
-            events, actions = int(n_events[-1]), int(n_actions[-1])
-            weight = n_events / n_actions / probability
-            yield regression_lines(features, action, cost, weight, log.n_actions)
-
-
-def _learnable(log: LoggedDecisions, action_ids: Sequence[str]) -> LoggedDecisions:
-    """The choice rows of a log that something can be learned from."""
-    if tuple(log.action_ids) != tuple(action_ids):
+def _recency(block: Block, known: Survey, half_life: float) -> Floats:
+    """(n,) 1 for a decision of the newest day, half as much for one `half_life` days older."""
+    if block.decision_date is None or known.newest is None:
         raise LearningError(
-            f"the log's actions {list(log.action_ids)} are not the policy's {list(action_ids)}",
-            hint="make the policy with the log's action_ids, in their order",
+            "half_life needs the decisions' dates", hint="give the log its decision_date"
         )
-    if len(log) == 0:
-        raise LearningError("the log is empty", hint="wait until rewards have matured")
-    if log.contexts is None:
-        raise LearningError("the log has no contexts", hint="give it contexts, a row a decision")
-    chosen = log[log.choice]
-    if len(chosen) == 0:
-        raise LearningError(
-            f"none of the log's {len(log)} rows had a choice",
-            hint="a row teaches only where at least two actions were eligible",
-        )
-    taken = np.unique(chosen.action)
-    if len(taken) < 2:
-        raise LearningError(
-            f"every choice row took the one action {log.action_ids[taken[0]]!r}",
-            hint="log with some exploration, so that actions can be told apart",
-        )
-    if np.ptp(chosen.reward) == 0:
-        raise LearningError(
-            f"every choice row has the same reward {chosen.reward[0]:g}",
-            hint="check the reward's definition, or wait for more rows",
-        )
-    return chosen
+    age = (known.newest - block.decision_date) / np.timedelta64(1, "D")
+    weight: Floats = 0.5 ** (age / half_life)
+    return weight
 
 
-def _check(settings: Mapping[str, Any]) -> None:
+def _check(settings: Mapping[str, Any], action_ids: Sequence[str]) -> None:
     """Raise LearningError for the first hyper-parameter that is out of its range."""
     if settings["cb_type"] not in CB_TYPES:
         name = str(settings["cb_type"])
@@ -304,19 +324,39 @@ def _check(settings: Mapping[str, Any]) -> None:
         if sorted(str(pair)) != ["a", "s"]:
             raise LearningError(
                 f"interaction {pair!r} is not of one shared (s) and one action (a) namespace",
-                hint='use ("sa",), which keeps the model linear and its scores compiled',
+                hint='use ("sa",), which keeps the model linear, and bins for what is not',
             )
+    for name in settings["action_features"]:
+        if name not in action_ids:
+            raise LearningError(
+                f"action_features describe {name!r}, which is no action",
+                hint=did_you_mean(name, action_ids),
+            )
+    half_life, most = settings["half_life"], settings["max_weight"]
     rules = {
         "learning_rate": (settings["learning_rate"] > 0, "positive"),
         "power_t": (settings["power_t"] >= 0, "0 or more"),
         "l1": (settings["l1"] >= 0, "0 or more"),
         "l2": (settings["l2"] >= 0, "0 or more"),
+        "bins": (settings["bins"] == 0 or 2 <= settings["bins"] <= 100, "0, or from 2 to 100"),
         "passes": (settings["passes"] >= 1, "1 or more"),
+        "half_life": (half_life is None or half_life > 0, "a positive number of days, or None"),
+        "max_weight": (most is None or most >= 1, "1 or more, or None"),
         "bits": (settings["bits"] is None or 1 <= settings["bits"] <= 31, "from 1 to 31, or None"),
     }
     for name, (holds, rule) in rules.items():
         if not holds:
             raise LearningError(f"{name} must be {rule}, and is {settings[name]!r}")
+    if half_life is not None and settings["cb_type"] != "mtr":
+        raise LearningError(
+            f"half_life weighs regressions, and cb_type {settings['cb_type']!r} is none",
+            hint='use cb_type "mtr"',
+        )
+    if settings["cb_type"] == "sm" and settings["exploration"].startswith("squarecb"):
+        raise LearningError(
+            'SquareCB explores by expected rewards, and cb_type "sm" has none',
+            hint='use "mtr" or "dr"',
+        )
     declared = settings["reward_range"]
     if declared is not None and not (len(declared) == 2 and declared[0] < declared[1]):
         raise LearningError(f"reward_range must be (low, high), low < high: {declared!r}")

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.errors import LearningError
+from policies.learning.encoder import Encoded, Encoder
 from policies.learning.scorer import LinearScorer
 from policies.learning.vowpal import CB_TYPES, VowpalPolicy
 from policies.logged import LoggedDecisions
@@ -32,8 +33,11 @@ def frame(random: np.random.Generator, n: int, levels: list[str]) -> pd.DataFram
     k=st.sampled_from([2, 3, 7, 50]),
     cb_type=st.sampled_from(CB_TYPES),
     passes=st.sampled_from([1, 2]),
+    bins=st.sampled_from([0, 4]),
 )
-def test_compiled_scores_are_vowpal_wabbits(seed: int, k: int, cb_type: str, passes: int) -> None:
+def test_compiled_scores_are_vowpal_wabbits(
+    seed: int, k: int, cb_type: str, passes: int, bins: int
+) -> None:
     """On frames with numbers, categories, missing and unseen values: equal to 1e-6 of the scale."""
     random = np.random.default_rng(seed)
     n, ids = 300, [f"action {i}" for i in range(k)]
@@ -44,47 +48,85 @@ def test_compiled_scores_are_vowpal_wabbits(seed: int, k: int, cb_type: str, pas
     log = LoggedDecisions(
         ids, action, random.uniform(0.05, 1, n), reward, eligible, frame(random, n, ["a", "b|c"])
     )
-    policy = VowpalPolicy(ids, cb_type=cb_type, passes=passes, learning_rate=0.1).fit(log)
+    described = {ids[0]: {"channel": "e mail"}, ids[-1]: {"channel": "e mail", "cost": 0.3}}
+    policy = VowpalPolicy(
+        ids,
+        cb_type=cb_type,
+        passes=passes,
+        bins=bins,
+        action_features=described,
+        learning_rate=0.1,
+    ).fit(log)
     today = frame(random, 20, ["a", "b|c", "unseen"])
     own = policy.vowpal_scores(today)
     assert own.shape == (20, k)
     low, high = reward[log.choice].min(), reward[log.choice].max()
-    difference = np.abs(policy.expected_reward(today) - np.clip(own, low, high)).max()
+    expected = own if cb_type == "sm" else np.clip(own, low, high)  # sm has preferences only
+    difference = np.abs(policy._preferences(today) - expected).max()
     assert difference <= 1e-6 * np.abs(own).max()
+
+
+def encoded(matrix: Floats) -> Encoded:
+    """Rows of plain numbers, as an encoder gives them."""
+    return Encoded(len(matrix), tuple(enumerate(matrix.T)), ())
+
+
+def reads(text: str, size: int) -> Floats:
+    """The (1, size) row that a text of features says."""
+    row = np.zeros((1, size))
+    for part in text.split():
+        name, _, value = part.partition(":")
+        row[0, int(name[1:])] = float(value or 1)
+    return row
 
 
 def test_a_model_that_is_not_linear_is_refused() -> None:
     """Weights that do not repeat the model's own scores are an error, not an approximation."""
 
-    def quadratic(matrix: Floats) -> Floats:
-        return np.column_stack([matrix[:, 0] ** 2, matrix[:, 1]])
+    def quadratic(features: list[str]) -> Floats:
+        rows = np.vstack([reads(each, 2) for each in features])
+        return np.column_stack([rows[:, 0] ** 2, rows[:, 1]])
 
     with pytest.raises(LearningError, match="not linear in its features"):
-        LinearScorer.read(quadratic, np.array([[2.0, 1.0]]))
+        LinearScorer.read(quadratic, 2, encoded(np.array([[2.0, 1.0]])))
 
 
 def test_a_model_that_gives_no_numbers_is_refused() -> None:
     """A model that diverged to NaN is an error."""
     with pytest.raises(LearningError, match="not linear"):
-        LinearScorer.read(lambda matrix: np.full((len(matrix), 2), np.nan), np.ones((1, 3)))
+        LinearScorer.read(lambda rows: np.full((len(rows), 2), np.nan), 3, encoded(np.ones((1, 3))))
 
 
 def test_reading_a_linear_model_is_exact() -> None:
     """Zeros and unit vectors give back the weights and biases of a linear model."""
     weights, bias = np.array([[1.0, -2.0], [0.5, 4.0]]), np.array([3.0, -1.0])
-    found = LinearScorer.read(lambda matrix: matrix @ weights.T + bias, np.array([[2.0, 7.0]]))
+
+    def linear(features: list[str]) -> Floats:
+        return np.vstack([reads(each, 2) for each in features]) @ weights.T + bias
+
+    found = LinearScorer.read(linear, 2, encoded(np.array([[2.0, 4.5]])))
     np.testing.assert_array_equal(found.weights, weights)
     np.testing.assert_array_equal(found.bias, bias)
+
+
+def test_scores_are_the_product_with_the_dense_matrix() -> None:
+    """Numbers and 0/1 columns alike: scores are matrix times weights plus bias."""
+    random = np.random.default_rng(1)
+    shown = frame(random, 500, ["a", "b", "c"])
+    encoder = Encoder.fit(shown, bins=6)
+    scorer = LinearScorer(random.normal(size=(4, encoder.size)), random.normal(size=4))
+    expected = encoder.matrix(shown) @ scorer.weights.T + scorer.bias
+    np.testing.assert_allclose(scorer.scores(encoder.encode(shown)), expected, atol=1e-12)
 
 
 def test_scores_do_not_depend_on_the_batch() -> None:
     """A row's scores are the same to the bit alone, in any batch and in any order."""
     random = np.random.default_rng(0)
-    scorer = LinearScorer(random.normal(size=(5, 33)), random.normal(size=5))
-    matrix = random.normal(size=(97, 33))
-    whole = scorer.scores(matrix)
-    np.testing.assert_allclose(whole, matrix @ scorer.weights.T + scorer.bias)
-    alone = np.vstack([scorer.scores(matrix[i : i + 1]) for i in range(len(matrix))])
-    assert np.array_equal(alone, whole)
-    order = random.permutation(len(matrix))
-    assert np.array_equal(scorer.scores(np.asfortranarray(matrix[order])), whole[order])
+    shown = frame(random, 97, ["a", "b", "c"])
+    encoder = Encoder.fit(shown, bins=6)
+    scorer = LinearScorer(random.normal(size=(5, encoder.size)), random.normal(size=5))
+    whole = scorer.scores(encoder.encode(shown))
+    alone = [scorer.scores(encoder.encode(shown.iloc[i : i + 1])) for i in range(len(shown))]
+    assert np.array_equal(np.vstack(alone), whole)
+    order = random.permutation(len(shown))
+    assert np.array_equal(scorer.scores(encoder.encode(shown.iloc[order])), whole[order])

@@ -12,7 +12,7 @@ import pytest
 import vowpalwabbit
 
 from policies.errors import InvalidPolicyError, LearningError
-from policies.learning import vowpal
+from policies.learning import teaching
 from policies.learning.vowpal import CB_TYPES, VowpalPolicy
 from policies.logged import LoggedDecisions
 from policies.policy import load_policy
@@ -52,14 +52,14 @@ def adf_by_hand(log: LoggedDecisions, policy: VowpalPolicy) -> str:
     """The log as cb_adf text, row by row: written independently of the product's formatting."""
     encoder, _ = policy._fitted()
     assert log.contexts is not None
-    matrix = encoder.encode(log.contexts)
+    matrix = encoder.matrix(log.contexts)
     lines = []
     for i in np.flatnonzero(log.choice):
         features = " ".join(f"f{j}:{value:.9g}" for j, value in enumerate(matrix[i]))
         lines.append(f"shared |s {features}")
         label = f"0:{-log.reward[i]:.9g}:{log.action_probability[i]:.9g} "
         for a in np.flatnonzero(log.eligible[i]):
-            lines.append(f"{label if a == log.action[i] else ''}|a a{a}")
+            lines.append(f"{label if a == log.action[i] else ''}|a a.{IDS[a]}")
         lines.append("")
     return "\n".join([*lines, ""])
 
@@ -74,11 +74,11 @@ def adf_scores(
     model = vowpalwabbit.Workspace(f"--quiet -t -i {folder}/model")
     encoder, _ = policy._fitted()
     assert log.contexts is not None
-    rows = encoder.encode(log.contexts.iloc[:20])
+    rows = encoder.matrix(log.contexts.iloc[:20])
     scores = []
     for row in rows:
         features = " ".join(f"f{j}:{value:.9g}" for j, value in enumerate(row))
-        scores.append(model.predict([f"shared |s {features}", *(f"|a a{a}" for a in range(3))]))
+        scores.append(model.predict([f"shared |s {features}", *(f"|a a.{name}" for name in IDS)]))
     model.finish()
     return -np.array(scores)
 
@@ -113,7 +113,7 @@ def test_mtr_as_regression_holds_for_any_rewards(
     assert np.abs(found - own).max() <= 2e-6 * np.abs(found).max()
 
 
-@pytest.mark.parametrize("cb_type", ["dr", "ips", "dm"])
+@pytest.mark.parametrize("cb_type", ["dr", "ips", "dm", "sm"])
 def test_other_types_are_vowpal_wabbits_own(tmp_path: Path, cb_type: str) -> None:
     """Formatting by columns changes nothing of what cb_adf learns from text written by hand."""
     log = make_log(800)
@@ -150,7 +150,7 @@ def test_streaming_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     """How many rows are formatted at once does not show in the weights."""
     log = make_log(500)
     whole = VowpalPolicy(IDS).fit(log)
-    monkeypatch.setattr(vowpal, "CHUNK", 37)
+    monkeypatch.setattr(teaching, "BLOCK", 37)
     assert VowpalPolicy(IDS).fit(log)._model == whole._model
 
 

@@ -1,0 +1,271 @@
+"""Contexts as numbers, by columns: the same way in training and in scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Optional, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from policies.errors import LearningError, did_you_mean
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int32]
+KINDS = {
+    "boolean": "boolean",
+    "integer": "number",
+    "floating": "number",
+    "mixed-integer-float": "number",
+    "decimal": "number",
+    "string": "category",
+    "empty": "empty",
+}
+SATURATION = 5.0  # standard deviations beyond which a number says no more
+STEPS = 10_000  # per standard deviation: numbers are rounded so, and their texts looked up
+MIN_COUNT, MAX_LEVELS = 10, 100  # of a category's levels: rarer ones teach nothing, more are an id
+
+
+def kind_of(column: pd.Series[Any]) -> str:
+    """What a column holds: number, boolean, category, or empty when nothing in it is known."""
+    if column.isna().all():
+        return "empty"
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return "category"
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return "boolean"
+    if pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c":
+        return "number"
+    found = pd.api.types.infer_dtype(column, skipna=True)
+    if found not in KINDS:
+        raise LearningError(
+            f"column {column.name!r} holds {found} values, and a policy cannot learn from those",
+            hint="give it numbers, booleans or strings, or leave it out of the features",
+        )
+    return KINDS[found]
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one column of contexts becomes columns of numbers.
+
+    A number gives one standardised column, and with bins one 0/1 column a bin; a boolean one 0/1
+    column; a category one 0/1 column a level. Where values were missing when the encoder was
+    fitted, one more 0/1 column says so. At most one of the 0/1 columns is 1.
+    """
+
+    name: Hashable
+    kind: str
+    missing: bool
+    mean: float = 0.0
+    scale: float = 1.0
+    levels: tuple[str, ...] = ()
+    edges: tuple[float, ...] = ()  # of bins, in standard deviations; bin j ends at edge j
+
+    @property
+    def n_numbers(self) -> int:
+        """Columns that hold a standardised number (0 or 1); they come first."""
+        return int(self.kind == "number")
+
+    @property
+    def n_indicators(self) -> int:
+        """Columns that hold 0 or 1, of which a row has at most one 1; they come last."""
+        bins = len(self.edges) + 1 if self.edges else 0
+        own = {"boolean": 1, "category": len(self.levels), "number": bins}
+        return own.get(self.kind, 0) + int(self.missing)
+
+    @classmethod
+    def fit(cls, column: pd.Series[Any], bins: int = 0) -> Column:
+        """The encoding of a column, from the values it has."""
+        kind, name = kind_of(column), column.name
+        if kind == "number":
+            return cls._number(column, bins)
+        missing = kind != "empty" and bool(column.isna().any())
+        if kind != "category":
+            return cls(name, kind, missing)
+        counts = pd.Series(_strings(column)).value_counts()
+        common = counts[counts >= MIN_COUNT].sort_index()
+        kept = common.sort_values(ascending=False, kind="stable").index[:MAX_LEVELS]
+        return cls(name, kind, missing, levels=tuple(sorted(str(level) for level in kept)))
+
+    @classmethod
+    def _number(cls, column: pd.Series[Any], bins: int) -> Column:
+        values = _numbers(column)
+        known = values[np.isfinite(values)]
+        mean, spread = (float(known.mean()), float(known.std())) if known.size else (0.0, 0.0)
+        constant = spread <= 1e-9 * abs(mean)  # what is left is rounding
+        scale = 1.0 if constant else spread
+        edges: tuple[float, ...] = ()
+        if bins and known.size:
+            standard = _standard(known, mean, scale)
+            cuts = np.unique(np.quantile(standard, np.arange(1, bins) / bins, method="lower"))
+            edges = tuple(float(each) for each in cuts[cuts < standard.max()])
+        return cls(column.name, "number", known.size < values.size, mean, scale, edges=edges)
+
+    def encode(self, column: pd.Series[Any]) -> tuple[Optional[Floats], Optional[Codes]]:
+        """Its standardised number, and which of its 0/1 columns is 1 (from 1 on; 0 is none).
+
+        Either is None where the column has none of the kind.
+        """
+        found = kind_of(column)
+        if found != self.kind and "empty" not in (found, self.kind):
+            raise LearningError(
+                f"column {self.name!r} was a {self.kind} in training and is a {found} now",
+                hint="give it the type that it had in training, or train again",
+            )
+        number = None
+        if self.kind == "number":
+            values = _numbers(column)
+            known = np.isfinite(values)
+            number = _standard(np.where(known, values, self.mean), self.mean, self.scale)
+        else:
+            known = column.notna().to_numpy(dtype=bool)
+        if not self.n_indicators:
+            return number, None
+        code = np.zeros(len(column), dtype=np.int32)
+        if self.kind == "boolean":
+            code += column.to_numpy(dtype=bool, na_value=False)
+        elif self.levels:
+            levels = pd.Index(self.levels, dtype=object)
+            code += levels.get_indexer(pd.Index(_strings(column), dtype=object)).astype(np.int32)
+            code += 1
+        elif self.edges:
+            code += np.searchsorted(self.edges, cast("Floats", number)).astype(np.int32)
+            code += 1
+        code[~known] = self.n_indicators if self.missing else 0
+        return number, code
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """n contexts as an encoder gives them, without the zeros.
+
+    Attributes:
+        n: rows.
+        numbers: (column of the matrix, (n,) values) of every number.
+        codes: (columns of the matrix, (n,) which of them is 1; 0 is none) of every set of 0/1
+            columns.
+    """
+
+    n: int
+    numbers: tuple[tuple[int, Floats], ...]
+    codes: tuple[tuple[range, Codes], ...]
+
+    def dense(self, size: int) -> Floats:
+        """The (n, size) matrix, column by column in memory."""
+        out = np.zeros((self.n, size), order="F")
+        for index, values in self.numbers:
+            out[:, index] = values
+        for columns, code in self.codes:
+            rows = np.flatnonzero(code)
+            out[rows, columns.start + code[rows] - 1] = 1.0
+        return out
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Contexts -> numbers, the same way in training and in scoring.
+
+    Numbers are standardised, saturate at 5 standard deviations and are rounded to a ten-thousandth
+    of one. Missing, infinite and unseen values become zeros, and "missing" has a 0/1 column of its
+    own where training saw it. The matrix's columns are known by their place, so any name of a
+    context column is safe.
+    """
+
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def fit(
+        cls, contexts: pd.DataFrame, columns: Sequence[Hashable] | None = None, *, bins: int = 0
+    ) -> Encoder:
+        """Learn the encoding of `columns` (default: all) from n rows of contexts.
+
+        Args:
+            contexts: the rows.
+            columns: names.
+            bins: into how many equally filled bins numbers are cut besides, so that a linear model
+                can follow any curve; 0 for none.
+
+        Raises:
+            LearningError: a column is absent, named twice, or holds what cannot be learned from.
+        """
+        names = list(contexts.columns if columns is None else columns)
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise LearningError(f"column {twice!r} is there twice", hint="rename one of the two")
+        return cls(tuple(Column.fit(_column(contexts, name), bins) for name in names))
+
+    @property
+    def size(self) -> int:
+        """Columns of the matrix (p)."""
+        return sum(column.n_numbers + column.n_indicators for column in self.columns)
+
+    def encode(self, contexts: pd.DataFrame) -> Encoded:
+        """The encoded contexts; `dense(encoder.size)` makes the (n, p) matrix of them.
+
+        Raises:
+            LearningError: a column the encoder was fitted on is absent or changed its type.
+        """
+        numbers, codes, start = [], [], 0
+        for column in self.columns:
+            number, code = column.encode(_column(contexts, column.name))
+            if number is not None:
+                numbers.append((start, number))
+            start += column.n_numbers
+            if code is not None:
+                codes.append((range(start, start + column.n_indicators), code))
+            start += column.n_indicators
+        return Encoded(len(contexts), tuple(numbers), tuple(codes))
+
+    def matrix(self, contexts: pd.DataFrame) -> Floats:
+        """The (n, p) matrix of n contexts; raises as `encode` does."""
+        return self.encode(contexts).dense(self.size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The encoder as plain data for JSON."""
+        return {"columns": [asdict(column) for column in self.columns]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Encoder:
+        """The encoder that `to_dict` described."""
+        lists = ("levels", "edges")
+        return cls(
+            tuple(
+                Column(**{**each, **{name: tuple(each[name]) for name in lists}})
+                for each in data["columns"]
+            )
+        )
+
+
+def _standard(values: Floats, mean: float, scale: float) -> Floats:
+    clipped = np.clip((values - mean) / scale, -SATURATION, SATURATION)
+    rounded: Floats = np.rint(clipped * STEPS) / STEPS
+    return rounded
+
+
+def _column(contexts: pd.DataFrame, name: Hashable) -> pd.Series[Any]:
+    if name not in contexts.columns:
+        raise LearningError(
+            f"the contexts have no column {name!r}",
+            hint=did_you_mean(str(name), map(str, contexts.columns)),
+        )
+    column = contexts[name]
+    if not isinstance(column, pd.Series):
+        raise LearningError(f"column {name!r} is there twice", hint="rename one of the two")
+    return column
+
+
+def _numbers(column: pd.Series[Any]) -> Floats:
+    if column.dtype == object:
+        column = column.astype(np.float64)  # decimals, and numbers beside None
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _strings(column: pd.Series[Any]) -> npt.NDArray[np.object_]:
+    """A category's values as str and None; a category type's own values may be of any type."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        names = np.array([*map(str, column.cat.categories), None], dtype=object)
+        return cast("npt.NDArray[np.object_]", names[column.cat.codes.to_numpy()])
+    return cast("npt.NDArray[np.object_]", column.astype(object).where(column.notna(), None).values)

@@ -1,0 +1,170 @@
+"""What a log teaches: its choice rows, surveyed once and then read in blocks of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Union
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from policies.errors import LearningError
+from policies.logged import Bools, Floats, Ints, LoggedDecisions
+
+BLOCK = 20_000  # rows whose text is in memory at once
+SAMPLE = 200_000  # rows that an encoder is fitted on, at most
+
+Logs = Union[LoggedDecisions, Iterable[LoggedDecisions]]
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some choice rows, in the log's order; fields as in LoggedDecisions."""
+
+    contexts: pd.DataFrame
+    action: Ints
+    action_probability: Floats
+    reward: Floats
+    eligible: Bools
+    decision_date: npt.NDArray[np.datetime64] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What must be known of a whole log before its first row is learned from.
+
+    Attributes:
+        contexts: an evenly spaced sample of at most 200,000 choice rows' contexts.
+        low, high: ends of the declared reward range, else of the rewards seen.
+        newest: the last decision date, where there are dates.
+        same_size: whether every choice row had equally many eligible actions.
+    """
+
+    contexts: pd.DataFrame
+    low: float
+    high: float
+    newest: np.datetime64 | None
+    same_size: bool
+
+
+def blocks(logs: Logs, action_ids: Sequence[str]) -> Iterator[Block]:
+    """The choice rows of a log, or of its parts one after the other.
+
+    Raises:
+        LearningError: a part has other actions, or no contexts.
+    """
+    for log in [logs] if isinstance(logs, LoggedDecisions) else logs:
+        _check(log, action_ids)
+        contexts = log.contexts
+        assert contexts is not None  # _check saw to it
+        for start in range(0, len(log), BLOCK):
+            rows = slice(start, start + BLOCK)
+            choice = log.choice[rows]
+            kept = rows if choice.all() else start + np.flatnonzero(choice)
+            yield Block(
+                contexts.iloc[kept],
+                log.action[kept],
+                log.action_probability[kept],
+                log.reward[kept],
+                log.eligible[kept],
+                None if log.decision_date is None else log.decision_date[kept],
+            )
+
+
+def survey(logs: Logs, action_ids: Sequence[str]) -> Survey:
+    """Look once through a log that is to be learned from.
+
+    Args:
+        logs: a log, or its parts in order: anything that can be iterated over more than once.
+        action_ids: those of the policy.
+
+    Raises:
+        LearningError: nothing can be learned from the log; it says why.
+    """
+    parts = [logs] if isinstance(logs, LoggedDecisions) else logs
+    if isinstance(parts, Iterator):
+        raise LearningError(
+            "the parts of a log are read more than once, and an iterator is spent after once",
+            hint="pass a list of logs, or an object whose __iter__ starts anew",
+        )
+    sample, taken, sizes = _Sample(), np.zeros(len(action_ids), dtype=np.int64), set()
+    rows, low, high, newest = 0, np.inf, -np.inf, None
+    declared = None
+    for log in parts:
+        rows, declared = rows + len(log), declared or log.reward_range
+        for block in blocks(log, action_ids):
+            sample.add(block.contexts)
+            taken += np.bincount(block.action, minlength=len(taken))
+            sizes.update(np.unique(block.eligible.sum(axis=1)).tolist())
+            low = min(low, float(block.reward.min(initial=np.inf)))
+            high = max(high, float(block.reward.max(initial=-np.inf)))
+            if block.decision_date is not None and len(block.decision_date):
+                last = block.decision_date.max()
+                newest = last if newest is None else max(newest, last)
+    _require_variety(rows, taken, action_ids, low, high)
+    return Survey(sample.frame(), *(declared or (low, high)), newest, len(sizes) == 1)
+
+
+class _Sample:
+    """Every s-th row of a stream, s the least power of 2 that leaves at most SAMPLE rows."""
+
+    def __init__(self) -> None:
+        self.kept: list[pd.DataFrame] = []
+        self.step, self.seen = 1, 0
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Take the rows that are due; how the stream is cut does not matter."""
+        self.kept.append(frame.iloc[-self.seen % self.step :: self.step])
+        self.seen += len(frame)
+        while self.seen > SAMPLE * self.step:
+            self.step *= 2
+            self.kept = [self.frame().iloc[::2]]
+
+    def frame(self) -> pd.DataFrame:
+        """The sample so far."""
+        return pd.concat(self.kept, ignore_index=True) if len(self.kept) > 1 else self.kept[0]
+
+
+def _check(log: LoggedDecisions, action_ids: Sequence[str]) -> None:
+    if not isinstance(log, LoggedDecisions):
+        raise LearningError(
+            f"a policy learns from LoggedDecisions, not from a {type(log).__name__}",
+            hint="LoggedDecisions.from_frame(frame, …) makes one",
+        )
+    if tuple(log.action_ids) != tuple(action_ids):
+        raise LearningError(
+            f"the log's actions {list(log.action_ids)} are not the policy's {list(action_ids)}",
+            hint="make the policy with the log's action_ids, in their order",
+        )
+    if log.probabilities == "unknown":
+        raise LearningError(
+            "the log has no action probabilities",
+            hint="estimate them: log = estimate_probabilities(log)",
+        )
+    if log.contexts is None:
+        raise LearningError("the log has no contexts", hint="give it contexts, a row a decision")
+
+
+def _require_variety(
+    rows: int, taken: Ints, action_ids: Sequence[str], low: float, high: float
+) -> None:
+    """Raise LearningError unless several actions and several rewards were seen in choice rows."""
+    if not rows:
+        raise LearningError("the log is empty", hint="wait until rewards have matured")
+    if not taken.any():
+        raise LearningError(
+            f"none of the log's {rows} rows had a choice",
+            hint="a row teaches only where at least two actions were eligible",
+        )
+    if np.count_nonzero(taken) < 2:
+        raise LearningError(
+            f"every choice row took the one action {action_ids[int(taken.argmax())]!r}",
+            hint="log with some exploration, so that actions can be told apart",
+        )
+    if low == high:
+        raise LearningError(
+            f"every choice row has the same reward {low:g}",
+            hint="check the reward's definition, or wait for more rows",
+        )

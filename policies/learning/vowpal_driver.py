@@ -1,0 +1,107 @@
+"""Vowpal Wabbit itself: its native driver as a process of its own, and models that answer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from policies.errors import LearningError
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)  # 9.10 warns of its own use of pkg_resources
+    import vowpalwabbit
+
+Floats = npt.NDArray[np.float64]
+
+
+def learn(
+    arguments: Sequence[str], text: Iterable[memoryview], *, passes: int = 1, start: bytes = b""
+) -> bytes:
+    """The model file of Vowpal Wabbit after reading a text.
+
+    The driver is another process at the end of a pipe, so it learns while the next block is being
+    formatted, and several can learn at once (inside Python it would hold the interpreter's lock).
+
+    Args:
+        arguments: its options.
+        text: examples, a block at a time.
+        passes: how often the text is learned from; more than once by way of a binary cache on disk.
+        start: a model file to go on from.
+
+    Raises:
+        LearningError: it failed; with what it said.
+    """
+    with tempfile.TemporaryDirectory(prefix="vowpal-") as name:
+        folder = Path(name)
+        model, said = folder / "model", folder / "said"
+        command = [sys.executable, "-m", "vowpalwabbit", "--quiet", "-d", "/dev/stdin"]
+        command += ["-f", str(model), *arguments]
+        if passes > 1:
+            command += ["--passes", str(passes), "--cache_file", str(folder / "cache")]
+            command += ["-k", "--holdout_off"]
+        if start:
+            (folder / "start").write_bytes(start)
+            command += ["-i", str(folder / "start")]
+        with said.open("wb") as log:
+            code = _fed(command, text, log.fileno())
+        if code or not model.exists():
+            last = said.read_text(errors="replace").strip()[-500:]
+            raise LearningError(f"Vowpal Wabbit ended with exit code {code}: {last or 'no word'}")
+        return model.read_bytes()
+
+
+def _fed(command: Sequence[str], text: Iterable[memoryview], output: int) -> int:
+    """The exit code of a command that read the text."""
+    driver = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output)
+    assert driver.stdin is not None
+    try:
+        for block in text:
+            driver.stdin.write(block)
+        driver.stdin.close()
+    except BrokenPipeError:
+        pass  # it ended before the text did, and its exit code and words say why
+    except BaseException:
+        driver.kill()
+        raise
+    finally:
+        code = driver.wait()
+    return code
+
+
+def predictions(
+    model: bytes, actions: Sequence[str], features: Sequence[str], *, adf: bool
+) -> Floats:
+    """The (m, k) predicted costs of m contexts, unclipped, asked row by row: slow.
+
+    Args:
+        model: a model file.
+        actions: the k actions' namespaces.
+        features: the m contexts' features, as in the text that was learned from.
+        adf: whether the model is of `cb_adf`, or a regression.
+    """
+    with tempfile.NamedTemporaryFile(prefix="vowpal-") as file:
+        file.write(model)
+        file.flush()
+        asked = vowpalwabbit.Workspace(arg_list=["--quiet", "-t", "-i", file.name])
+    if adf:
+        costs = [asked.predict([f"shared |s{row}", *actions]) for row in features]
+    else:
+        costs = [_unclipped(asked, f"|s{row} {action}") for row in features for action in actions]
+    asked.finish()
+    return np.array(costs, dtype=np.float64).reshape(len(features), len(actions))
+
+
+def _unclipped(model: vowpalwabbit.Workspace, line: str) -> float:
+    """A regression's prediction before it is clipped to the costs that were seen."""
+    example = model.example(line)
+    model.predict(example)
+    score = float(example.get_partial_prediction())
+    model.finish_example(example)
+    return score
