@@ -25,7 +25,15 @@ from policies.evaluation.probabilities import estimate_probabilities
 from policies.evaluation.reward_model import cross_fit
 from policies.evaluation.segments import evaluate_by
 from policies.evaluation.value import Comparison, compare, evaluate
-from policies.learning.baselines import AsDeployed, BusinessRules, FixedAction, UniformPolicy
+from policies.learning.averaged import Averaged
+from policies.learning.baselines import (
+    AsDeployed,
+    BestAverage,
+    BusinessRules,
+    FixedAction,
+    UniformPolicy,
+)
+from policies.learning.selection import Selection, default_grid, select
 from policies.learning.vowpal import VowpalPolicy
 from policies.logged import LoggedDecisions
 from policies.policy import Policy, load_policy
@@ -41,6 +49,8 @@ __all__ = [
     "Action",
     "AsDeployed",
     "Auto",
+    "Averaged",
+    "BestAverage",
     "BusinessRules",
     "Catalogue",
     "ClippedIPS",
@@ -53,6 +63,7 @@ __all__ = [
     "LoggedDecisions",
     "Policy",
     "Replay",
+    "Selection",
     "SubGaussianDR",
     "SubGaussianIPS",
     "SwitchDR",
@@ -62,9 +73,11 @@ __all__ = [
     "assess",
     "compare",
     "cross_fit",
+    "default_grid",
     "estimate_probabilities",
     "evaluate",
     "evaluate_by",
     "final_distribution",
     "load_policy",
+    "select",
 ]

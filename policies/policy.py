@@ -18,6 +18,8 @@ from policies.errors import InvalidPolicyError, did_you_mean
 POLICIES: dict[str, str | type[Policy]] = {
     "uniform": "policies.learning.baselines:UniformPolicy",
     "fixed": "policies.learning.baselines:FixedAction",
+    "averaged": "policies.learning.averaged:Averaged",
+    "best_average": "policies.learning.baselines:BestAverage",
     "business_rules": "policies.learning.baselines:BusinessRules",
     "as_deployed": "policies.learning.baselines:AsDeployed",
     "vowpal": "policies.learning.vowpal:VowpalPolicy",
@@ -68,6 +70,11 @@ class Policy(ABC):
     def _load(cls, path: Path, state: dict[str, Any]) -> Policy:
         """Build the policy from `_state()` with `action_ids` added, and the directory's files."""
         return cls(**state)
+
+    @property
+    def recipe(self) -> str:
+        """The name that all versions of the policy share, however often it is fitted."""
+        return self.kind
 
     @property
     def params(self) -> dict[str, Any]:

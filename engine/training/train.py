@@ -19,7 +19,7 @@ from engine.features.customer import feature_hash
 from engine.registry import Registry, Version
 from engine.training.split import Split, split_days
 from policies import LoggedDecisions, Policy
-from policies.learning.selection import Selection, default_grid, recipe_name, select
+from policies.learning.selection import Selection, default_grid, select
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def train(
         return Trained(found, None, split)
     recipes = default_grid(log.action_ids)
     if trial is not None:
-        recipes = [each for each in recipes if recipe_name(each) == trial.recipe] or recipes
+        recipes = [each for each in recipes if each.recipe == trial.recipe] or recipes
     chosen = select(
         split.fit,
         split.select,
@@ -87,7 +87,7 @@ def train(
         uniform_share=config.engine.groups.uniform,
     )
     recipe = str(chosen.table.index[0])
-    best = next(each for each in recipes if recipe_name(each) == recipe).fit(known)
+    best = next(each for each in recipes if each.recipe == recipe).fit(known)
     going_on = trial is not None and trial.recipe == recipe
     tags = {
         "training_key": key,

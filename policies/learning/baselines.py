@@ -11,9 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from policies.deciding.decision import final_distribution
+from policies.deciding.exploration import greedy
 from policies.deciding.predicates import Predicate
-from policies.errors import InvalidPolicyError, did_you_mean
+from policies.errors import InvalidPolicyError, LearningError, did_you_mean
+from policies.learning.teaching import Logs, blocks, survey
 from policies.policy import Policy, load_policy, require_features
+
+OWN_MEAN = 10.0  # rows' worth of pull of an action's average towards the overall one
 
 
 class UniformPolicy(Policy):
@@ -53,6 +57,11 @@ class FixedAction(Policy):
         self.action, self.fallback = action, fallback
         self._order = [_column(self, each) for each in (action, fallback) if each is not None]
 
+    @property
+    def recipe(self) -> str:
+        """`fixed:ACTION`."""
+        return f"{self.kind}:{self.action}"
+
     def _weights(
         self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
@@ -60,6 +69,75 @@ class FixedAction(Policy):
 
     def _state(self) -> dict[str, Any]:
         return {"action": self.action, "fallback": self.fallback}
+
+
+class BestAverage(Policy):
+    """The eligible action with the highest average reward, for everybody alike.
+
+    What to beat by personalising: where contexts say nothing, nothing is better.
+
+    Args:
+        action_ids: k names.
+        averages: (k,) average rewards; None = learn them by `fit`.
+
+    Raises:
+        InvalidPolicyError: not one finite average an action.
+    """
+
+    kind: ClassVar[str] = "best_average"
+
+    def __init__(self, action_ids: Sequence[str], averages: Sequence[float] | None = None) -> None:
+        super().__init__(action_ids)
+        self.averages = None if averages is None else [float(each) for each in averages]
+        known = self.averages or []
+        if averages is not None and not (
+            len(known) == len(self.action_ids) and np.isfinite(known).all()
+        ):
+            raise InvalidPolicyError(
+                f"{len(self.action_ids)} actions need as many finite averages, not {averages}",
+                where=self._name,
+            )
+
+    def fit(self, log: Logs) -> BestAverage:
+        """Learn every action's average reward from choice rows, weighted by 1 / probability.
+
+        An action's average is pulled towards the overall one as by 10 rows, so that a few lucky
+        ones do not win.
+
+        Args:
+            log: decisions, or their parts.
+
+        Raises:
+            LearningError: nothing can be learned from the log.
+        """
+        survey(log, self.action_ids)
+        weight, square, earned = np.zeros((3, len(self.action_ids)))
+        for block in blocks(log, self.action_ids):
+            w = 1 / block.action_probability
+            for total, value in ((weight, w), (square, w * w), (earned, w * block.reward)):
+                total += np.bincount(block.action, value, len(total))
+        mean = np.divide(earned, weight, out=np.zeros(len(weight)), where=weight > 0)
+        rows = np.divide(weight**2, square, out=np.zeros(len(weight)), where=square > 0)
+        overall = float(rows @ mean / rows.sum())
+        self.averages = ((rows * mean + OWN_MEAN * overall) / (rows + OWN_MEAN)).tolist()
+        return self
+
+    def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64]:
+        """The averages, (n, k)."""
+        return np.tile(self._fitted(), (len(contexts), 1))
+
+    def _weights(
+        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        return greedy(np.broadcast_to(self._fitted(), eligible.shape), eligible)
+
+    def _fitted(self) -> NDArray[np.float64]:
+        if self.averages is None:
+            raise LearningError("best_average has not learned yet", hint="call fit(log)")
+        return np.array(self.averages)
+
+    def _state(self) -> dict[str, Any]:
+        return {"averages": self.averages}
 
 
 class BusinessRules(Policy):

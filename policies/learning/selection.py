@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,110 +12,166 @@ import pandas as pd
 
 from policies.deciding.decision import final_distribution
 from policies.errors import LearningError
-from policies.evaluation.reward_model import fit_reward_model
+from policies.evaluation.reward_model import RewardModel, fit_reward_model
 from policies.evaluation.value import compare, evaluate
+from policies.learning.averaged import Averaged, fit_together
+from policies.learning.baselines import BestAverage
+from policies.learning.teaching import Logs
 from policies.learning.vowpal import VowpalPolicy
 from policies.logged import LoggedDecisions
 from policies.policy import Policy
 
 GRID: tuple[dict[str, Any], ...] = (
+    {"cb_type": "mtr", "learning_rate": 0.5, "passes": 3, "bins": 8},
+    {"cb_type": "mtr", "learning_rate": 0.1, "passes": 3, "bins": 8},
     {"cb_type": "mtr", "learning_rate": 0.1, "passes": 3},
     {"cb_type": "mtr", "learning_rate": 0.02, "passes": 3},
     {"cb_type": "mtr", "learning_rate": 0.005, "passes": 3},
     {"cb_type": "dr", "learning_rate": 0.02, "passes": 1},
 )
-"""Bold to cautious. Measured on simulated logs of 5 to 100 thousand rows: Vowpal Wabbit's default
-learning rate .5 lost to each of these on all of them, and each of these was the best on one."""
+"""Bold to cautious. Where an action's reward is nearly certain (classes as actions) the bold ones
+with bins win by far; on logs of rare rewards each of the cautious ones was the best on some. See
+`benchmarks/selection.py`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The chosen policy, fitted, and what all recipes were worth.
+    """The chosen policy, fitted on the earlier rows, and what all recipes were worth.
 
     Args:
-        best: the policy with the highest lower bound.
-        table: one row a recipe (the index), best first: value, std_error and low (one-sided bound)
+        best: the chosen policy; `best.fit(log)` fits it anew on more rows.
+        acceptable: whether it is at least not worse than the incumbent by more than the margin;
+            what is not should not replace anything.
+        table: one row a recipe (the index), the chosen one first, then by bound: chosen, value, std_error and low (one-sided bound)
             as it would act, incumbent_value, and the paired difference, difference_std_error and
             difference_low against the incumbent; n, n_choice, effective_n.
         policies: every fitted recipe by name.
     """
 
     best: Policy
+    acceptable: bool
     table: pd.DataFrame
     policies: dict[str, Policy]
 
 
-def default_grid(action_ids: Sequence[str], **settings: Any) -> list[VowpalPolicy]:
-    """Unfitted recipes that differ in boldness; `settings` are VowpalPolicy's, and shared."""
-    return [VowpalPolicy(action_ids, **{**each, **settings}) for each in GRID]
+def default_grid(
+    action_ids: Sequence[str],
+    *,
+    action_features: Mapping[str, Mapping[str, float | str]] | None = None,
+    **settings: Any,
+) -> list[Policy]:
+    """Unfitted recipes: the best average action, and Vowpal Wabbit from bold to cautious.
 
-
-def recipe_name(policy: Policy) -> str:
-    """The name that a policy's versions have in common: `mtr-lr0.1-p3-…`, `fixed:call`."""
-    if isinstance(policy, VowpalPolicy):
-        return policy.recipe
-    action = policy.params.get("action")
-    return policy.kind if action is None else f"{policy.kind}:{action}"
+    Args:
+        action_ids: k ids.
+        action_features: where given, every learner is there once more, with actions described so.
+        settings: of VowpalPolicy, shared by all learners.
+    """
+    described = [{}, {"action_features": action_features}] if action_features else [{}]
+    learners = [
+        VowpalPolicy(action_ids, **{**each, **settings, **more})
+        for more in described
+        for each in GRID
+    ]
+    return [BestAverage(action_ids), *learners]
 
 
 def select(
-    log_fit: LoggedDecisions,
+    log_fit: Logs,
     log_select: LoggedDecisions,
     recipes: Sequence[Policy],
     incumbent: Policy,
     *,
     floor: float,
     uniform_share: float,
+    margin: float = 0.0,
     confidence: float = 0.95,
+    reward_model: RewardModel | None = None,
+    workers: int | None = None,
 ) -> Selection:
     """Fit every recipe on one log and choose among them by another, which none of them saw.
 
     A recipe's value is the doubly robust estimate of the policy as it would act: after floor and
-    uniform share. All share one reward model, fitted on `log_fit`. Chosen is the highest one-sided
+    uniform share. All share one reward model, fitted on `log_fit`. Best is the highest one-sided
     lower bound (pessimism: Swaminathan & Joachims 2015), so a policy whose value is uncertain,
-    because the log rarely did what it does, must promise more.
+    because the log rarely did what it does, must promise more. The highest of several noisy
+    bounds is partly luck, though; so where other recipes are within one standard error of the best
+    (of their paired difference), all of these are averaged, and the average is chosen unless it is
+    itself worse by more than that.
 
     Args:
-        log_fit: earlier decisions.
+        log_fit: earlier decisions, or their parts in order.
         log_select: later decisions, with contexts.
-        recipes: policies; those with a `fit` method are fitted, as copies.
+        recipes: policies; those with a `fit` method are fitted, as copies, several at a time.
         incumbent: what they are compared with.
         floor, uniform_share: as in `final_distribution`.
+        margin: how much worse than the incumbent the best may be and still be acceptable.
         confidence: of the one-sided lower bounds, between .5 and 1.
+        reward_model: of earlier rows; None = a linear one of `log_fit`, which is then one log.
+        workers: how many fits at a time; None = as many as there are cores.
 
     Raises:
-        LearningError: no recipe, two of one name, an impossible confidence, or a fit that fails.
+        LearningError: no recipe, two of one name, an impossible confidence, parts of a log without
+            a reward model, or a fit that fails.
     """
     if not recipes:
         raise LearningError("there are no recipes to select from", hint="use default_grid(…)")
     if not 0.5 < confidence < 1:
         raise LearningError(f"confidence must lie between 0.5 and 1, and is {confidence:g}")
-    names = [recipe_name(recipe) for recipe in recipes]
+    names = [recipe.recipe for recipe in recipes]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise LearningError(f"the recipe {twice!r} is there twice", hint="leave one of them out")
-    policies = {name: _fitted(recipe, log_fit) for name, recipe in zip(names, recipes)}
+    if reward_model is None:
+        if not isinstance(log_fit, LoggedDecisions):
+            raise LearningError(
+                "parts of a log need a reward model for selection",
+                hint="pass reward_model=fit_reward_model(…) of a sample of their rows",
+            )
+        reward_model = fit_reward_model(log_fit)
+    policies = dict(zip(names, fit_together(recipes, log_fit, workers=workers)))
     contexts = log_select.contexts
-    expected_reward = fit_reward_model(log_fit).predict(contexts, len(log_select))
+    expected_reward = reward_model.predict(contexts, len(log_select))
 
     def acting(policy: Policy) -> npt.NDArray[np.float64]:
         return final_distribution(
             policy, contexts, log_select.eligible, floor=floor, uniform_share=uniform_share
         )
 
-    as_incumbent = acting(incumbent)
-    rows = [
-        _row(log_select, acting(policy), as_incumbent, expected_reward, 2 * confidence - 1)
-        for policy in policies.values()
-    ]
-    table = pd.DataFrame(rows, index=pd.Index(names, name="recipe"))
-    table = table.sort_values("low", ascending=False, kind="stable")
-    return Selection(policies[str(table.index[0])], table, policies)
+    level = 2 * confidence - 1  # of two-sided intervals with these one-sided bounds
+    incumbent_acts = acting(incumbent)
+    acts = {name: acting(policy) for name, policy in policies.items()}
+    rows = {
+        name: _row(log_select, each, incumbent_acts, expected_reward, level)
+        for name, each in acts.items()
+    }
+    best = max(rows, key=lambda name: rows[name]["low"])
+
+    def told_apart(act: npt.NDArray[np.float64]) -> bool:
+        paired = compare(
+            log_select, act, acts[best], expected_reward=expected_reward, interval="normal"
+        )
+        return paired.difference < -paired.std_error
+
+    near = [policies[name] for name, act in acts.items() if name == best or not told_apart(act)]
+    near = [each for each in near if _expects(each, contexts)]
+    if len(near) > 1:
+        mean = Averaged(near, exploration=policies[best].params.get("exploration", "greedy"))
+        act = acting(mean)
+        policies[mean.recipe] = mean
+        rows[mean.recipe] = _row(log_select, act, incumbent_acts, expected_reward, level)
+        if not told_apart(act):
+            best = mean.recipe
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("recipe")
+    table.insert(0, "chosen", table.index == best)
+    table = table.sort_values(["chosen", "low"], ascending=False, kind="stable")
+    acceptable = rows[best]["difference_low"] > -margin
+    return Selection(policies[best], acceptable, table, policies)
 
 
-def _fitted(recipe: Policy, log: LoggedDecisions) -> Policy:
-    fit = getattr(copy.copy(recipe), "fit", None)
-    return recipe if fit is None else fit(log)
+def _expects(policy: Policy, contexts: pd.DataFrame | None) -> bool:
+    """Whether a policy has expected rewards, which can be averaged."""
+    return contexts is not None and policy.expected_reward(contexts.iloc[:1]) is not None
 
 
 def _row(

@@ -55,7 +55,7 @@ def blocks(logs: Logs, action_ids: Sequence[str]) -> Iterator[Block]:
     Raises:
         LearningError: a part has other actions, or no contexts.
     """
-    for log in [logs] if isinstance(logs, LoggedDecisions) else logs:
+    for log in _parts(logs):
         _check(log, action_ids)
         contexts = log.contexts
         assert contexts is not None  # _check saw to it
@@ -83,16 +83,11 @@ def survey(logs: Logs, action_ids: Sequence[str]) -> Survey:
     Raises:
         LearningError: nothing can be learned from the log; it says why.
     """
-    parts = [logs] if isinstance(logs, LoggedDecisions) else logs
-    if isinstance(parts, Iterator):
-        raise LearningError(
-            "the parts of a log are read more than once, and an iterator is spent after once",
-            hint="pass a list of logs, or an object whose __iter__ starts anew",
-        )
     sample, taken, sizes = _Sample(), np.zeros(len(action_ids), dtype=np.int64), set()
     rows, low, high, newest = 0, np.inf, -np.inf, None
     declared = None
-    for log in parts:
+    for log in _parts(logs):
+        _check(log, action_ids)
         rows, declared = rows + len(log), declared or log.reward_range
         for block in blocks(log, action_ids):
             sample.add(block.contexts)
@@ -127,12 +122,29 @@ class _Sample:
         return pd.concat(self.kept, ignore_index=True) if len(self.kept) > 1 else self.kept[0]
 
 
+def _parts(logs: Logs) -> Iterable[LoggedDecisions]:
+    if isinstance(logs, LoggedDecisions):
+        return [logs]
+    if isinstance(logs, Iterator):
+        raise LearningError(
+            "the parts of a log are read more than once, and an iterator is spent after once",
+            hint="pass a list of logs, or an object whose __iter__ starts anew",
+        )
+    if isinstance(logs, pd.DataFrame) or not isinstance(logs, Iterable):
+        raise _no_log(logs)
+    return logs
+
+
+def _no_log(given: object) -> LearningError:
+    return LearningError(
+        f"a policy learns from LoggedDecisions, not from a {type(given).__name__}",
+        hint="LoggedDecisions.from_frame(frame, …) makes one",
+    )
+
+
 def _check(log: LoggedDecisions, action_ids: Sequence[str]) -> None:
     if not isinstance(log, LoggedDecisions):
-        raise LearningError(
-            f"a policy learns from LoggedDecisions, not from a {type(log).__name__}",
-            hint="LoggedDecisions.from_frame(frame, …) makes one",
-        )
+        raise _no_log(log)
     if tuple(log.action_ids) != tuple(action_ids):
         raise LearningError(
             f"the log's actions {list(log.action_ids)} are not the policy's {list(action_ids)}",

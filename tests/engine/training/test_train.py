@@ -17,7 +17,7 @@ from engine.features.customer import BEHAVIOUR
 from engine.registry import Version
 from engine.training.train import Trained, log_hash, train
 from policies import LoggedDecisions, Policy
-from policies.learning.selection import default_grid, recipe_name
+from policies.learning.selection import default_grid
 from simulation import World, scenario
 
 START, DAYS = dt.date(2026, 1, 1), 24
@@ -80,9 +80,7 @@ def test_the_version_says_where_it_came_from(
     """Tags name recipe, lineage, days, and the hashes of log, features, catalogue and code."""
     shelf, made = trained
     tags = made.version.tags
-    assert tags["recipe"] in {
-        recipe_name(each) for each in default_grid(config.catalogue.action_ids)
-    }
+    assert tags["recipe"] in {each.recipe for each in default_grid(config.catalogue.action_ids)}
     assert tags["lineage"] == f"{tags['recipe']}@{AS_OF}"
     assert tags["as_of"] == str(AS_OF)
     assert tags["trained_through"] == str(made.split.cut)
@@ -102,7 +100,7 @@ def test_the_best_lower_bound_wins_and_is_refitted(trained: tuple[Shelf, Trained
     assert made.version.tags["recipe"] == table["low"].idxmax() == table.index[0]
     assert len(table) == 4
     policy = shelf.logged[0]["policy"]
-    assert recipe_name(policy) == table.index[0]
+    assert policy.recipe == table.index[0]
     contexts = made.split.select.contexts
     both = policy.distribution(contexts), made.selection.best.distribution(contexts)
     assert not np.allclose(*both)

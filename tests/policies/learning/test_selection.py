@@ -13,7 +13,7 @@ from policies.errors import LearningError
 from policies.evaluation.reward_model import fit_reward_model
 from policies.evaluation.value import evaluate
 from policies.learning.baselines import FixedAction, UniformPolicy
-from policies.learning.selection import Selection, default_grid, recipe_name, select
+from policies.learning.selection import Selection, default_grid, select
 from policies.learning.vowpal import VowpalPolicy
 from policies.logged import LoggedDecisions
 from policies.policy import Policy
@@ -71,7 +71,7 @@ def test_the_best_fixed_action_wins_where_personalising_does_not_pay() -> None:
     """Where contexts say nothing, what is chosen loses next to nothing to the best action."""
     chosen = selected(effect=0.0)
     assert true_value(chosen.best, 0.0) >= 0.35 - 0.005
-    assert chosen.table.index[0] == "fixed:email"
+    assert chosen.table.loc["best_average", "low"] >= chosen.table["low"].max() - 0.005
 
 
 def test_an_uncertain_promise_loses_to_a_sure_value() -> None:
@@ -86,7 +86,7 @@ def test_an_uncertain_promise_loses_to_a_sure_value() -> None:
     rivals = [FixedAction(log.action_ids, each) for each in log.action_ids]
     chosen = select(log, log, rivals, rivals[0], floor=0.0, uniform_share=0.0)
     assert chosen.table.loc["fixed:email", "value"] > chosen.table.loc["fixed:none", "value"]
-    assert recipe_name(chosen.best) == "fixed:none"
+    assert chosen.best.recipe == "fixed:none"
 
 
 def test_values_are_those_of_the_policy_as_it_would_act() -> None:
@@ -116,8 +116,9 @@ def test_the_table_is_sorted_and_names_every_recipe() -> None:
     """The best is the first line, bounds fall, and every fitted policy is found by its name."""
     chosen = selected(effect=0.1, floor=0.02, uniform_share=0.1)
     assert chosen.policies[str(chosen.table.index[0])] is chosen.best
-    assert chosen.table["low"].is_monotonic_decreasing
-    assert set(chosen.table.index) == set(chosen.policies) == {recipe_name(r) for r in recipes()}
+    assert chosen.table["chosen"].tolist() == [True] + [False] * (len(chosen.table) - 1)
+    assert chosen.table["low"].iloc[1:].is_monotonic_decreasing
+    assert set(chosen.table.index) == set(chosen.policies) >= {r.recipe for r in recipes()}
     assert (chosen.table["low"] < chosen.table["value"]).all()
 
 
@@ -130,7 +131,8 @@ def test_rows_that_select_never_fit() -> None:
     other = select(early, make_log(800, 3, effect=-0.2), grid, UniformPolicy(IDS), **shares)
     contexts = late.contexts
     assert contexts is not None
-    for name, policy in first.policies.items():
+    for name in (each.recipe for each in grid):
+        policy = first.policies[name]
         left, right = policy.expected_reward(contexts), other.policies[name].expected_reward(
             contexts
         )
@@ -152,9 +154,12 @@ def test_recipes_stay_unfitted() -> None:
 
 def test_the_grid_shares_settings_and_has_distinct_names() -> None:
     """Settings given to the grid reach every recipe, and no two recipes have one name."""
-    grid = default_grid(IDS, exploration="epsilon:0.1", features=["x"])
-    assert {each.params["exploration"] for each in grid} == {"epsilon:0.1"}
-    assert len({each.recipe for each in grid}) == len(grid) == 4
+    average, *learners = default_grid(IDS, exploration="epsilon:0.1", features=["x"])
+    assert average.recipe == "best_average"
+    assert {each.params["exploration"] for each in learners} == {"epsilon:0.1"}
+    assert len({each.recipe for each in learners}) == len(learners) == 6
+    described = default_grid(IDS, action_features={"call": {"channel": "phone"}})
+    assert len({each.recipe for each in described}) == len(described) == 13
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import vowpalwabbit
 
 from policies.errors import InvalidPolicyError, LearningError
-from policies.learning import teaching
+from policies.learning import teaching, vowpal_driver
 from policies.learning.vowpal import CB_TYPES, VowpalPolicy
 from policies.logged import LoggedDecisions
 from policies.policy import load_policy
@@ -240,6 +241,8 @@ def test_a_recipe_names_hyper_parameters_only() -> None:
     assert name.startswith("mtr-lr0.1-p3-")
     assert policy.fit(make_log(300)).recipe == policy.fit(make_log(300, seed=3)).recipe == name
     others: list[dict[str, Any]] = [{"l1": 1e-6}, {"l2": 1e-6}, {"power_t": 0.4}, {"seed": 1}]
+    others += [{"bins": 4}, {"half_life": 9}, {"max_weight": 9}]
+    others += [{"action_features": {"call": {"channel": "phone"}}}]
     others += [
         {"exploration": "epsilon:0.1"},
         {"features": ["x"]},
@@ -256,6 +259,191 @@ def test_nothing_is_left_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     policy = VowpalPolicy(IDS, passes=2).fit(make_log(300))
     policy.vowpal_scores(pd.DataFrame({"x": [0.0], "segment": ["a"]}))
     assert not list(tmp_path.iterdir())
+
+
+class Parts:
+    """A log that is read part by part, as from files."""
+
+    def __init__(self, log: LoggedDecisions, size: int) -> None:
+        self.log, self.size = log, size
+
+    def __iter__(self) -> Iterator[LoggedDecisions]:
+        """Its parts in order, from the first one each time."""
+        for start in range(0, len(self.log), self.size):
+            yield self.log[slice(start, start + self.size)]
+
+
+@pytest.mark.parametrize("settings", [{"passes": 3, "bins": 4}, {"cb_type": "dr"}], ids=str)
+def test_parts_teach_what_the_whole_teaches(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log in parts gives the model file that the log in one piece gives, however it is cut."""
+    monkeypatch.setattr(teaching, "SAMPLE", 300)  # the encoder sees a thinned log
+    log = make_log(1_000)
+    whole = VowpalPolicy(IDS, **settings).fit(log)
+    for size in (1, 137, 999):
+        in_parts = VowpalPolicy(IDS, **settings).fit(Parts(log, size))
+        assert in_parts._model == whole._model
+        assert in_parts._encoder == whole._encoder
+
+
+def test_a_spent_iterator_is_refused() -> None:
+    """A generator can be read once only, and learning reads twice: an error that says so."""
+    with pytest.raises(LearningError, match="spent after once"):
+        VowpalPolicy(IDS).fit(iter([make_log(50)]))
+    for wrong, name in ((["log"], "str"), (pd.DataFrame({"x": [1.0]}), "DataFrame"), (3, "int")):
+        with pytest.raises(LearningError, match=f"learns from LoggedDecisions, not from a {name}"):
+            VowpalPolicy(IDS).fit(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("vary", [False, True])
+@pytest.mark.parametrize("cb_type", ["mtr", "ips"])
+def test_going_on_is_learning_the_whole(cb_type: str, vary: bool) -> None:
+    """Yesterday's model going on with today's rows scores as one that read both days."""
+    log = make_log(1_200, vary=vary)
+    settings: dict[str, Any] = {"cb_type": cb_type, "learning_rate": 0.1, "power_t": 0.4}
+    yesterday = VowpalPolicy(IDS, **settings).fit(log[:700])
+    today = VowpalPolicy(IDS, **settings).fit(log[700:], start=yesterday)
+    # both days at once, with the encoding that was made yesterday
+    whole = VowpalPolicy(IDS, **settings)
+    whole._from = lambda *_: (yesterday._encoder, b"", (0, 0), yesterday._bits)  # type: ignore
+    whole.fit(log)
+    shown = make_log(20, seed=9).contexts
+    assert shown is not None
+    expected = whole.vowpal_scores(shown)
+    assert np.abs(today.vowpal_scores(shown) - expected).max() <= 2e-6 * np.abs(expected).max()
+    assert today._seen == whole._seen
+
+
+def test_going_on_with_other_settings_is_refused() -> None:
+    """A model goes on under the settings that it was made with, or not at all."""
+    yesterday = VowpalPolicy(IDS).fit(make_log(300))
+    with pytest.raises(LearningError, match="cannot go on as mtr-lr0.1"):
+        VowpalPolicy(IDS, learning_rate=0.1).fit(make_log(300), start=yesterday)
+    with pytest.raises(LearningError, match="has not learned yet"):
+        VowpalPolicy(IDS).fit(make_log(300), start=VowpalPolicy(IDS))
+
+
+def test_actions_come_and_go() -> None:
+    """A model goes on when an action retires and another comes: the others keep their scores."""
+    yesterday = VowpalPolicy(IDS).fit(make_log(2_000, vary=False))
+    ids = ("none", "call", "push")  # email retired, push is new
+    log = make_log(60, seed=4, vary=False, action_ids=ids)
+    today = VowpalPolicy(ids, learning_rate=0.5).fit(log, start=yesterday)
+    shown = make_log(500, seed=5).contexts
+    assert shown is not None
+    before, after = yesterday.vowpal_scores(shown)[:, [0, 2]], today.vowpal_scores(shown)[:, :2]
+    assert np.corrcoef(before[:, 1], after[:, 1])[0, 1] > 0.9
+    assert np.abs(after - before).mean() < 0.15
+    assert today.action_ids == ids
+
+
+def test_a_new_action_starts_from_its_relatives() -> None:
+    """An action never drawn is scored by what it has in common with those that were."""
+    log = make_log(6_000, vary=False)
+    email = log.action == 1
+    kin = {"email": {"channel": "mail"}, "letter": {"channel": "mail"}}
+    wider = LoggedDecisions(
+        (*IDS, "letter"), log.action, log.action_probability, log.reward, contexts=log.contexts,
+        eligible=np.column_stack([log.eligible, np.zeros(len(log), dtype=bool)]),
+    )  # fmt: skip
+    policy = VowpalPolicy((*IDS, "letter"), learning_rate=0.1, action_features=kin).fit(wider)
+    alone = VowpalPolicy((*IDS, "letter"), learning_rate=0.1).fit(wider)
+    shown = make_log(500, seed=6).contexts
+    assert shown is not None
+    assert email.any()
+    found, plain = policy.vowpal_scores(shown), alone.vowpal_scores(shown)
+    assert np.corrcoef(found[:, 1], found[:, 3])[0, 1] > 0.95
+    relation = np.corrcoef(plain[:, 1], plain[:, 3])[0, 1]
+    assert not relation > 0.95
+
+
+def test_older_decisions_count_less() -> None:
+    """With a half-life the model follows a world that has turned over, and is told by dates."""
+    old, new = make_log(4_000, vary=False), make_log(1_000, seed=1, vary=False)
+    random = np.random.default_rng(2)
+    turned = 1 - truth(new.contexts)[np.arange(1_000), new.action]  # type: ignore[arg-type]
+    dates = np.datetime64("2026-01-01") + np.repeat([0, 30], [4_000, 1_000])
+    log = LoggedDecisions(
+        IDS,
+        np.append(old.action, new.action),
+        np.full(5_000, 1 / 3),
+        np.append(old.reward, (random.random(1_000) < turned).astype(float)),
+        contexts=pd.concat([old.contexts, new.contexts], ignore_index=True),  # type: ignore[list-item]
+        decision_date=dates,
+    )
+    shown = make_log(2_000, seed=3).contexts
+    assert shown is not None
+    now = 1 - truth(shown)
+
+    def earns(half_life: float | None) -> float:
+        policy = VowpalPolicy(IDS, learning_rate=0.02, half_life=half_life).fit(log)
+        return float((policy.distribution(shown) * now).sum(axis=1).mean())
+
+    assert earns(3.0) > earns(None) + 0.05
+    with pytest.raises(LearningError, match="half_life needs the decisions' dates"):
+        VowpalPolicy(IDS, half_life=3.0).fit(make_log(50))
+
+
+def test_importance_weights_are_cut_where_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """max_weight=4 learns what a log learns whose probabilities are nowhere below a quarter."""
+    random = np.random.default_rng(0)
+    chances = random.uniform(0.05, 1.0, 600)
+    raised = np.maximum(chances, 0.25)
+    for cb_type in ("mtr", "ips"):
+        cut = VowpalPolicy(IDS, cb_type=cb_type, max_weight=4.0)
+        cut.fit(make_log(600, vary=False, action_probability=chances))
+        plain = VowpalPolicy(IDS, cb_type=cb_type)
+        plain.fit(make_log(600, vary=False, action_probability=raised))
+        assert cut._model == plain._model
+
+
+def test_bins_follow_a_curve() -> None:
+    """Where an action pays in the middle of a number's range only, bins find it; a line cannot."""
+    random = np.random.default_rng(0)
+    x, action = random.uniform(-2, 2, 6_000), random.integers(2, size=6_000)
+    chance = np.where(action == 1, np.where(np.abs(x) < 1, 0.8, 0.1), 0.35)
+    log = LoggedDecisions(
+        ("none", "mail"), action, np.full(6_000, 0.5), (random.random(6_000) < chance) * 1.0,
+        contexts=pd.DataFrame({"x": x}),
+    )  # fmt: skip
+    shown = pd.DataFrame({"x": np.linspace(-2, 2, 401)})
+    mails = np.abs(shown["x"].to_numpy()) < 1
+
+    def right(bins: int) -> float:
+        policy = VowpalPolicy(("none", "mail"), bins=bins, passes=3).fit(log)
+        return float((policy.distribution(shown)[:, 1] == mails).mean())
+
+    assert right(8) > 0.9
+    assert right(0) < 0.8
+
+
+def test_preferences_of_sm_are_no_rewards() -> None:
+    """cb_type "sm" decides, and has no expected rewards to give."""
+    policy = VowpalPolicy(IDS, cb_type="sm").fit(make_log(300))
+    shown = make_log(5, seed=1).contexts
+    assert shown is not None
+    assert policy.expected_reward(shown) is None
+    assert policy.distribution(shown).shape == (5, 3)
+    with pytest.raises(LearningError, match="SquareCB explores by expected rewards"):
+        VowpalPolicy(IDS, cb_type="sm", exploration="squarecb:10")
+
+
+def test_a_driver_that_fails_says_why() -> None:
+    """What Vowpal Wabbit said before it ended is in the error."""
+    with pytest.raises(LearningError, match=r"Vowpal Wabbit ended with exit code[\s\S]*nonsense"):
+        vowpal_driver.learn(["--nonsense"], [memoryview(b"1 |s x\n")] * 100_000)
+
+
+def test_a_mistake_while_formatting_ends_the_driver(tmp_path: Path) -> None:
+    """An error in the text's making is raised as it is, and the driver does not stay behind."""
+
+    def text() -> Iterator[memoryview]:
+        yield memoryview(b"1 |s x\n")
+        raise KeyError("column")
+
+    with pytest.raises(KeyError, match="column"):
+        vowpal_driver.learn([], text())
 
 
 def _forced() -> LoggedDecisions:
@@ -299,6 +487,14 @@ def test_logs_that_teach_nothing_are_refused(log: LoggedDecisions, problem: str)
         ({"l2": -1}, "l2 must be 0 or more"),
         ({"passes": 0}, "passes must be 1 or more"),
         ({"bits": 40}, "bits must be from 1 to 31"),
+        ({"bins": 1}, "bins must be 0, or from 2 to 100"),
+        ({"half_life": 0}, "half_life must be a positive number of days"),
+        ({"half_life": 3, "cb_type": "dr"}, "half_life weighs regressions"),
+        ({"max_weight": 0.5}, "max_weight must be 1 or more"),
+        (
+            {"action_features": {"emial": {"group": "a"}}},
+            "'emial', which is no action[\\s\\S]*did you mean 'email'",
+        ),
         ({"reward_range": (1, 0)}, "reward_range must be"),
     ],
 )

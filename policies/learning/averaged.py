@@ -1,0 +1,126 @@
+"""Policies that learned the same log in different ways, averaged."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from policies.deciding import exploration as exploring
+from policies.errors import LearningError
+from policies.learning.teaching import Logs
+from policies.policy import Policy, load_policy
+
+
+class Averaged(Policy):
+    """Chooses by the mean of its members' expected rewards.
+
+    Errors of different learners partly cancel, so the mean is surer than any of them where none is
+    surely the best (Breiman 1996, bagging predictors, for the argument).
+
+    Args:
+        members: policies with the same actions and with expected rewards.
+        exploration: as for VowpalPolicy.
+
+    Raises:
+        LearningError: no member, or members with other actions than the first.
+    """
+
+    kind: ClassVar[str] = "averaged"
+
+    def __init__(self, members: Sequence[Policy], exploration: str = "greedy") -> None:
+        if not members:
+            raise LearningError("there is nothing to average", hint="pass at least one policy")
+        super().__init__(members[0].action_ids)
+        for each in members:
+            if each.action_ids != self.action_ids:
+                raise LearningError(
+                    f"{each.recipe} knows the actions {each.action_ids}, not {self.action_ids}",
+                    hint="average policies of the same actions only",
+                )
+        self.members, self.exploration = tuple(members), exploration
+        self._explore = exploring.parse(exploration)
+
+    @property
+    def recipe(self) -> str:
+        """`averaged-3-ab12cd`: how many members, and which."""
+        names = "\n".join([*(each.recipe for each in self.members), self.exploration])
+        return f"averaged-{len(self.members)}-{hashlib.sha256(names.encode()).hexdigest()[:6]}"
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The members' recipes, and the exploration."""
+        names = ", ".join(each.recipe for each in self.members)
+        return {
+            "kind": self.kind,
+            "recipe": self.recipe,
+            "members": names,
+            "exploration": self.exploration,
+        }
+
+    def fit(self, log: Logs) -> Averaged:
+        """Fit every member on the log, or its parts; raises what they raise."""
+        self.members = tuple(fit_together(self.members, log))
+        return self
+
+    def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64]:
+        """The (n, k) mean of the members' expected rewards.
+
+        Raises:
+            LearningError: a member has none, has not learned yet, or misses a column.
+        """
+        total = np.zeros((len(contexts), len(self.action_ids)))
+        for each in self.members:
+            expected = each.expected_reward(contexts)
+            if expected is None:
+                raise LearningError(
+                    f"{each.recipe} has no expected rewards to average", hint="leave it out"
+                )
+            total += expected
+        return total / len(self.members)
+
+    def _weights(
+        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        if contexts is None:
+            raise LearningError(f"the policy {self.recipe} decides by contexts", hint="pass them")
+        return self._explore(self.expected_reward(contexts), eligible)
+
+    def _state(self) -> dict[str, Any]:
+        return {"members": len(self.members), "exploration": self.exploration}
+
+    def _save_files(self, path: Path) -> None:
+        for number, each in enumerate(self.members):
+            each.save(path / f"member_{number}")
+
+    @classmethod
+    def _load(cls, path: Path, state: dict[str, Any]) -> Averaged:
+        members = [load_policy(path / f"member_{number}") for number in range(state["members"])]
+        return cls(members, state["exploration"])
+
+
+def fit_together(
+    recipes: Sequence[Policy], log: Logs, *, workers: int | None = None
+) -> list[Policy]:
+    """Copies of the policies fitted on the log, several at a time; those without `fit` as they are.
+
+    Args:
+        recipes: policies.
+        log: decisions, or their parts in order.
+        workers: how many at a time; None = as many as there are cores.
+    """
+
+    def fitted(recipe: Policy) -> Policy:
+        fit = getattr(copy.copy(recipe), "fit", None)
+        return recipe if fit is None else fit(log)  # type: ignore[no-any-return]
+
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        return list(pool.map(fitted, recipes))
