@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+import inspect
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, TypeVar
@@ -14,7 +15,9 @@ from engine.documents import Document, read_document
 from engine.errors import ConfigError
 from policies.actions import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
 from policies.deciding.predicates import Predicate
-from policies.errors import CatalogueError, PredicateError, did_you_mean
+from policies.errors import CatalogueError, NbaError, PredicateError, did_you_mean
+from policies.learning.selection import GRID
+from policies.learning.vowpal import VowpalPolicy
 
 SIMULATION = "simulation"
 
@@ -67,10 +70,12 @@ class BusinessRule(Section):
 
 
 class Training(Section):
-    """Which days fit, which select, and which are kept for the gate."""
+    """Which days fit, which select, which are kept for the gate; and what is tried."""
 
     reserve_days: int = Field(ge=1)
     fit_share: float = Field(gt=0, lt=1)
+    describe_actions: bool = False
+    grid: tuple[dict[str, Any], ...] = GRID
 
 
 class GateSettings(Section):
@@ -336,6 +341,31 @@ def _check(config: Config, document: Document) -> None:
             hint=f"range: [{least:g}, {high:g}]",
         )
     check_baseline(engine.gate.incumbent, config, document.where(("gate", "incumbent")))
+    _check_grid(engine.training.grid, ids, document)
+
+
+def _check_grid(
+    grid: Sequence[Mapping[str, Any]], action_ids: Sequence[str], document: Document
+) -> None:
+    """Every line of the grid must be settings of a learner, and none there twice."""
+    seen: set[str] = set()
+    for index, settings in enumerate(grid):
+        where = document.where(("training", "grid", index))
+        known = set(inspect.signature(VowpalPolicy).parameters) - {"action_ids"}
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            raise ConfigError(
+                f"Unknown key {unknown[0]!r}.", where=where, hint=did_you_mean(unknown[0], known)
+            )
+        try:
+            recipe = VowpalPolicy(action_ids, **settings).recipe
+        except (NbaError, TypeError, ValueError) as error:
+            hint = error.hint if isinstance(error, NbaError) else "numbers and texts, as documented"
+            what = error.what if isinstance(error, NbaError) else str(error)
+            raise ConfigError(f"{what}.", where=where, hint=hint) from error
+        if recipe in seen:
+            raise ConfigError("The grid has the same learner twice.", where=where)
+        seen.add(recipe)
 
 
 def _check_columns(

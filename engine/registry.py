@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Optional
 
 import mlflow
 import pandas as pd
+from matplotlib.figure import Figure
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
@@ -26,6 +27,8 @@ from policies import Policy, load_policy
 
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # Unity Catalog's word, sqlite's
 ALIASES = ("candidate", "staging", "champion")
+RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)  # aliases that mean a version already
+MOST_CHARACTERS = 255
 _REQUIREMENTS = (
     "mlflow",
     "numpy",
@@ -47,6 +50,15 @@ class Version:
     tags: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Rival:
+    """One recipe of a selection: its name, its settings, and what it was worth."""
+
+    name: str
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+
+
 class Registry:
     """The versions and aliases of one model.
 
@@ -56,13 +68,19 @@ class Registry:
         local_root: folder of a local run (sqlite and artifacts live there); None on Databricks.
 
     Raises:
-        RegistryError: the name has not exactly three plain levels.
+        RegistryError: Unity Catalog would refuse the name: it has not exactly three plain levels,
+            or one of more than 255 characters.
     """
 
     def __init__(self, model_name: str, experiment: str, local_root: Optional[Path]) -> None:
         if not re.fullmatch(r"[^./\s]+(\.[^./\s]+){2}", model_name):
             raise RegistryError(
                 f"{model_name!r} is not a three-level name.", hint="write catalog.schema.model"
+            )
+        if max(map(len, model_name.split("."))) > MOST_CHARACTERS:
+            raise RegistryError(
+                f"A level of {model_name[:40]!r}… has more than {MOST_CHARACTERS} characters.",
+                hint="shorten the name",
             )
         self.model_name, self.experiment, self.local_root = model_name, experiment, local_root
         self._client: Optional[mlflow.MlflowClient] = None
@@ -116,6 +134,14 @@ class Registry:
         matching = [v for v in self.versions() if tags.items() <= dict(v.tags).items()]
         return matching[-1] if matching else None
 
+    def logged(self, **tags: str) -> bool:
+        """Whether a training run with all these tags was logged, be there a version of it or not."""
+        experiment = self.client.get_experiment_by_name(self.experiment)
+        if experiment is None:
+            return False
+        asked = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        return bool(self.client.search_runs([experiment.experiment_id], asked, max_results=1))
+
     def alias(self, alias: str) -> Optional[str]:
         """The version an alias points to right now."""
         try:
@@ -130,6 +156,11 @@ class Registry:
         Raises:
             RegistryError: Unity Catalog would refuse the name, or the version does not exist.
         """
+        if RESERVED.fullmatch(alias):
+            raise RegistryError(
+                f"The alias {alias!r} is reserved: it already means a version.",
+                hint=f"one of {', '.join(ALIASES)}",
+            )
         if alias not in ALIASES:
             raise RegistryError(
                 f"{alias!r} is not an alias of this engine.", hint=f"one of {', '.join(ALIASES)}"
@@ -147,33 +178,57 @@ class Registry:
 
     def register(
         self,
-        policy: Policy,
+        policy: Optional[Policy],
         features: Mapping[str, str],
         example: pd.DataFrame,
         *,
         params: Mapping[str, Any],
         metrics: Mapping[str, float],
         tables: Mapping[str, pd.DataFrame],
+        pictures: Mapping[str, Figure],
+        rivals: Sequence[Rival],
         tags: Mapping[str, str],
-    ) -> Version:
-        """Log a policy with its evidence and register it as the next version.
+    ) -> Optional[Version]:
+        """Log how a policy came about, and register it as the next version.
 
         Args:
-            policy: a fitted policy.
+            policy: a fitted policy; None logs the run alone, as nothing came of it.
             features: context columns with SQL types; they and `eligible_actions` are the inputs.
             example: a few rows of contexts.
-            params, metrics, tables: what the run shows.
-            tags: put on the version; they answer which log, days, features and code.
+            params, metrics, tables, pictures: what the run shows.
+            rivals: the recipes it was chosen from, each a nested run.
+            tags: put on run and version; they answer which log, days, features and code.
         """
         client = self.client
         mlflow.set_experiment(self.experiment)
-        with mlflow.start_run(run_name=tags.get("recipe")), tempfile.TemporaryDirectory() as folder:
+        with mlflow.start_run(run_name=tags.get("recipe"), tags=dict(tags)):
             mlflow.log_params(dict(params))
             mlflow.log_metrics(dict(metrics))
             for name, table in tables.items():
                 mlflow.log_text(table.to_csv(index=False), f"{name}.csv")
-            policy.save(Path(folder) / "policy")
-            logged = mlflow.pyfunc.log_model(
+            for name, picture in pictures.items():
+                mlflow.log_figure(picture, f"{name}.png")
+            for rival in rivals:
+                with mlflow.start_run(run_name=rival.name, nested=True):
+                    mlflow.log_params(dict(rival.params))
+                    mlflow.log_metrics(dict(rival.metrics))
+            if policy is None:
+                return None
+            logged = self._log_model(policy, features, example, tags)
+            made = mlflow.register_model(logged.model_uri, self.model_name, tags=dict(tags))
+        return self.version(str(client.get_model_version(self.model_name, made.version).version))
+
+    def _log_model(
+        self,
+        policy: Policy,
+        features: Mapping[str, str],
+        example: pd.DataFrame,
+        tags: Mapping[str, str],
+    ) -> Any:
+        about = {name: value for name, value in tags.items() if name.endswith("_hash")}
+        with tempfile.TemporaryDirectory() as folder:
+            policy.save(Path(folder) / "policy", about)
+            return mlflow.pyfunc.log_model(
                 name="model",
                 python_model=pyfunc_model.__file__,
                 artifacts={"policy": str(Path(folder) / "policy")},
@@ -182,8 +237,6 @@ class Registry:
                 input_example=example,
                 pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
             )
-            made = mlflow.register_model(logged.model_uri, self.model_name, tags=dict(tags))
-        return self.version(str(client.get_model_version(self.model_name, made.version).version))
 
 
 def signature(features: Mapping[str, str]) -> ModelSignature:

@@ -111,6 +111,14 @@ class Catalogue:
         """The channels that need consent, sorted."""
         return tuple(sorted(set(self.channels) - {NO_CHANNEL}))
 
+    @property
+    def action_features(self) -> dict[str, dict[str, float | str]]:
+        """What describes each action to a learner: group, channel, and its own features."""
+        return {
+            each.id: {"group": each.group, "channel": each.channel, **each.features}
+            for each in self.actions
+        }
+
     def index(self, action_id: str) -> int:
         """The column of an action.
 

@@ -43,6 +43,7 @@ class Policy(ABC):
     kind: ClassVar[str]
 
     def __init__(self, action_ids: Sequence[str]) -> None:
+        self.about: dict[str, str] = {}  # what `save` was told of where the policy came from
         self.action_ids: tuple[str, ...] = tuple(str(each) for each in action_ids)
         if not self.action_ids or len(set(self.action_ids)) != len(self.action_ids):
             raise InvalidPolicyError(
@@ -80,6 +81,22 @@ class Policy(ABC):
     def params(self) -> dict[str, Any]:
         """A flat dict that describes the policy."""
         return {"kind": self.kind, **self._state()}
+
+    def for_actions(
+        self,
+        action_ids: Sequence[str],
+        action_features: Mapping[str, Mapping[str, float | str]] | None = None,
+    ) -> Policy:
+        """The same policy where actions have come and gone; what it learned of others stays.
+
+        Args:
+            action_ids: the actions there are now.
+            action_features: what describes them, for policies that learn from that.
+
+        Raises:
+            InvalidPolicyError: an action that the policy cannot do without is gone.
+        """
+        return type(self)(action_ids, **self._state())
 
     def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64] | None:
         """The policy's own (n, k) mean reward per action, in reward units; None if it has none."""
@@ -121,8 +138,12 @@ class Policy(ABC):
         return weights
 
     @final
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, about: Mapping[str, str] | None = None) -> None:
         """Write the policy into a directory; `load_policy` gives the same distribution bit for bit.
+
+        Args:
+            path: the directory.
+            about: where the policy came from (hashes of catalogue, features, log …), kept with it.
 
         Raises:
             InvalidPolicyError: the policy's kind is not in `POLICIES`.
@@ -131,7 +152,13 @@ class Policy(ABC):
         directory = Path(path)
         directory.mkdir(parents=True, exist_ok=True)
         state = {"action_ids": list(self.action_ids), **self._state()}
-        content = {"schema_version": 1, "kind": self.kind, "params": self.params, "state": state}
+        content = {
+            "schema_version": 1,
+            "kind": self.kind,
+            "about": dict(self.about if about is None else about),
+            "params": self.params,
+            "state": state,
+        }
         (directory / _FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         self._save_files(directory)
 
@@ -213,7 +240,9 @@ def load_policy(path: str | Path) -> Policy:
             where=str(file),
             hint="name the directory that policy.save(path) wrote",
         ) from error
-    return _registered(kind, str(file))._load(Path(path), state)
+    policy = _registered(kind, str(file))._load(Path(path), state)
+    policy.about = {str(key): str(value) for key, value in content.get("about", {}).items()}
+    return policy
 
 
 def _registered(kind: str, where: str) -> type[Policy]:

@@ -121,11 +121,16 @@ def read_log(
         as_of: rows with `matured_on` up to this day are known.
         first_day: leave out earlier decisions.
     """
-    rows = tables.read("rewarded_decisions").where(F.col("matured_on") <= F.lit(as_of))
+    rows = matured_rows(tables, features, as_of)
     if first_day:
         rows = rows.where(F.col("decision_date") >= F.lit(first_day))
-    arrow = rows.select(*COLUMNS, *features).orderBy("decision_date", "decision_id").toArrow()
-    return logged_from_arrow(arrow, config, features)
+    return logged_from_arrow(rows.toArrow(), config, features)
+
+
+def matured_rows(tables: Tables, features: Mapping[str, str], as_of: dt.date) -> DataFrame:
+    """The rows of `rewarded_decisions` matured by `as_of`, in order of date and decision id."""
+    rows = tables.read("rewarded_decisions").where(F.col("matured_on") <= F.lit(as_of))
+    return rows.select(*COLUMNS, *features).orderBy("decision_date", "decision_id")
 
 
 def logged_from_arrow(

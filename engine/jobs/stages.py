@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from engine.baselines import PREFIX
 from engine.data.decisions import Author
+from engine.data.log_parts import matured_log
 from engine.data.rewards import COLUMNS, newly_matured, read_log, with_reward
 from engine.errors import JobError
 from engine.features.context import as_of_features
@@ -23,7 +24,7 @@ from engine.monitoring.evidence import evidence_rows
 from engine.monitoring.health import health_rows
 from engine.monitoring.value import value_rows
 from engine.promotion.promote import move_alias
-from engine.training.train import train
+from engine.training.train import Trained, train
 from policies import LoggedDecisions
 from policies.deciding.decision import Groups
 
@@ -86,10 +87,15 @@ def _features(run: Run, days: list[dt.date]) -> Any:
 def model_training(run: Run) -> Result:
     """Fit and select on early days; register the best as `@candidate`."""
     day, standing = run.parameters.as_of, run.standing
-    log = read_log(run.tables, run.config, run.features, day)
-    incumbent, trial = standing.policy(standing.champion), standing.lineage_before
-    made = train(log, incumbent, run.registry, run.config, run.features, day, trial)
-    version = made.version
+    name, lineage = standing.champion, standing.lineage_before
+    incumbent = (standing.full_name(name), standing.policy(name))
+    trial = None if lineage is None else (lineage, standing.policy(lineage.newest))
+    with matured_log(run.tables, run.config, run.features, day) as log:
+        made = train(log, incumbent, run.registry, run.config, run.features, day, trial)
+    version, rows = made.version, {"fit": made.split.fit_span.rows}
+    rows["select"] = made.split.select_span.rows
+    if version is None:
+        return Result(_nothing(made, incumbent[0]), rows, values={"version": ""})
     moved = move_alias(
         run.tables,
         run.registry,
@@ -106,13 +112,24 @@ def model_training(run: Run) -> Result:
     if made.selection is None:
         summary = f"an equal training made version {version.number} ({recipe}); nothing to register"
     else:
-        table = made.selection.table
+        tried, best = made.selection.table, made.selection.table.iloc[0]
         summary = (
-            f"{recipe}, the best lower bound ({table.iloc[0]['low']:.4f}) of {len(table)} on later "
-            f"days, is version {version.number}{' and @candidate' if moved else ''}"
+            f"{recipe}, chosen from {len(tried)} on later days ({best['difference']:+.4f} to"
+            f" {incumbent[0]}, at least {best['difference_low']:+.4f}), is version"
+            f" {version.number}{' and @candidate' if moved else ''}"
         )
-    rows = {"fit": len(made.split.fit), "select": len(made.split.select)}
     return Result(summary, rows, values={"version": version.number})
+
+
+def _nothing(made: Trained, incumbent: str) -> str:
+    """Why no version came of a training."""
+    if made.selection is None:
+        return "an equal training found nothing to register"
+    best = made.selection.table.iloc[0]
+    return (
+        f"nothing registered: the best of {len(made.selection.table)} recipes, {best.name}, is worse"
+        f" than {incumbent} by more than the margin ({best['difference']:+.4f} on later days)"
+    )
 
 
 def batch_inference(run: Run) -> Result:
@@ -192,7 +209,7 @@ def _freeze(run: Run, log: LoggedDecisions) -> int:
     rows = evidence_rows(
         log,
         lineage,
-        run.registry.load,
+        standing.policy,
         incumbent,
         run.config,
         standing.evidence(),

@@ -63,9 +63,13 @@ class Standing:
         return self._on_trial([each for each in self.lineages if each.started < self.as_of])
 
     def policy(self, name: str) -> Policy:
-        """The policy of a version's number or of a baseline's name."""
-        known = name.startswith(PREFIX)
-        return baseline(name, self.config) if known else self.registry.load(name)
+        """The policy of a version's number or of a baseline's name, for today's catalogue."""
+        if name.startswith(PREFIX):
+            return baseline(name, self.config)
+        policy, catalogue = self.registry.load(name), self.config.catalogue
+        if policy.action_ids == catalogue.action_ids:
+            return policy
+        return policy.for_actions(catalogue.action_ids, catalogue.action_features)
 
     def full_name(self, name: str) -> str:
         """As people read it: a baseline's name, or `catalog.schema.model:3`."""

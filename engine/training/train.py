@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -16,10 +16,14 @@ import policies
 from engine.config import Config
 from engine.data.lineages import Lineage
 from engine.features.customer import feature_hash
-from engine.registry import Registry, Version
+from engine.registry import Registry, Rival, Version
+from engine.training.picture import selection_picture
 from engine.training.split import Split, split_days
-from policies import LoggedDecisions, Policy
-from policies.learning.selection import Selection, default_grid, select
+from policies import LoggedDecisions, Policy, Selection, default_grid, select
+from policies.learning.averaged import fit_together
+from policies.learning.teaching import Logs
+
+METRICS = ("value", "low", "incumbent_value", "difference", "difference_low", "effective_n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,99 +31,104 @@ class Trained:
     """A version, and how it came about.
 
     Args:
-        version: the registered version.
-        selection: what all recipes were worth; None where an equal training was found.
+        version: the registered version; None where no recipe was acceptable.
+        selection: what all recipes were worth; None where an equal training had been done before.
         split: the days by use.
     """
 
-    version: Version
+    version: Optional[Version]
     selection: Optional[Selection]
     split: Split
 
 
 def train(
-    log: LoggedDecisions,
-    incumbent: Policy,
+    log: Logs,
+    incumbent: tuple[str, Policy],
     registry: Registry,
     config: Config,
     features: Mapping[str, str],
     as_of: dt.date,
-    trial: Optional[Lineage],
+    trial: Optional[tuple[Lineage, Policy]],
 ) -> Trained:
-    """Train on all but the reserved days, and register what was chosen.
+    """Train on all but the reserved days, and register what was chosen, if it is acceptable.
 
-    An equal log, configuration and code find their version, and nothing is registered.
+    An equal log, configuration and code find their version, or that none came of them; nothing is
+    registered then. A lineage on trial goes on whatever its value: the gate's evidence decides.
 
     Args:
-        log: decisions matured by `as_of`.
-        incumbent: what recipes are compared with.
+        log: decisions matured by `as_of`, or their parts.
+        incumbent: name and policy that recipes are compared with.
         registry: where versions are.
         config: the settings.
         features: context columns with their SQL types.
         as_of: the day.
-        trial: a lineage on trial is trained on; None chooses among the whole grid.
+        trial: a lineage on trial and its newest policy, which is fitted anew; None chooses among the
+            whole grid.
 
     Raises:
         JobError: too few days have matured.
         LearningError: a recipe cannot be fitted.
     """
     split = split_days(log, config.engine.training)
-    known = log[log.matured_before(split.cut)]
     hashes = {
-        "log_hash": log_hash(known),
+        "log_hash": log_hash(split.known),
         "config_hash": _digest(config.engine.model_dump_json(), config.catalogue.hash),
         "code_hash": code_hash(),
         "feature_hash": feature_hash(features),
     }
     key = _digest(*hashes.values())
     found = registry.find(training_key=key)
-    if found is not None:
+    if found is not None or registry.logged(training_key=key):
         return Trained(found, None, split)
-    recipes = default_grid(log.action_ids)
-    if trial is not None:
-        recipes = [each for each in recipes if each.recipe == trial.recipe] or recipes
+    settings = config.engine
     chosen = select(
         split.fit,
         split.select,
-        recipes,
-        incumbent,
-        floor=config.engine.exploration.floor,
-        uniform_share=config.engine.groups.uniform,
+        _grid(config) if trial is None else [trial[1]],
+        incumbent[1],
+        floor=settings.exploration.floor,
+        uniform_share=settings.groups.uniform,
+        margin=settings.gate.margin,
     )
-    recipe = str(chosen.table.index[0])
-    best = next(each for each in recipes if each.recipe == recipe).fit(known)
-    going_on = trial is not None and trial.recipe == recipe
+    recipe = chosen.best.recipe
     tags = {
         "training_key": key,
         "recipe": recipe,
-        "lineage": trial.name if going_on and trial else f"{recipe}@{as_of}",
+        "lineage": f"{recipe}@{as_of}" if trial is None else trial[0].name,
         "as_of": str(as_of),
         "trained_through": str(split.cut),
-        "first_day": str(split.fit.decision_date.min()),  # type: ignore[union-attr]
+        "first_day": str(split.fit_span.first),
         "catalogue_hash": config.catalogue.hash,
         **hashes,
     }
+    registers = chosen.acceptable or trial is not None
+    [best] = fit_together([chosen.best], split.known) if registers else [None]
     version = registry.register(
         best,
         features,
-        _example(known),
-        params={**best.params, **_days(split)},
-        metrics=_metrics(chosen),
+        _example(split.select),
+        params={**chosen.best.params, **_spans(split)},
+        metrics=_metrics(chosen.table.iloc[0]),
         tables={"selection": chosen.table.reset_index()},
+        pictures={"selection": selection_picture(chosen.table, incumbent[0])},
+        rivals=_rivals(chosen),
         tags=tags,
     )
     return Trained(version, chosen, split)
 
 
-def log_hash(log: LoggedDecisions) -> str:
-    """12 hex digits of everything in a log that learning reads."""
-    parts = [log.action, log.action_probability, log.reward, log.eligible, log.decision_date]
-    digest = hashlib.sha256(";".join(log.action_ids).encode())
-    for part in parts:
-        digest.update(np.ascontiguousarray(part).tobytes())
-    if log.contexts is not None:
-        digest.update(pd.util.hash_pandas_object(log.contexts, index=False).to_numpy().tobytes())
-    return digest.hexdigest()[:12]
+def log_hash(log: Logs) -> str:
+    """12 hex digits of everything in a log that learning reads, however it is cut into parts."""
+    names = ("action", "action_probability", "reward", "eligible", "decision_date")
+    digests = {name: hashlib.sha256() for name in ("action_ids", *names, "contexts")}
+    for part in [log] if isinstance(log, LoggedDecisions) else log:
+        digests["action_ids"] = hashlib.sha256(";".join(part.action_ids).encode())
+        for name in names:
+            digests[name].update(np.ascontiguousarray(getattr(part, name)).tobytes())
+        if part.contexts is not None:
+            rows = pd.util.hash_pandas_object(part.contexts, index=False).to_numpy()
+            digests["contexts"].update(rows.tobytes())
+    return _digest(*(each.hexdigest() for each in digests.values()))
 
 
 def code_hash() -> str:
@@ -133,6 +142,13 @@ def _digest(*texts: str) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
 
+def _grid(config: Config) -> list[Policy]:
+    """The recipes of the configuration."""
+    training, catalogue = config.engine.training, config.catalogue
+    described = catalogue.action_features if training.describe_actions else None
+    return default_grid(catalogue.action_ids, grid=training.grid, action_features=described)
+
+
 def _example(log: LoggedDecisions) -> pd.DataFrame:
     """A few contexts with their eligible actions, as the served model takes them."""
     assert log.contexts is not None
@@ -141,16 +157,21 @@ def _example(log: LoggedDecisions) -> pd.DataFrame:
     return log.contexts.head(5).assign(eligible_actions=lists)
 
 
-def _days(split: Split) -> dict[str, Any]:
-    spans: dict[str, Any] = {}
-    for name, part in (("fit", split.fit), ("select", split.select)):
-        assert part.decision_date is not None
-        spans[f"{name}_days"] = f"{part.decision_date.min()} to {part.decision_date.max()}"
-        spans[f"{name}_rows"] = len(part)
-    return {**spans, "judged_from": str(split.cut)}
+def _spans(split: Split) -> dict[str, Any]:
+    spans: dict[str, Any] = {"judged_from": str(split.cut)}
+    for name, span in (("fit", split.fit_span), ("select", split.select_span)):
+        spans[f"{name}_days"] = f"{span.first} to {span.last}"
+        spans[f"{name}_rows"] = span.rows
+    return spans
 
 
-def _metrics(chosen: Selection) -> dict[str, float]:
-    row = chosen.table.iloc[0]
-    names = ("value", "low", "incumbent_value", "difference", "difference_low", "effective_n")
-    return {f"selection_{name}": float(row[name]) for name in names}
+def _metrics(row: pd.Series[Any]) -> dict[str, float]:
+    return {f"selection_{name}": float(row[name]) for name in METRICS}
+
+
+def _rivals(chosen: Selection) -> Sequence[Rival]:
+    """Every recipe with its settings and its worth."""
+    return [
+        Rival(str(name), chosen.policies[str(name)].params, _metrics(row))
+        for name, row in chosen.table.iterrows()
+    ]

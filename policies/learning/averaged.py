@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -70,6 +70,15 @@ class Averaged(Policy):
         """Fit every member on the log, or its parts; raises what they raise."""
         self.members = tuple(fit_together(self.members, log))
         return self
+
+    def for_actions(
+        self,
+        action_ids: Sequence[str],
+        action_features: Mapping[str, Mapping[str, float | str]] | None = None,
+    ) -> Averaged:
+        """The members for these actions."""
+        members = [each.for_actions(action_ids, action_features) for each in self.members]
+        return Averaged(members, self.exploration)
 
     def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64]:
         """The (n, k) mean of the members' expected rewards.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -122,6 +122,16 @@ class BestAverage(Policy):
         self.averages = ((rows * mean + OWN_MEAN * overall) / (rows + OWN_MEAN)).tolist()
         return self
 
+    def for_actions(
+        self,
+        action_ids: Sequence[str],
+        action_features: Mapping[str, Mapping[str, float | str]] | None = None,
+    ) -> BestAverage:
+        """The averages of actions that stay; a new one starts from the mean of those."""
+        known = dict(zip(self.action_ids, self._fitted()))
+        usual = float(np.mean([known[each] for each in action_ids if each in known] or [0.0]))
+        return BestAverage(action_ids, [known.get(each, usual) for each in action_ids])
+
     def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64]:
         """The averages, (n, k)."""
         return np.tile(self._fitted(), (len(contexts), 1))
@@ -200,6 +210,15 @@ class AsDeployed(Policy):
         return final_distribution(
             self.policy, contexts, eligible, floor=self.floor, uniform_share=self.uniform_share
         )
+
+    def for_actions(
+        self,
+        action_ids: Sequence[str],
+        action_features: Mapping[str, Mapping[str, float | str]] | None = None,
+    ) -> AsDeployed:
+        """The wrapped policy for these actions, deployed alike."""
+        wrapped = self.policy.for_actions(action_ids, action_features)
+        return AsDeployed(wrapped, self.floor, self.uniform_share)
 
     def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64] | None:
         """The wrapped policy's."""

@@ -12,11 +12,11 @@ import pandas as pd
 
 from policies.deciding.decision import final_distribution
 from policies.errors import LearningError
-from policies.evaluation.reward_model import RewardModel, fit_reward_model
+from policies.evaluation.reward_model import fit_reward_model
 from policies.evaluation.value import compare, evaluate
 from policies.learning.averaged import Averaged, fit_together
 from policies.learning.baselines import BestAverage
-from policies.learning.teaching import Logs
+from policies.learning.teaching import Logs, joined
 from policies.learning.vowpal import VowpalPolicy
 from policies.logged import LoggedDecisions
 from policies.policy import Policy
@@ -33,6 +33,8 @@ GRID: tuple[dict[str, Any], ...] = (
 with bins win by far; on logs of rare rewards each of the cautious ones was the best on some. See
 `benchmarks/selection.py`."""
 
+MODEL_ROWS = 200_000  # that the reward model is fitted on, at most
+
 
 @dataclass(frozen=True, eq=False)
 class Selection:
@@ -40,8 +42,8 @@ class Selection:
 
     Args:
         best: the chosen policy; `best.fit(log)` fits it anew on more rows.
-        acceptable: whether it is at least not worse than the incumbent by more than the margin;
-            what is not should not replace anything.
+        acceptable: whether its estimate is not below the incumbent's by more than the margin. What
+            is not should not be tried; what is has not proved anything yet: that is the gate's to ask.
         table: one row a recipe (the index), the chosen one first, then by bound: chosen, value, std_error and low (one-sided bound)
             as it would act, incumbent_value, and the paired difference, difference_std_error and
             difference_low against the incumbent; n, n_choice, effective_n.
@@ -57,22 +59,18 @@ class Selection:
 def default_grid(
     action_ids: Sequence[str],
     *,
-    action_features: Mapping[str, Mapping[str, float | str]] | None = None,
+    grid: Sequence[Mapping[str, Any]] = GRID,
     **settings: Any,
 ) -> list[Policy]:
-    """Unfitted recipes: the best average action, and Vowpal Wabbit from bold to cautious.
+    """Unfitted recipes: the best average action, and Vowpal Wabbit's learners.
 
     Args:
         action_ids: k ids.
-        action_features: where given, every learner is there once more, with actions described so.
-        settings: of VowpalPolicy, shared by all learners.
+        grid: settings of VowpalPolicy, one mapping a learner; the default goes from bold to
+            cautious.
+        settings: of VowpalPolicy, shared by all learners that do not say otherwise.
     """
-    described = [{}, {"action_features": action_features}] if action_features else [{}]
-    learners = [
-        VowpalPolicy(action_ids, **{**each, **settings, **more})
-        for more in described
-        for each in GRID
-    ]
+    learners = [VowpalPolicy(action_ids, **{**settings, **each}) for each in grid]
     return [BestAverage(action_ids), *learners]
 
 
@@ -86,13 +84,13 @@ def select(
     uniform_share: float,
     margin: float = 0.0,
     confidence: float = 0.95,
-    reward_model: RewardModel | None = None,
     workers: int | None = None,
 ) -> Selection:
     """Fit every recipe on one log and choose among them by another, which none of them saw.
 
     A recipe's value is the doubly robust estimate of the policy as it would act: after floor and
-    uniform share. All share one reward model, fitted on `log_fit`. Best is the highest one-sided
+    uniform share. All share one reward model, fitted on `log_fit` (on an evenly thinned part of it,
+    where that is large). Best is the highest one-sided
     lower bound (pessimism: Swaminathan & Joachims 2015), so a policy whose value is uncertain,
     because the log rarely did what it does, must promise more. The highest of several noisy
     bounds is partly luck, though; so where other recipes are within one standard error of the best
@@ -107,12 +105,10 @@ def select(
         floor, uniform_share: as in `final_distribution`.
         margin: how much worse than the incumbent the best may be and still be acceptable.
         confidence: of the one-sided lower bounds, between .5 and 1.
-        reward_model: of earlier rows; None = a linear one of `log_fit`, which is then one log.
         workers: how many fits at a time; None = as many as there are cores.
 
     Raises:
-        LearningError: no recipe, two of one name, an impossible confidence, parts of a log without
-            a reward model, or a fit that fails.
+        LearningError: no recipe, two of one name, an impossible confidence, or a fit that fails.
     """
     if not recipes:
         raise LearningError("there are no recipes to select from", hint="use default_grid(…)")
@@ -122,15 +118,9 @@ def select(
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise LearningError(f"the recipe {twice!r} is there twice", hint="leave one of them out")
-    if reward_model is None:
-        if not isinstance(log_fit, LoggedDecisions):
-            raise LearningError(
-                "parts of a log need a reward model for selection",
-                hint="pass reward_model=fit_reward_model(…) of a sample of their rows",
-            )
-        reward_model = fit_reward_model(log_fit)
     policies = dict(zip(names, fit_together(recipes, log_fit, workers=workers)))
     contexts = log_select.contexts
+    reward_model = fit_reward_model(joined(log_fit, MODEL_ROWS))
     expected_reward = reward_model.predict(contexts, len(log_select))
 
     def acting(policy: Policy) -> npt.NDArray[np.float64]:
@@ -165,7 +155,7 @@ def select(
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("recipe")
     table.insert(0, "chosen", table.index == best)
     table = table.sort_values(["chosen", "low"], ascending=False, kind="stable")
-    acceptable = rows[best]["difference_low"] > -margin
+    acceptable = rows[best]["difference"] > -margin
     return Selection(policies[best], acceptable, table, policies)
 
 

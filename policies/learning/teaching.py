@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Union
+from dataclasses import dataclass, fields
+from typing import Any, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -100,6 +100,38 @@ def survey(logs: Logs, action_ids: Sequence[str]) -> Survey:
                 newest = last if newest is None else max(newest, last)
     _require_variety(rows, taken, action_ids, low, high)
     return Survey(sample.frame(), *(declared or (low, high)), newest, len(sizes) == 1)
+
+
+def joined(logs: Logs, most: int | None = None) -> LoggedDecisions:
+    """The parts of a log as one, thinned evenly where it has more than `most` rows.
+
+    Raises:
+        LearningError: there are no rows.
+    """
+    parts = list(_parts(logs)) if most is None else _thinned(logs, most)
+    if not parts:
+        raise LearningError("the log is empty", hint="wait until rewards have matured")
+    if len(parts) == 1:
+        return parts[0]
+    columns: dict[str, Any] = {}
+    for each in fields(LoggedDecisions):
+        values = [getattr(part, each.name) for part in parts]
+        columns[each.name] = values[0]
+        if isinstance(values[0], np.ndarray):
+            columns[each.name] = np.concatenate(values)
+        elif isinstance(values[0], pd.DataFrame):
+            columns[each.name] = pd.concat(values, ignore_index=True)
+    return LoggedDecisions(**columns)
+
+
+def _thinned(logs: Logs, most: int) -> list[LoggedDecisions]:
+    """Every s-th row of each part, s the least whole number that leaves at most `most` rows."""
+    rows = sum(len(part) for part in _parts(logs))
+    step, seen, kept = max(1, -(-rows // most)), 0, []
+    for part in _parts(logs):
+        kept.append(part if step == 1 else part[slice(-seen % step, None, step)])
+        seen += len(part)
+    return [part for part in kept if len(part)]
 
 
 class _Sample:

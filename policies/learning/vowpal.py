@@ -15,7 +15,7 @@ import pandas as pd
 from policies.deciding import exploration as exploring
 from policies.errors import LearningError, did_you_mean
 from policies.learning import vowpal_driver
-from policies.learning.encoder import Encoder
+from policies.learning.encoder import Encoded, Encoder
 from policies.learning.examples import (
     action_texts,
     adf_lines,
@@ -165,6 +165,24 @@ class VowpalPolicy(Policy):
         check = encoder.encode(known.contexts.iloc[:8])
         self._scorer = LinearScorer.read(self._ask, encoder.size, check)
         return self
+
+    def for_actions(
+        self,
+        action_ids: Sequence[str],
+        action_features: Mapping[str, Mapping[str, float | str]] | None = None,
+    ) -> VowpalPolicy:
+        """The model read out for these actions: a new one is scored by what it shares with others.
+
+        Without anything shared it is scored by what holds for every action.
+        """
+        encoder, _ = self._fitted()
+        described = action_features if self.settings["action_features"] else None
+        other = VowpalPolicy(action_ids, **{**self.settings, "action_features": described})
+        other._encoder, other._model, other._bits = encoder, self._model, self._bits
+        other._range, other._seen, other.about = self._range, self._seen, self.about
+        zeros = Encoded(1, tuple((at, np.zeros(1)) for at in range(encoder.size)), ())
+        other._scorer = LinearScorer.read(other._ask, encoder.size, zeros)
+        return other
 
     def expected_reward(self, contexts: pd.DataFrame) -> Floats | None:
         """The (n, k) expected rewards, clipped to the reward range; None for cb_type "sm".

@@ -29,6 +29,10 @@ class Kept:
     def find(self, **_: str) -> None:
         """Nothing."""
 
+    def logged(self, **_: str) -> bool:
+        """Nothing was."""
+        return False
+
     def register(self, policy: Policy, *_: Any, tags: Mapping[str, str], **__: Any) -> Version:
         """Keep it."""
         self.policy = policy
@@ -54,7 +58,7 @@ def demo(seed: int, repository: Path) -> Outcome:
     as_of = START + dt.timedelta(days=days)
     log = log[log.matured_before(np.datetime64(as_of))]
     registry: Any = Kept()
-    made = train(log, world.incumbent, registry, config, BEHAVIOUR, as_of, None)
+    made = train(log, ("rules", world.incumbent), registry, config, BEHAVIOUR, as_of, None)
     unseen = log.split_by_date(made.split.cut)[1]
     policy = registry.policy
     found = evaluate(unseen, policy, estimators=("dr",), expected_reward=cross_fit(unseen))

@@ -9,8 +9,9 @@ import pytest
 
 from engine.config import Training
 from engine.errors import JobError
-from engine.training.split import Split, split_days
+from engine.training.split import Span, Split, split_days
 from policies import LoggedDecisions
+from policies.learning.teaching import Logs, joined
 
 START = np.datetime64("2026-03-01")
 
@@ -29,8 +30,9 @@ def log_of(days: int, matures_after: int = 4) -> LoggedDecisions:
     )
 
 
-def days(log: LoggedDecisions) -> list[int]:
+def days(logs: Logs) -> list[int]:
     """The days of a log, counted from the first."""
+    log = joined(logs)
     assert log.decision_date is not None
     return sorted({int(each) for each in (log.decision_date - START).astype(int)})
 
@@ -47,6 +49,18 @@ def test_days_go_to_one_use_each() -> None:
     assert found.cut == dt.date(2026, 3, 16)
     assert days(found.fit) == [0, 1, 2, 3, 4, 5]
     assert days(found.select) == [6, 7, 8, 9, 10, 11]  # day 12 matures on the 17th
+
+
+def test_parts_are_split_as_the_whole_is() -> None:
+    """A log in parts goes to the same uses as in one piece, and its spans count its rows."""
+    log, settings = log_of(20), Training(reserve_days=5, fit_share=0.5)
+    parts = [log[:7], log[7:8], log[8:]]
+    found = split_days(parts, settings)
+    assert days(found.fit) == [0, 1, 2, 3, 4, 5]
+    assert days(found.select) == [6, 7, 8, 9, 10, 11]
+    assert days(found.known) == list(range(12))
+    assert found.fit_span == Span(dt.date(2026, 3, 1), dt.date(2026, 3, 6), 18)
+    assert found.select_span == Span(dt.date(2026, 3, 7), dt.date(2026, 3, 12), 18)
 
 
 def test_rewards_that_mature_later_are_not_used_earlier() -> None:

@@ -158,8 +158,8 @@ def test_the_grid_shares_settings_and_has_distinct_names() -> None:
     assert average.recipe == "best_average"
     assert {each.params["exploration"] for each in learners} == {"epsilon:0.1"}
     assert len({each.recipe for each in learners}) == len(learners) == 6
-    described = default_grid(IDS, action_features={"call": {"channel": "phone"}})
-    assert len({each.recipe for each in described}) == len(described) == 13
+    own = default_grid(IDS, grid=[{"cb_type": "dr"}, {"passes": 2}], learning_rate=0.3)
+    assert [each.recipe[:10] for each in own[1:]] == ["dr-lr0.3-p", "mtr-lr0.3-"]
 
 
 @pytest.mark.parametrize(

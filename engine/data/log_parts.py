@@ -1,0 +1,74 @@
+"""The matured log as Parquet parts in the volume: what training reads, a part at a time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.config import Config
+from engine.data.rewards import logged_from_arrow, matured_rows
+from engine.data.tables import Tables
+from policies import LoggedDecisions
+from policies.learning.teaching import Logs, joined
+
+PART_ROWS = 100_000  # in memory at once, of a log that is read in parts
+IN_MEMORY = 1_000_000  # rows up to which the whole log is kept in memory: quicker to read again
+
+
+@dataclass(frozen=True)
+class LogParts:
+    """A folder of Parquet files as a log; each iteration reads it anew, in order.
+
+    Args:
+        folder: files whose names sort in the log's order, with the columns of
+            `rewarded_decisions`.
+        config: catalogue and reward range.
+        features: context columns.
+    """
+
+    folder: Path
+    config: Config
+    features: Mapping[str, str]
+
+    def __iter__(self) -> Iterator[LoggedDecisions]:
+        """The log in parts of at most 100,000 rows."""
+        for file in self._files:
+            for batch in pq.ParquetFile(file).iter_batches(PART_ROWS):
+                rows = pa.Table.from_batches([batch])
+                yield logged_from_arrow(rows, self.config, self.features)
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are, by the files' own word."""
+        return sum(pq.ParquetFile(file).metadata.num_rows for file in self._files)
+
+    @property
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.parquet"))
+
+
+@contextmanager
+def matured_log(
+    tables: Tables, config: Config, features: Mapping[str, str], as_of: dt.date
+) -> Iterator[Logs]:
+    """All decisions matured by `as_of`, in order of date and decision id, to be learned from.
+
+    Spark writes them into the volume, which is emptied afterwards; up to a million rows are read
+    once and kept, more are read from there part by part.
+    """
+    folder = tables.volume / "staging" / f"log-{as_of}"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        rows = matured_rows(tables, features, as_of)
+        rows.write.mode("overwrite").parquet(str(folder.resolve()))
+        parts = LogParts(folder, config, features)
+        yield joined(parts) if 0 < parts.rows <= IN_MEMORY else parts
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,38 @@
+"""A picture of a selection: what each recipe would earn, with its lower bound, and the incumbent."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+CHOSEN, OTHER, INCUMBENT = "#1f3a5f", "#9aa7b8", "#c0392b"
+
+
+def selection_picture(table: pd.DataFrame, incumbent: str) -> Figure:
+    """Values on days that no recipe had seen, best first; a bar reaches down to the lower bound.
+
+    Args:
+        table: of `policies.Selection`.
+        incumbent: the name of what they are compared with.
+    """
+    rows = table.sort_values("low")
+    figure = Figure(figsize=(8.0, 1.2 + 0.34 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    y = np.arange(len(rows))
+    colours = [CHOSEN if each else OTHER for each in rows["chosen"]]
+    axes.hlines(y, rows["low"], rows["value"], color=colours, lw=3)
+    axes.scatter(rows["value"], y, color=colours, zorder=3, s=28)
+    worth = float(rows["incumbent_value"].iloc[0])
+    axes.axvline(worth, color=INCUMBENT, lw=1.2, ls="--")
+    axes.annotate(
+        incumbent, (worth, 1.0), xycoords=("data", "axes fraction"), xytext=(3, 4),
+        textcoords="offset points", color=INCUMBENT, fontsize=8,
+    )  # fmt: skip
+    axes.set_yticks(y, rows.index, fontsize=8)
+    for label, chosen in zip(axes.get_yticklabels(), rows["chosen"]):
+        label.set_fontweight("bold" if chosen else "normal")
+    axes.set_xlabel("reward per decision on later days, and its lower bound (chosen: bold)")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure
