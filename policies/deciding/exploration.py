@@ -94,5 +94,10 @@ def parse(text: str) -> Exploration:
     return partial(explore, **{parameter: value})
 
 
+def needs_rewards(text: str) -> bool:
+    """Whether an exploration reads distances between scores, which must then be bounded rewards."""
+    return text.partition(":")[0] in ("softmax", "squarecb")
+
+
 def _unknown(text: str, hint: str) -> InvalidPolicyError:
     return InvalidPolicyError(f"{text!r} is no exploration", where="exploration", hint=hint)

@@ -23,8 +23,8 @@ KINDS = {
     "string": "category",
     "empty": "empty",
 }
-SATURATION = 5.0  # standard deviations beyond which a number says no more
-STEPS = 10_000  # per standard deviation: numbers are rounded so, and their texts looked up
+SATURATION = 5.0  # units of its scale beyond which a number says no more
+STEPS = 10_000  # per unit: numbers are rounded so, and their texts looked up
 MIN_COUNT, MAX_LEVELS = 10, 100  # of a category's levels: rarer ones teach nothing, more are an id
 
 
@@ -51,7 +51,7 @@ def kind_of(column: pd.Series[Any]) -> str:
 class Column:
     """How one column of contexts becomes columns of numbers.
 
-    A number gives one standardised column, and with bins one 0/1 column a bin; a boolean one 0/1
+    A number gives one column in units of its scale, and with bins one 0/1 column a bin; a boolean one 0/1
     column; a category one 0/1 column a level. Where values were missing when the encoder was
     fitted, one more 0/1 column says so. At most one of the 0/1 columns is 1.
     """
@@ -59,14 +59,14 @@ class Column:
     name: Hashable
     kind: str
     missing: bool
-    mean: float = 0.0
+    mean: float = 0.0  # what is subtracted: 0 unless numbers are standardised
     scale: float = 1.0
     levels: tuple[str, ...] = ()
-    edges: tuple[float, ...] = ()  # of bins, in standard deviations; bin j ends at edge j
+    edges: tuple[float, ...] = ()  # of bins, in units of the scale; bin j ends at edge j
 
     @property
     def n_numbers(self) -> int:
-        """Columns that hold a standardised number (0 or 1); they come first."""
+        """Columns that hold a scaled number (0 or 1); they come first."""
         return int(self.kind == "number")
 
     @property
@@ -77,11 +77,11 @@ class Column:
         return own.get(self.kind, 0) + int(self.missing)
 
     @classmethod
-    def fit(cls, column: pd.Series[Any], bins: int = 0) -> Column:
+    def fit(cls, column: pd.Series[Any], bins: int = 0, standardise: bool = True) -> Column:
         """The encoding of a column, from the values it has."""
         kind, name = kind_of(column), column.name
         if kind == "number":
-            return cls._number(column, bins)
+            return cls._number(column, bins, standardise)
         missing = kind != "empty" and bool(column.isna().any())
         if kind != "category":
             return cls(name, kind, missing)
@@ -91,21 +91,24 @@ class Column:
         return cls(name, kind, missing, levels=tuple(sorted(str(level) for level in kept)))
 
     @classmethod
-    def _number(cls, column: pd.Series[Any], bins: int) -> Column:
+    def _number(cls, column: pd.Series[Any], bins: int, standardise: bool) -> Column:
         values = _numbers(column)
         known = values[np.isfinite(values)]
-        mean, spread = (float(known.mean()), float(known.std())) if known.size else (0.0, 0.0)
-        constant = spread <= 1e-9 * abs(mean)  # what is left is rounding
-        scale = 1.0 if constant else spread
+        size = float(np.sqrt(np.mean(known**2))) if known.size else 0.0
+        mean, scale = 0.0, size or 1.0
+        if standardise and known.size:
+            mean, spread = float(known.mean()), float(known.std())
+            constant = spread <= 1e-9 * abs(mean)  # what is left is rounding
+            scale = 1.0 if constant else spread
         edges: tuple[float, ...] = ()
         if bins and known.size:
-            standard = _standard(known, mean, scale)
-            cuts = np.unique(np.quantile(standard, np.arange(1, bins) / bins, method="lower"))
-            edges = tuple(float(each) for each in cuts[cuts < standard.max()])
+            scaled = _scaled(known, mean, scale)
+            cuts = np.unique(np.quantile(scaled, np.arange(1, bins) / bins, method="lower"))
+            edges = tuple(float(each) for each in cuts[cuts < scaled.max()])
         return cls(column.name, "number", known.size < values.size, mean, scale, edges=edges)
 
     def encode(self, column: pd.Series[Any]) -> tuple[Optional[Floats], Optional[Codes]]:
-        """Its standardised number, and which of its 0/1 columns is 1 (from 1 on; 0 is none).
+        """Its scaled number, and which of its 0/1 columns is 1 (from 1 on; 0 is none).
 
         Either is None where the column has none of the kind.
         """
@@ -119,7 +122,7 @@ class Column:
         if self.kind == "number":
             values = _numbers(column)
             known = np.isfinite(values)
-            number = _standard(np.where(known, values, self.mean), self.mean, self.scale)
+            number = _scaled(np.where(known, values, self.mean), self.mean, self.scale)
         else:
             known = column.notna().to_numpy(dtype=bool)
         if not self.n_indicators:
@@ -168,8 +171,9 @@ class Encoded:
 class Encoder:
     """Contexts -> numbers, the same way in training and in scoring.
 
-    Numbers are standardised, saturate at 5 standard deviations and are rounded to a ten-thousandth
-    of one. Missing, infinite and unseen values become zeros, and "missing" has a 0/1 column of its
+    Numbers are standardised, or only divided by their root mean square so that 0 stays 0; they
+    saturate at 5 and are rounded to a ten-thousandth. Missing, infinite and unseen values become
+    zeros, and "missing" has a 0/1 column of its
     own where training saw it. The matrix's columns are known by their place, so any name of a
     context column is safe.
     """
@@ -178,7 +182,12 @@ class Encoder:
 
     @classmethod
     def fit(
-        cls, contexts: pd.DataFrame, columns: Sequence[Hashable] | None = None, *, bins: int = 0
+        cls,
+        contexts: pd.DataFrame,
+        columns: Sequence[Hashable] | None = None,
+        *,
+        bins: int = 0,
+        standardise: bool = True,
     ) -> Encoder:
         """Learn the encoding of `columns` (default: all) from n rows of contexts.
 
@@ -187,6 +196,7 @@ class Encoder:
             columns: names.
             bins: into how many equally filled bins numbers are cut besides, so that a linear model
                 can follow any curve; 0 for none.
+            standardise: whether a number's mean is subtracted.
 
         Raises:
             LearningError: a column is absent, named twice, or holds what cannot be learned from.
@@ -195,7 +205,7 @@ class Encoder:
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise LearningError(f"column {twice!r} is there twice", hint="rename one of the two")
-        return cls(tuple(Column.fit(_column(contexts, name), bins) for name in names))
+        return cls(tuple(Column.fit(_column(contexts, name), bins, standardise) for name in names))
 
     @property
     def size(self) -> int:
@@ -239,7 +249,7 @@ class Encoder:
         )
 
 
-def _standard(values: Floats, mean: float, scale: float) -> Floats:
+def _scaled(values: Floats, mean: float, scale: float) -> Floats:
     clipped = np.clip((values - mean) / scale, -SATURATION, SATURATION)
     rounded: Floats = np.rint(clipped * STEPS) / STEPS
     return rounded

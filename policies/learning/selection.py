@@ -21,13 +21,16 @@ from policies.learning.vowpal import VowpalPolicy
 from policies.logged import LoggedDecisions
 from policies.policy import Policy
 
-GRID: tuple[dict[str, Any], ...] = (
-    {"cb_type": "mtr", "learning_rate": 0.5, "passes": 3, "bins": 8},
-    {"cb_type": "mtr", "learning_rate": 0.1, "passes": 3, "bins": 8},
-    {"cb_type": "mtr", "learning_rate": 0.1, "passes": 3},
-    {"cb_type": "mtr", "learning_rate": 0.02, "passes": 3},
-    {"cb_type": "mtr", "learning_rate": 0.005, "passes": 3},
-    {"cb_type": "dr", "learning_rate": 0.02, "passes": 1},
+GRID: tuple[dict[str, Any], ...] = tuple(
+    {"standardise": True, **each}
+    for each in (
+        {"cb_type": "mtr", "learning_rate": 0.5, "passes": 3, "bins": 8},
+        {"cb_type": "mtr", "learning_rate": 0.1, "passes": 3, "bins": 8},
+        {"cb_type": "mtr", "learning_rate": 0.1, "passes": 3},
+        {"cb_type": "mtr", "learning_rate": 0.02, "passes": 3},
+        {"cb_type": "mtr", "learning_rate": 0.005, "passes": 3},
+        {"cb_type": "dr", "learning_rate": 0.02, "passes": 1},
+    )
 )
 """Bold to cautious. Where an action's reward is nearly certain (classes as actions) the bold ones
 with bins win by far; on logs of rare rewards each of the cautious ones was the best on some. See

@@ -47,6 +47,8 @@ class VowpalPolicy(Policy):
             the gradient of a softmax policy's value: its scores are preferences, not rewards.
         features: columns of the contexts to learn from; None = all.
         interactions: ("sa",) for weights per action, () for the same preferences for everybody.
+        standardise: whether a number's mean is subtracted. Often better; left out, the policy learns
+            what Vowpal Wabbit itself learns from the plain numbers.
         bins: into how many equally filled bins numbers are cut besides, so that scores can follow
             any curve; 0 for none.
         action_features: action id -> what describes it (texts and numbers); actions with a feature
@@ -76,6 +78,7 @@ class VowpalPolicy(Policy):
         cb_type: str = "mtr",
         features: Sequence[str] | None = None,
         interactions: Sequence[str] = ("sa",),
+        standardise: bool = False,
         bins: int = 0,
         action_features: Mapping[str, Mapping[str, float | str]] | None = None,
         learning_rate: float = 0.5,
@@ -96,6 +99,7 @@ class VowpalPolicy(Policy):
             "cb_type": cb_type,
             "features": None if features is None else list(features),
             "interactions": list(interactions),
+            "standardise": bool(standardise),
             "bins": int(bins),
             "action_features": described,
             "learning_rate": float(learning_rate),
@@ -190,8 +194,10 @@ class VowpalPolicy(Policy):
         Raises:
             LearningError: not fitted, or a column is absent or changed its type.
         """
-        self._fitted()
-        return None if self.settings["cb_type"] == "sm" else self._preferences(contexts)
+        scores = self._scores(contexts)
+        if self.settings["cb_type"] == "sm":
+            return None
+        return np.clip(scores, *self._range, out=scores)
 
     def vowpal_scores(self, contexts: pd.DataFrame) -> Floats:
         """The (n, k) unclipped scores by Vowpal Wabbit itself, row by row: slow, for comparison."""
@@ -200,16 +206,19 @@ class VowpalPolicy(Policy):
     def _weights(self, contexts: pd.DataFrame | None, eligible: npt.NDArray[np.bool_]) -> Floats:
         if contexts is None:
             raise LearningError(f"the policy {self.recipe} decides by contexts", hint="pass them")
-        return self._explore(self._preferences(contexts), eligible)
+        # Clipping makes ties of what lies beyond the range, so only what needs rewards gets them.
+        bounded = exploring.needs_rewards(self.settings["exploration"])
+        expected = self.expected_reward(contexts) if bounded else None
+        return self._explore(self._scores(contexts) if expected is None else expected, eligible)
 
-    def _preferences(self, contexts: pd.DataFrame) -> Floats:
-        """The (n, k) scores that actions are chosen by: clipped, where they are rewards."""
+    def _scores(self, contexts: pd.DataFrame) -> Floats:
+        """The (n, k) scores of compiled weights, unclipped."""
         encoder, scorer = self._fitted()
         out = np.empty((len(contexts), len(self.action_ids)))
         for at in range(0, len(contexts), BLOCK):
             rows = slice(at, at + BLOCK)
             out[rows] = scorer.scores(encoder.encode(contexts.iloc[rows]))
-        return out if self.settings["cb_type"] == "sm" else np.clip(out, *self._range, out=out)
+        return out
 
     def _fitted(self) -> tuple[Encoder, LinearScorer]:
         if self._encoder is None or self._scorer is None:
@@ -224,7 +233,8 @@ class VowpalPolicy(Policy):
         """Encoder, model, rows seen and bits to begin with."""
         if start is None:
             chosen = self.settings
-            encoder = Encoder.fit(known.contexts, chosen["features"], bins=chosen["bins"])
+            how = {name: chosen[name] for name in ("bins", "standardise")}
+            encoder = Encoder.fit(known.contexts, chosen["features"], **how)
             tokens = len({name for text in self._actions for name in text.split()})
             enough = int(np.ceil(np.log2(64 * tokens * (encoder.size + 2))))
             return encoder, b"", (0, 0), chosen["bits"] or max(18, enough)
@@ -370,10 +380,10 @@ def _check(settings: Mapping[str, Any], action_ids: Sequence[str]) -> None:
             f"half_life weighs regressions, and cb_type {settings['cb_type']!r} is none",
             hint='use cb_type "mtr"',
         )
-    if settings["cb_type"] == "sm" and settings["exploration"].startswith("squarecb"):
+    if settings["cb_type"] == "sm" and exploring.needs_rewards(settings["exploration"]):
         raise LearningError(
-            'SquareCB explores by expected rewards, and cb_type "sm" has none',
-            hint='use "mtr" or "dr"',
+            f"{settings['exploration']!r} explores by expected rewards, and cb_type 'sm' has none",
+            hint='use "mtr" or "dr", or explore with "epsilon:0.1"',
         )
     declared = settings["reward_range"]
     if declared is not None and not (len(declared) == 2 and declared[0] < declared[1]):

@@ -50,6 +50,16 @@ def test_numbers_are_standardised_by_training() -> None:
     np.testing.assert_allclose(out[:, 0], [0.0, 1.0])
 
 
+def test_numbers_may_keep_their_zero() -> None:
+    """Without standardising, a number is in units of its root mean square, and 0 and gaps are 0."""
+    frame = pd.DataFrame({"x": [0.0, 3.0, 4.0, 0.0]})
+    encoder = Encoder.fit(frame, standardise=False)
+    np.testing.assert_allclose(encoder.matrix(frame)[:, 0], [0, 1.2, 1.6, 0])
+    assert encoder.matrix(pd.DataFrame({"x": [np.nan, 2.5]})).tolist() == [[0.0], [1.0]]
+    zeros = Encoder.fit(pd.DataFrame({"x": [0.0, 0.0]}), standardise=False)
+    assert zeros.matrix(pd.DataFrame({"x": [0.5]})).tolist() == [[0.5]]
+
+
 def test_wild_numbers_saturate() -> None:
     """A number far outside what training saw moves no score further than 5 standard deviations."""
     encoder = Encoder.fit(pd.DataFrame({"x": np.arange(100.0)}))

@@ -54,6 +54,7 @@ def test_compiled_scores_are_vowpal_wabbits(
         cb_type=cb_type,
         passes=passes,
         bins=bins,
+        standardise=seed % 2 == 0,
         action_features=described,
         learning_rate=0.1,
     ).fit(log)
@@ -61,8 +62,11 @@ def test_compiled_scores_are_vowpal_wabbits(
     own = policy.vowpal_scores(today)
     assert own.shape == (20, k)
     low, high = reward[log.choice].min(), reward[log.choice].max()
-    expected = own if cb_type == "sm" else np.clip(own, low, high)  # sm has preferences only
-    difference = np.abs(policy._preferences(today) - expected).max()
+    expected = policy.expected_reward(today)
+    assert (expected is None) == (cb_type == "sm")  # which has preferences only
+    if expected is not None:
+        assert np.abs(expected - np.clip(own, low, high)).max() <= 1e-6 * np.abs(own).max()
+    difference = np.abs(policy._scores(today) - own).max()
     assert difference <= 1e-6 * np.abs(own).max()
 
 

@@ -208,8 +208,33 @@ def test_expected_rewards_lie_in_the_seen_or_declared_range() -> None:
     assert (given.expected_reward(wild).min(), given.expected_reward(wild).max()) == (0.2, 0.4)
 
 
-@pytest.mark.parametrize("exploration", ["greedy", "epsilon:0.3", "softmax:0.1"])
-@pytest.mark.parametrize("cb_type", CB_TYPES)
+def test_greedy_tells_apart_what_clipping_makes_equal() -> None:
+    """Scores beyond the reward range still rank actions; explorations by distance see rewards."""
+    log = make_log(500)
+    narrow: dict[str, Any] = {"reward_range": (0.28, 0.32)}
+    greedy = VowpalPolicy(IDS, **narrow).fit(log)
+    scores, expected = greedy.vowpal_scores(log.contexts), greedy.expected_reward(log.contexts)  # type: ignore[arg-type]
+    assert expected is not None
+    tied = (expected == expected.max(axis=1, keepdims=True)).sum(axis=1) > 1
+    assert tied.mean() > 0.1
+    found = greedy.distribution(log.contexts)
+    assert np.array_equal(found.argmax(axis=1), scores.argmax(axis=1))
+    assert (found.max(axis=1) == 1).all()
+    soft = VowpalPolicy(IDS, exploration="softmax:0.01", **narrow).fit(log)
+    by_hand = np.exp(expected / 0.01)
+    by_hand /= by_hand.sum(axis=1, keepdims=True)
+    assert np.allclose(soft.distribution(log.contexts), by_hand)
+
+
+@pytest.mark.parametrize(
+    ("cb_type", "exploration"),
+    [
+        *((each, "greedy") for each in CB_TYPES),
+        *((each, "epsilon:0.3") for each in CB_TYPES),
+        ("mtr", "softmax:0.1"),
+        ("dr", "squarecb:50"),
+    ],
+)
 def test_saved_and_pickled_policies_decide_alike(
     tmp_path: Path, cb_type: str, exploration: str
 ) -> None:
@@ -241,7 +266,7 @@ def test_a_recipe_names_hyper_parameters_only() -> None:
     assert name.startswith("mtr-lr0.1-p3-")
     assert policy.fit(make_log(300)).recipe == policy.fit(make_log(300, seed=3)).recipe == name
     others: list[dict[str, Any]] = [{"l1": 1e-6}, {"l2": 1e-6}, {"power_t": 0.4}, {"seed": 1}]
-    others += [{"bins": 4}, {"half_life": 9}, {"max_weight": 9}]
+    others += [{"bins": 4}, {"standardise": True}, {"half_life": 9}, {"max_weight": 9}]
     others += [{"action_features": {"call": {"channel": "phone"}}}]
     others += [
         {"exploration": "epsilon:0.1"},
@@ -425,7 +450,7 @@ def test_preferences_of_sm_are_no_rewards() -> None:
     assert shown is not None
     assert policy.expected_reward(shown) is None
     assert policy.distribution(shown).shape == (5, 3)
-    with pytest.raises(LearningError, match="SquareCB explores by expected rewards"):
+    with pytest.raises(LearningError, match="explores by expected rewards"):
         VowpalPolicy(IDS, cb_type="sm", exploration="squarecb:10")
 
 
