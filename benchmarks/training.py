@@ -41,10 +41,11 @@ def synthetic_log(n: int, seed: int = 0) -> LoggedDecisions:
     )
 
 
-def write_adf(log: LoggedDecisions, path: Path) -> None:
-    """The log as cb_adf text, which the driver alone is timed on."""
+def write_adf(log: LoggedDecisions, path: Path, policy: VowpalPolicy | None = None) -> None:
+    """The log as cb_adf text, encoded plainly or as a fitted policy does."""
     assert log.contexts is not None
-    encoder, actions = Encoder.fit(log.contexts), action_texts(log.action_ids)
+    encoder = policy.encoder if policy else Encoder.fit(log.contexts, standardise=False)
+    actions = action_texts(log.action_ids)
     with path.open("wb") as file:
         for block in blocks(log, log.action_ids):
             features = feature_text(encoder.encode(block.contexts))

@@ -199,6 +199,15 @@ class VowpalPolicy(Policy):
             return None
         return np.clip(scores, *self._range, out=scores)
 
+    @property
+    def encoder(self) -> Encoder:
+        """How contexts become numbers.
+
+        Raises:
+            LearningError: not fitted.
+        """
+        return self._fitted()[0]
+
     def vowpal_scores(self, contexts: pd.DataFrame) -> Floats:
         """The (n, k) unclipped scores by Vowpal Wabbit itself, row by row: slow, for comparison."""
         return self._ask(row_texts(self._fitted()[0].encode(contexts)))

@@ -16,6 +16,7 @@ FORBIDDEN = {
     "cache": r"\.cache\(\)",
     "DeltaTable": r"\bdelta\.tables\b|\bDeltaTable\b",
     "settings": r"\bspark\.conf\.set\(",
+    "stages of models": r"transition_model_version_stage|get_latest_versions|\bstages?=",
 }
 
 

@@ -12,11 +12,12 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from engine.errors import RegistryError
-from engine.registry import Registry, Version, signature
+from engine.registry import Registry, Rival, Version, signature
 from policies import LoggedDecisions, UniformPolicy, VowpalPolicy
 
 pytestmark = pytest.mark.integration
@@ -33,6 +34,14 @@ def test_a_model_has_three_levels(name: str) -> None:
     with pytest.raises(RegistryError, match="three-level name") as caught:
         Registry(name, "/x", None)
     assert caught.value.hint == "write catalog.schema.model"
+
+
+@pytest.mark.unit
+def test_a_name_has_its_limits() -> None:
+    """Unity Catalog refuses names of more than 255 characters, so they are refused here."""
+    assert Registry(f"main.nba.{'m' * 255}", "/x", None).model_name.endswith("m")
+    with pytest.raises(RegistryError, match="more than 255 characters"):
+        Registry(f"main.nba.{'m' * 256}", "/x", None)
 
 
 @pytest.mark.unit
@@ -115,7 +124,9 @@ def versions(root: Path) -> list[Version]:
                 params=policy.params,
                 metrics={"selection_low": 0.1 * number},
                 tables={"selection": pd.DataFrame({"recipe": ["a"], "low": [0.1]})},
-                tags={"recipe": f"r{number}", "training_key": "k", "as_of": "2026-03-02"},
+                pictures={"selection": Figure()},
+                rivals=[Rival("a", {"passes": 3}, {"selection_low": 0.1})],
+                tags={"recipe": f"r{number}", "training_key": "k", "feature_hash": "f"},
             )
         )
     return made
@@ -154,7 +165,37 @@ def test_the_run_shows_how_it_came_about(registry: Registry, versions: list[Vers
     assert run.data.metrics["selection_low"] == pytest.approx(0.1)
     assert run.data.params["learning_rate"] == "0.1"
     names = [each.path for each in registry.client.list_artifacts(found.run_id)]
-    assert "selection.csv" in names
+    assert {"selection.csv", "selection.png"} <= set(names)
+
+
+def test_rivals_are_nested_runs(registry: Registry, versions: list[Version]) -> None:
+    """Each recipe that was tried is a run of its own below the training's run."""
+    parent = registry.client.get_model_version(MODEL, "1").run_id
+    experiment = registry.client.get_run(parent).info.experiment_id
+    below = f"tags.mlflow.parentRunId = '{parent}'"
+    [rival] = registry.client.search_runs([experiment], below)
+    assert rival.info.run_name == "a"
+    assert rival.data.params == {"passes": "3"}
+    assert rival.data.metrics == {"selection_low": 0.1}
+
+
+def test_a_training_that_registers_nothing_is_remembered(
+    registry: Registry, versions: list[Version]
+) -> None:
+    """Its run is logged, and found by its tags, and there is no version more than before."""
+    tags = {"recipe": "poor", "training_key": "came to nothing"}
+    assert not registry.logged(training_key="came to nothing")
+    empty: dict[str, Any] = {"tables": {}, "pictures": {}, "rivals": []}
+    made = registry.register(None, FEATURES, contexts(3), params={}, metrics={}, tags=tags, **empty)
+    assert made is None
+    assert registry.logged(training_key="came to nothing")
+    assert registry.logged(training_key="k", recipe="r1")
+    assert registry.versions() == versions
+
+
+def test_a_policy_carries_where_it_came_from(registry: Registry, versions: list[Version]) -> None:
+    """The saved contract holds the hashes that the version is tagged with."""
+    assert registry.load("1").about == {"feature_hash": "f"}
 
 
 def test_the_registered_signature_has_outputs(registry: Registry, versions: list[Version]) -> None:
@@ -176,6 +217,9 @@ def test_aliases_are_those_of_the_engine(registry: Registry, versions: list[Vers
     with pytest.raises(RegistryError, match="no version 9") as caught:
         registry.set_alias("champion", "9")
     assert caught.value.hint == "versions: 1, 2"
+    for reserved in ("latest", "v1", "V12"):
+        with pytest.raises(RegistryError, match="reserved: it already means a version"):
+            registry.set_alias(reserved, "1")
     assert registry.alias("champion") is None
 
 
