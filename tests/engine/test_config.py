@@ -11,6 +11,7 @@ import pytest
 
 from engine.config import Config, Parameters, load_config
 from engine.errors import ConfigError
+from policies.learning.selection import GRID
 from simulation import FEATURES, demo_catalogue, demo_rules
 
 Edit = Callable[[str, str, str], Path]
@@ -73,6 +74,36 @@ def test_a_reward_matures_after_window_and_lag(conf: Path) -> None:
     """What may be reported `lag_days` late is complete at the next midnight after that."""
     reward = load_config(conf).engine.reward
     assert (reward.window_days, reward.lag_days, reward.matured_after_days) == (1, 2, 4)
+
+
+def test_a_grid_may_be_declared(conf: Path, edit: Edit) -> None:
+    """What training tries is the configuration's; left out, it is the project's own grid."""
+    assert load_config(conf).engine.training.grid == GRID
+    edit("engine.yml", "  # grid:", "  grid: [{learning_rate: 0.3}, {cb_type: dr, bins: 4}]\n  #")
+    assert load_config(conf).engine.training.grid == (
+        {"learning_rate": 0.3},
+        {"cb_type": "dr", "bins": 4},
+    )
+
+
+@pytest.mark.parametrize(
+    ("grid", "what", "hint"),
+    [
+        ("[{passes: 1, learning_rte: 0.3}]", "learning_rte", "'learning_rate'"),
+        ("[{passes: 1, cb_type: mtrr}]", "unknown cb_type 'mtrr'", "'mtr'"),
+        ("[{passes: 1, bins: many}]", "many", "numbers and texts"),
+        ("[{passes: 1}, {passes: 1}]", "same learner twice", ""),
+    ],
+)
+def test_mistakes_in_the_grid_are_named(
+    conf: Path, edit: Edit, grid: str, what: str, hint: str
+) -> None:
+    """An unknown or impossible setting of a learner is an error at its line of the file."""
+    path = edit("engine.yml", "  # grid:", f"  grid: {grid}\n  # ")
+    error = refused(conf)
+    assert what in error.what
+    assert hint in str(error.hint or "")
+    assert f"{path}:{line_of(path, 'grid: [')}, training.grid[" in str(error.where)
 
 
 MISTAKES = {

@@ -11,9 +11,16 @@ import pandas as pd
 import pytest
 
 from policies.deciding.decision import final_distribution
-from policies.errors import InvalidPolicyError, PredicateError
+from policies.errors import InvalidPolicyError, LearningError, PredicateError
 from policies.learning import baselines
-from policies.learning.baselines import AsDeployed, BusinessRules, FixedAction, UniformPolicy
+from policies.learning.baselines import (
+    AsDeployed,
+    BestAverage,
+    BusinessRules,
+    FixedAction,
+    UniformPolicy,
+)
+from policies.logged import LoggedDecisions
 from policies.policy import Policy, load_policy
 
 ACTIONS = ("no_contact", "email", "call")
@@ -119,3 +126,62 @@ def test_params_are_flat() -> None:
     assert params["kind"] == "as_deployed"
     assert (params["floor"], params["uniform_share"]) == (0.01, 0.1)
     assert (params["policy.kind"], params["policy.action"]) == ("fixed", "call")
+
+
+def averages_log(eligible: np.ndarray | None = None) -> LoggedDecisions:
+    """Six rows: e-mails earn 1 and 0, calls .5 with heavy weights, no contact 0."""
+    return LoggedDecisions(
+        ACTIONS,
+        np.array([1, 1, 2, 2, 0, 0]),
+        np.array([0.5, 0.25, 0.1, 0.1, 0.4, 0.4]),
+        np.array([1.0, 0.0, 0.5, 0.5, 0.0, 0.0]),
+        eligible,
+        contexts=pd.DataFrame(index=range(6)),
+    )
+
+
+def test_the_best_average_by_hand() -> None:
+    """Averages are weighted by 1 / probability and pulled to the overall one as by 10 rows."""
+    policy = BestAverage(ACTIONS).fit(averages_log())
+    means = np.array([0.0, (2 * 1.0 + 4 * 0.0) / 6, 0.5])
+    rows = np.array([2.0, 6**2 / (2**2 + 4**2), 2.0])
+    overall = (rows * means).sum() / rows.sum()
+    expected = (rows * means + 10 * overall) / (rows + 10)
+    np.testing.assert_allclose(policy.averages, expected)
+    np.testing.assert_allclose(policy.expected_reward(CONTEXTS), np.tile(expected, (4, 1)))
+    found = policy.distribution(None, ELIGIBLE)
+    assert found.tolist() == [[0, 0, 1], [0, 1, 0], [0, 0, 1], [0, 0, 1]]
+
+
+def test_the_best_average_learns_from_choices_only() -> None:
+    """Rows without a choice teach it nothing, and parts of a log teach what the whole does."""
+    eligible = np.ones((6, 3), dtype=bool)
+    eligible[0] = [False, True, False]
+    log = averages_log(eligible)
+    whole = BestAverage(ACTIONS).fit(log)
+    assert whole.averages == BestAverage(ACTIONS).fit(log[1:]).averages
+    np.testing.assert_allclose(
+        BestAverage(ACTIONS).fit([log[:3], log[3:]]).averages, whole.averages
+    )
+
+
+def test_an_average_that_was_not_learned_is_refused() -> None:
+    """Deciding by averages that are not there, or are no numbers, is an error."""
+    with pytest.raises(LearningError, match="best_average has not learned yet"):
+        BestAverage(ACTIONS).distribution(None, ELIGIBLE)
+    for wrong in ([1.0], [1.0, np.nan, 0.0]):
+        with pytest.raises(InvalidPolicyError, match="3 actions need as many finite averages"):
+            BestAverage(ACTIONS, wrong)
+
+
+def test_baselines_go_on_with_other_actions() -> None:
+    """A new action starts from the mean of the averages; what cannot do without an action says so."""
+    now = ("call", "letter", "no_contact")
+    known = BestAverage(ACTIONS, [0.1, 0.2, 0.5]).for_actions(now)
+    assert known.averages == pytest.approx([0.5, 0.3, 0.1])
+    assert UniformPolicy(ACTIONS).for_actions(now).action_ids == now
+    deployed = AsDeployed(BestAverage(ACTIONS, [0.1, 0.2, 0.5]), 0.05, 0.1).for_actions(now)
+    assert deployed.action_ids == now
+    assert RULES.for_actions(now).distribution(CONTEXTS)[1].tolist() == [1, 0, 0]
+    with pytest.raises(InvalidPolicyError, match="there is no action 'email'"):
+        FixedAction(ACTIONS, "email").for_actions(now)

@@ -11,7 +11,8 @@ import pytest
 from policies.deciding.decision import final_distribution
 from policies.errors import LearningError
 from policies.evaluation.reward_model import fit_reward_model
-from policies.evaluation.value import evaluate
+from policies.evaluation.value import compare, evaluate
+from policies.learning.averaged import Averaged
 from policies.learning.baselines import FixedAction, UniformPolicy
 from policies.learning.selection import Selection, default_grid, select
 from policies.learning.vowpal import VowpalPolicy
@@ -87,6 +88,59 @@ def test_an_uncertain_promise_loses_to_a_sure_value() -> None:
     chosen = select(log, log, rivals, rivals[0], floor=0.0, uniform_share=0.0)
     assert chosen.table.loc["fixed:email", "value"] > chosen.table.loc["fixed:none", "value"]
     assert chosen.best.recipe == "fixed:none"
+
+
+@pytest.mark.parametrize(("effect", "averages"), [(0.05, True), (0.2, False)])
+def test_what_cannot_be_told_apart_is_averaged(effect: float, averages: bool) -> None:
+    """Recipes within a paired standard error of the best are averaged, unless that is worse."""
+    chosen = selected(effect)
+    q = fit_reward_model(make_log(4000, 1, effect)).predict(make_log(4000, 2).contexts)
+    late, learners = make_log(4000, 2, effect), [each.recipe for each in default_grid(IDS)]
+    alone = chosen.table[~chosen.table.index.str.startswith("averaged")]
+    best = chosen.policies[str(alone["low"].idxmax())]
+
+    def behind(name: str) -> bool:
+        found = compare(late, chosen.policies[name], best, expected_reward=q, interval="normal")
+        return found.difference < -found.std_error
+
+    near = [name for name in learners if not behind(name)]
+    assert 1 < len(near) < len(learners)
+    [average] = [each for each in chosen.policies.values() if isinstance(each, Averaged)]
+    assert [each.recipe for each in average.members] == near
+    assert (chosen.best is average) == (not behind(average.recipe)) == averages
+
+
+def test_parts_of_a_log_select_what_the_whole_does() -> None:
+    """An earlier log in parts gives the table that the log in one piece gives."""
+    early, late = make_log(3000, 1), make_log(2000, 2)
+    shares = {"floor": 0.0, "uniform_share": 0.0}
+    whole = select(early, late, default_grid(IDS)[:3], UniformPolicy(IDS), **shares)
+    parts = [early[:1000], early[1000:]]
+    in_parts = select(parts, late, default_grid(IDS)[:3], UniformPolicy(IDS), **shares)
+    pd.testing.assert_frame_equal(in_parts.table, whole.table)
+
+
+def test_what_looks_worse_than_the_incumbent_is_not_acceptable() -> None:
+    """The chosen one must not be below the incumbent by more than the margin."""
+    early, late = make_log(2000, 1), make_log(2000, 2)
+
+    class Oracle(Policy):
+        """The best action for each row."""
+
+        kind = "oracle"
+
+        def _weights(self, contexts: Any, eligible: Any) -> Any:
+            return np.eye(3)[truth(contexts, 0.2).argmax(axis=1)]
+
+        def _state(self) -> dict[str, Any]:
+            return {}
+
+    recipes, shares = [FixedAction(IDS, "none")], {"floor": 0.0, "uniform_share": 0.0}
+    found = select(early, late, recipes, Oracle(IDS), **shares, margin=0.05)
+    assert found.table["difference"].iloc[0] < -0.05
+    assert not found.acceptable
+    assert select(early, late, recipes, Oracle(IDS), **shares, margin=0.5).acceptable
+    assert select(early, late, recipes, FixedAction(IDS, "none"), **shares, margin=1e-9).acceptable
 
 
 def test_values_are_those_of_the_policy_as_it_would_act() -> None:

@@ -383,6 +383,28 @@ def test_a_new_action_starts_from_its_relatives() -> None:
     assert not relation > 0.95
 
 
+def test_a_policy_is_read_out_for_the_actions_there_are(tmp_path: Path) -> None:
+    """Where an action retires and another comes, the others keep their scores to the last bit."""
+    policy = VowpalPolicy(IDS, action_features={"call": {"by": "phone"}}).fit(make_log(2_000))
+    now = ("call", "letter", "none")
+    described = {"call": {"by": "phone"}, "letter": {"by": "phone"}}
+    policy.about = {"log_hash": "h"}
+    other = policy.for_actions(now, described)
+    shown = make_log(200, seed=5).contexts
+    assert shown is not None
+    before, after = policy.vowpal_scores(shown), other.vowpal_scores(shown)
+    assert np.array_equal(after[:, [0, 2]], before[:, [2, 0]])
+    assert np.corrcoef(after[:, 0], after[:, 1])[0, 1] > 0.9
+    assert other.recipe == policy.recipe
+    other.save(tmp_path / "policy", other.about)
+    again = load_policy(tmp_path / "policy")
+    assert again.action_ids == now
+    assert again.about == {"log_hash": "h"}
+    assert np.array_equal(again.distribution(shown), other.distribution(shown))
+    plain = VowpalPolicy(IDS).fit(make_log(2_000)).for_actions(now, described)
+    assert plain.settings["action_features"] == {}
+
+
 def test_older_decisions_count_less() -> None:
     """With a half-life the model follows a world that has turned over, and is told by dates."""
     old, new = make_log(4_000, vary=False), make_log(1_000, seed=1, vary=False)
