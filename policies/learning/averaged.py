@@ -19,6 +19,8 @@ from policies.errors import LearningError
 from policies.learning.teaching import Logs
 from policies.policy import Policy, load_policy
 
+VOTES = "votes"
+
 
 class Averaged(Policy):
     """Chooses by the mean of its members' expected rewards.
@@ -26,9 +28,13 @@ class Averaged(Policy):
     Errors of different learners partly cancel, so the mean is surer than any of them where none is
     surely the best (Breiman 1996, bagging predictors, for the argument).
 
+    With exploration "votes" an action's probability is the share of members that would take it: of
+    members that learned bootstrapped logs, `VowpalPolicy(…, bootstrap=1)`, `bootstrap=2` …, this is
+    Thompson-like (Eckles & Kaptein 2014) and yet stated exactly.
+
     Args:
         members: policies with the same actions and with expected rewards.
-        exploration: as for VowpalPolicy.
+        exploration: "votes", or as for VowpalPolicy.
 
     Raises:
         LearningError: no member, or members with other actions than the first.
@@ -47,7 +53,7 @@ class Averaged(Policy):
                     hint="average policies of the same actions only",
                 )
         self.members, self.exploration = tuple(members), exploration
-        self._explore = exploring.parse(exploration)
+        self._explore = exploring.greedy if exploration == VOTES else exploring.parse(exploration)
 
     @property
     def recipe(self) -> str:
@@ -101,6 +107,12 @@ class Averaged(Policy):
     ) -> NDArray[np.float64]:
         if contexts is None:
             raise LearningError(f"the policy {self.recipe} decides by contexts", hint="pass them")
+        if self.exploration == VOTES:
+            votes = [
+                exploring.greedy(each.distribution(contexts, eligible), eligible)
+                for each in self.members
+            ]
+            return np.asarray(np.mean(votes, axis=0))
         return self._explore(self.expected_reward(contexts), eligible)
 
     def _state(self) -> dict[str, Any]:

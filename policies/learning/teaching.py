@@ -21,8 +21,12 @@ Logs = Union[LoggedDecisions, Iterable[LoggedDecisions]]
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some choice rows, in the log's order; fields as in LoggedDecisions."""
+    """Some choice rows, in the log's order; fields as in LoggedDecisions.
 
+    `before` is how many choice rows of the log came before these.
+    """
+
+    before: int
     contexts: pd.DataFrame
     action: Ints
     action_probability: Floats
@@ -55,6 +59,7 @@ def blocks(logs: Logs, action_ids: Sequence[str]) -> Iterator[Block]:
     Raises:
         LearningError: a part has other actions, or no contexts.
     """
+    before = 0
     for log in _parts(logs):
         _check(log, action_ids)
         contexts = log.contexts
@@ -63,14 +68,17 @@ def blocks(logs: Logs, action_ids: Sequence[str]) -> Iterator[Block]:
             rows = slice(start, start + BLOCK)
             choice = log.choice[rows]
             kept = rows if choice.all() else start + np.flatnonzero(choice)
+            action = log.action[kept]
             yield Block(
+                before,
                 contexts.iloc[kept],
-                log.action[kept],
+                action,
                 log.action_probability[kept],
                 log.reward[kept],
                 log.eligible[kept],
                 None if log.decision_date is None else log.decision_date[kept],
             )
+            before += len(action)
 
 
 def survey(logs: Logs, action_ids: Sequence[str]) -> Survey:

@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import special
 
 from policies.deciding import exploration as exploring
+from policies.deciding.coins import uniforms
 from policies.errors import LearningError, did_you_mean
 from policies.learning import vowpal_driver
 from policies.learning.encoder import Encoded, Encoder
@@ -58,6 +60,8 @@ class VowpalPolicy(Policy):
         passes: how often the log is read.
         half_life: days after which a decision counts half as much as one of the newest day; None =
             all alike. Only "mtr" has such weights.
+        bootstrap: a number by which each decision is counted 0, 1, 2 … times, Poisson with mean 1
+            (Oza & Russell 2001); policies of several numbers make a bag, see `Averaged`. Only "mtr".
         max_weight: importance weights 1/p are cut there; None = nowhere.
         exploration: "greedy", "epsilon:0.1", "softmax:0.05", "squarecb:100".
         seed: of Vowpal Wabbit's own random numbers.
@@ -87,6 +91,7 @@ class VowpalPolicy(Policy):
         l2: float = 0.0,
         passes: int = 1,
         half_life: float | None = None,
+        bootstrap: int | None = None,
         max_weight: float | None = None,
         exploration: str = "greedy",
         seed: int = 0,
@@ -108,6 +113,7 @@ class VowpalPolicy(Policy):
             "l2": float(l2),
             "passes": int(passes),
             "half_life": None if half_life is None else float(half_life),
+            "bootstrap": bootstrap,
             "max_weight": None if max_weight is None else float(max_weight),
             "exploration": exploration,
             "seed": int(seed),
@@ -306,6 +312,8 @@ class VowpalPolicy(Policy):
         weight = rows / eligible / probability
         if chosen["half_life"] is not None:
             weight *= _recency(block, known, chosen["half_life"])
+        if chosen["bootstrap"] is not None:
+            weight *= _poisson(block, chosen["bootstrap"])
         return regression_lines(features, self._actions, block.action, cost, weight)
 
     def _ask(self, features: Sequence[str]) -> Floats:
@@ -352,6 +360,13 @@ def _recency(block: Block, known: Survey, half_life: float) -> Floats:
     return weight
 
 
+def _poisson(block: Block, number: int) -> Floats:
+    """(n,) draws of mean 1 that depend on the row's place in the log and the number only."""
+    rows = np.arange(block.before, block.before + len(block.action), dtype=np.uint64)
+    reached = special.pdtr(np.arange(16), 1.0)  # P(at most 0, 1, 2 …)
+    return np.searchsorted(reached, uniforms(rows, None, f"bootstrap:{number}")).astype(np.float64)
+
+
 def _check(settings: Mapping[str, Any], action_ids: Sequence[str]) -> None:
     """Raise LearningError for the first hyper-parameter that is out of its range."""
     if settings["cb_type"] not in CB_TYPES:
@@ -384,11 +399,12 @@ def _check(settings: Mapping[str, Any], action_ids: Sequence[str]) -> None:
     for name, (holds, rule) in rules.items():
         if not holds:
             raise LearningError(f"{name} must be {rule}, and is {settings[name]!r}")
-    if half_life is not None and settings["cb_type"] != "mtr":
-        raise LearningError(
-            f"half_life weighs regressions, and cb_type {settings['cb_type']!r} is none",
-            hint='use cb_type "mtr"',
-        )
+    for name in ("half_life", "bootstrap"):
+        if settings[name] is not None and settings["cb_type"] != "mtr":
+            raise LearningError(
+                f"{name} weighs regressions, and cb_type {settings['cb_type']!r} is none",
+                hint='use cb_type "mtr"',
+            )
     if settings["cb_type"] == "sm" and exploring.needs_rewards(settings["exploration"]):
         raise LearningError(
             f"{settings['exploration']!r} explores by expected rewards, and cb_type 'sm' has none",

@@ -78,6 +78,7 @@ MORE: dict[str, Callable[[], Policy]] = {
     **{f"vowpal {each}": lambda each=each: learned(cb_type=each) for each in CB_TYPES},  # type: ignore[misc]
     "vowpal softmax": lambda: learned(exploration="softmax:0.05"),
     "vowpal squarecb": lambda: learned(exploration="squarecb:50"),
+    "a bag": lambda: Averaged([learned(bootstrap=each) for each in range(3)], "votes"),
     "vowpal described": lambda: learned(bins=4, action_features={"7": {"group": "offer"}}),
 }
 

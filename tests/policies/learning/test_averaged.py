@@ -34,6 +34,29 @@ def test_the_mean_decides() -> None:
     np.testing.assert_allclose(eager, [[0.1, 0.1, 0.8]] * 2)
 
 
+def test_votes_are_shares_of_members() -> None:
+    """With votes an action's probability is exactly the share of members that prefer it."""
+    members = [BestAverage(IDS, each) for each in ([0, 1, 0], [0, 1, 0.5], [0, 0, 1], [0, 2, 1])]
+    policy, shown = Averaged(members, exploration="votes"), pd.DataFrame({"x": [1.0, 2.0]})
+    eligible = np.array([[True, True, True], [True, False, True]])
+    found = policy.distribution(shown, eligible)
+    np.testing.assert_allclose(found, [[0, 0.75, 0.25], [1 / 8, 0, 7 / 8]])
+
+
+def test_a_bag_is_sure_where_there_is_much_to_learn_from() -> None:
+    """Members of a bag learn differently weighted logs, and agree more the more rows there are."""
+    log = a_log()
+    bag = Averaged([VowpalPolicy(IDS, bootstrap=each) for each in range(8)], "votes")
+    shown = pd.DataFrame({"x": np.linspace(-2, 2, 41)})
+    unsure = bag.fit(log[:60]).distribution(shown).max(axis=1).mean()
+    sure = bag.fit(log).distribution(shown).max(axis=1).mean()
+    assert unsure < sure
+    one, same, other = (VowpalPolicy(IDS, bootstrap=each).fit(log)._model for each in (1, 1, 2))
+    assert one == same != other
+    in_parts = VowpalPolicy(IDS, bootstrap=1).fit([log[:100], log[100:]])
+    assert in_parts._model == one
+
+
 def test_its_name_is_that_of_its_members() -> None:
     """The same members give the same recipe whatever they learned; others give another."""
     one, two = VowpalPolicy(IDS), VowpalPolicy(IDS, passes=2)

@@ -266,7 +266,13 @@ def test_a_recipe_names_hyper_parameters_only() -> None:
     assert name.startswith("mtr-lr0.1-p3-")
     assert policy.fit(make_log(300)).recipe == policy.fit(make_log(300, seed=3)).recipe == name
     others: list[dict[str, Any]] = [{"l1": 1e-6}, {"l2": 1e-6}, {"power_t": 0.4}, {"seed": 1}]
-    others += [{"bins": 4}, {"standardise": True}, {"half_life": 9}, {"max_weight": 9}]
+    others += [
+        {"bins": 4},
+        {"bootstrap": 1},
+        {"standardise": True},
+        {"half_life": 9},
+        {"max_weight": 9},
+    ]
     others += [{"action_features": {"call": {"channel": "phone"}}}]
     others += [
         {"exploration": "epsilon:0.1"},
@@ -537,6 +543,7 @@ def test_logs_that_teach_nothing_are_refused(log: LoggedDecisions, problem: str)
         ({"bins": 1}, "bins must be 0, or from 2 to 100"),
         ({"half_life": 0}, "half_life must be a positive number of days"),
         ({"half_life": 3, "cb_type": "dr"}, "half_life weighs regressions"),
+        ({"bootstrap": 1, "cb_type": "dr"}, "bootstrap weighs regressions"),
         ({"max_weight": 0.5}, "max_weight must be 1 or more"),
         (
             {"action_features": {"emial": {"group": "a"}}},
