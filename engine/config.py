@@ -359,10 +359,8 @@ def _check_grid(
             )
         try:
             recipe = VowpalPolicy(action_ids, **settings).recipe
-        except (NbaError, TypeError, ValueError) as error:
-            hint = error.hint if isinstance(error, NbaError) else "numbers and texts, as documented"
-            what = error.what if isinstance(error, NbaError) else str(error)
-            raise ConfigError(f"{what}.", where=where, hint=hint) from error
+        except NbaError as error:
+            raise ConfigError(f"{error.what}.", where=where, hint=error.hint) from error
         if recipe in seen:
             raise ConfigError("The grid has the same learner twice.", where=where)
         seen.add(recipe)

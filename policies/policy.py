@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from policies.errors import InvalidPolicyError, did_you_mean
+from policies.errors import InvalidPolicyError, NbaError, did_you_mean
 
 POLICIES: dict[str, str | type[Policy]] = {
     "uniform": "policies.learning.baselines:UniformPolicy",
@@ -146,10 +146,14 @@ class Policy(ABC):
             about: where the policy came from (hashes of catalogue, features, log …), kept with it.
 
         Raises:
-            InvalidPolicyError: the policy's kind is not in `POLICIES`.
+            InvalidPolicyError: the policy's kind is not in `POLICIES`, or the path is a file.
         """
         _registered(self.kind, self._name)
         directory = Path(path)
+        if directory.exists() and not directory.is_dir():
+            raise InvalidPolicyError(
+                "a policy is saved into a directory, and this is a file", where=str(directory)
+            )
         directory.mkdir(parents=True, exist_ok=True)
         state = {"action_ids": list(self.action_ids), **self._state()}
         content = {
@@ -228,7 +232,7 @@ def load_policy(path: str | Path) -> Policy:
     """The policy that `Policy.save` wrote into the directory `path`.
 
     Raises:
-        InvalidPolicyError: there is no readable policy, or its kind is not in `POLICIES`.
+        InvalidPolicyError: there is no whole, readable policy, or its kind is not in `POLICIES`.
     """
     file = Path(path) / _FILE
     try:
@@ -240,7 +244,17 @@ def load_policy(path: str | Path) -> Policy:
             where=str(file),
             hint="name the directory that policy.save(path) wrote",
         ) from error
-    policy = _registered(kind, str(file))._load(Path(path), state)
+    found = _registered(kind, str(file))
+    try:
+        policy = found._load(Path(path), state)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, NbaError):
+            raise
+        raise InvalidPolicyError(
+            f"the saved {kind} policy is incomplete or damaged: {error!r}",
+            where=str(path),
+            hint="save it again, or load another version",
+        ) from error
     policy.about = {str(key): str(value) for key, value in content.get("about", {}).items()}
     return policy
 

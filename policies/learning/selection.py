@@ -111,7 +111,8 @@ def select(
         workers: how many fits at a time; None = as many as there are cores.
 
     Raises:
-        LearningError: no recipe, two of one name, an impossible confidence, or a fit that fails.
+        LearningError: no recipe, two of one name, an impossible confidence, a later log without
+            contexts, no incumbent, or a fit that fails.
     """
     if not recipes:
         raise LearningError("there are no recipes to select from", hint="use default_grid(…)")
@@ -121,9 +122,18 @@ def select(
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise LearningError(f"the recipe {twice!r} is there twice", hint="leave one of them out")
+    if not isinstance(incumbent, Policy):
+        raise LearningError(
+            f"the incumbent is a {type(incumbent).__name__}, and must be a policy",
+            hint="UniformPolicy(log.action_ids) is one",
+        )
     policies = dict(zip(names, fit_together(recipes, log_fit, workers=workers)))
     contexts = log_select.contexts
     reward_model = fit_reward_model(joined(log_fit, MODEL_ROWS))
+    if contexts is None and reward_model.encoder is not None:
+        raise LearningError(
+            "the earlier log has contexts, and the later one has none", hint="give it the same"
+        )
     expected_reward = reward_model.predict(contexts, len(log_select))
 
     def acting(policy: Policy) -> npt.NDArray[np.float64]:
@@ -147,7 +157,8 @@ def select(
         return paired.difference < -paired.std_error
 
     near = [policies[name] for name, act in acts.items() if name == best or not told_apart(act)]
-    near = [each for each in near if _expects(each, contexts)]
+    few = None if contexts is None else contexts.iloc[:1]
+    near = [each for each in near if few is not None and each.expected_reward(few) is not None]
     if len(near) > 1:
         mean = Averaged(near, exploration=policies[best].params.get("exploration", "greedy"))
         act = acting(mean)
@@ -160,11 +171,6 @@ def select(
     table = table.sort_values(["chosen", "low"], ascending=False, kind="stable")
     acceptable = rows[best]["difference"] > -margin
     return Selection(policies[best], acceptable, table, policies)
-
-
-def _expects(policy: Policy, contexts: pd.DataFrame | None) -> bool:
-    """Whether a policy has expected rewards, which can be averaged."""
-    return contexts is not None and policy.expected_reward(contexts.iloc[:1]) is not None
 
 
 def _row(

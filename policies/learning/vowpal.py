@@ -15,9 +15,9 @@ from scipy import special
 
 from policies.deciding import exploration as exploring
 from policies.deciding.coins import uniforms
-from policies.errors import LearningError, did_you_mean
+from policies.errors import LearningError
 from policies.learning import vowpal_driver
-from policies.learning.encoder import Encoded, Encoder
+from policies.learning.encoder import Encoded, Encoder, as_frame
 from policies.learning.examples import (
     action_texts,
     adf_lines,
@@ -26,11 +26,11 @@ from policies.learning.examples import (
     row_texts,
 )
 from policies.learning.scorer import LinearScorer
+from policies.learning.settings import checked
 from policies.learning.teaching import BLOCK, Block, Logs, Survey, blocks, survey
 from policies.policy import Policy
 
 Floats = npt.NDArray[np.float64]
-CB_TYPES = ("mtr", "dr", "ips", "dm", "sm")
 STEPPING = ("learning_rate", "power_t", "l1", "l2")  # given anew each time a model goes on
 
 
@@ -99,32 +99,31 @@ class VowpalPolicy(Policy):
         bits: int | None = None,
     ) -> None:
         super().__init__(action_ids)
-        described = {name: dict(each) for name, each in (action_features or {}).items()}
-        self.settings: dict[str, Any] = {
-            "cb_type": cb_type,
-            "features": None if features is None else list(features),
-            "interactions": list(interactions),
-            "standardise": bool(standardise),
-            "bins": int(bins),
-            "action_features": described,
-            "learning_rate": float(learning_rate),
-            "power_t": float(power_t),
-            "l1": float(l1),
-            "l2": float(l2),
-            "passes": int(passes),
-            "half_life": None if half_life is None else float(half_life),
-            "bootstrap": bootstrap,
-            "max_weight": None if max_weight is None else float(max_weight),
-            "exploration": exploration,
-            "seed": int(seed),
-            "reward_range": (
-                None if reward_range is None else [float(each) for each in reward_range]
-            ),
-            "bits": bits,
-        }
-        _check(self.settings, self.action_ids)
-        self._explore = exploring.parse(exploration)
-        self._actions = action_texts(self.action_ids, described)
+        self.settings = checked(
+            {
+                "cb_type": cb_type,
+                "features": features,
+                "interactions": interactions,
+                "standardise": standardise,
+                "bins": bins,
+                "action_features": action_features,
+                "learning_rate": learning_rate,
+                "power_t": power_t,
+                "l1": l1,
+                "l2": l2,
+                "passes": passes,
+                "half_life": half_life,
+                "bootstrap": bootstrap,
+                "max_weight": max_weight,
+                "exploration": exploration,
+                "seed": seed,
+                "reward_range": reward_range,
+                "bits": bits,
+            },
+            self.action_ids,
+        )
+        self._explore = exploring.parse(self.settings["exploration"])
+        self._actions = action_texts(self.action_ids, self.settings["action_features"])
         self._encoder: Encoder | None = None
         self._scorer: LinearScorer | None = None
         self._range = (0.0, 0.0)
@@ -229,6 +228,7 @@ class VowpalPolicy(Policy):
     def _scores(self, contexts: pd.DataFrame) -> Floats:
         """The (n, k) scores of compiled weights, unclipped."""
         encoder, scorer = self._fitted()
+        contexts = as_frame(contexts)
         out = np.empty((len(contexts), len(self.action_ids)))
         for at in range(0, len(contexts), BLOCK):
             rows = slice(at, at + BLOCK)
@@ -365,51 +365,3 @@ def _poisson(block: Block, number: int) -> Floats:
     rows = np.arange(block.before, block.before + len(block.action), dtype=np.uint64)
     reached = special.pdtr(np.arange(16), 1.0)  # P(at most 0, 1, 2 …)
     return np.searchsorted(reached, uniforms(rows, None, f"bootstrap:{number}")).astype(np.float64)
-
-
-def _check(settings: Mapping[str, Any], action_ids: Sequence[str]) -> None:
-    """Raise LearningError for the first hyper-parameter that is out of its range."""
-    if settings["cb_type"] not in CB_TYPES:
-        name = str(settings["cb_type"])
-        raise LearningError(f"unknown cb_type {name!r}", hint=did_you_mean(name, CB_TYPES))
-    for pair in settings["interactions"]:
-        if sorted(str(pair)) != ["a", "s"]:
-            raise LearningError(
-                f"interaction {pair!r} is not of one shared (s) and one action (a) namespace",
-                hint='use ("sa",), which keeps the model linear, and bins for what is not',
-            )
-    for name in settings["action_features"]:
-        if name not in action_ids:
-            raise LearningError(
-                f"action_features describe {name!r}, which is no action",
-                hint=did_you_mean(name, action_ids),
-            )
-    half_life, most = settings["half_life"], settings["max_weight"]
-    rules = {
-        "learning_rate": (settings["learning_rate"] > 0, "positive"),
-        "power_t": (settings["power_t"] >= 0, "0 or more"),
-        "l1": (settings["l1"] >= 0, "0 or more"),
-        "l2": (settings["l2"] >= 0, "0 or more"),
-        "bins": (settings["bins"] == 0 or 2 <= settings["bins"] <= 100, "0, or from 2 to 100"),
-        "passes": (settings["passes"] >= 1, "1 or more"),
-        "half_life": (half_life is None or half_life > 0, "a positive number of days, or None"),
-        "max_weight": (most is None or most >= 1, "1 or more, or None"),
-        "bits": (settings["bits"] is None or 1 <= settings["bits"] <= 31, "from 1 to 31, or None"),
-    }
-    for name, (holds, rule) in rules.items():
-        if not holds:
-            raise LearningError(f"{name} must be {rule}, and is {settings[name]!r}")
-    for name in ("half_life", "bootstrap"):
-        if settings[name] is not None and settings["cb_type"] != "mtr":
-            raise LearningError(
-                f"{name} weighs regressions, and cb_type {settings['cb_type']!r} is none",
-                hint='use cb_type "mtr"',
-            )
-    if settings["cb_type"] == "sm" and exploring.needs_rewards(settings["exploration"]):
-        raise LearningError(
-            f"{settings['exploration']!r} explores by expected rewards, and cb_type 'sm' has none",
-            hint='use "mtr" or "dr", or explore with "epsilon:0.1"',
-        )
-    declared = settings["reward_range"]
-    if declared is not None and not (len(declared) == 2 and declared[0] < declared[1]):
-        raise LearningError(f"reward_range must be (low, high), low < high: {declared!r}")

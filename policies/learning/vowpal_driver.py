@@ -52,8 +52,8 @@ def learn(
         with said.open("wb") as log:
             code = _fed(command, text, log.fileno())
         if code or not model.exists():
-            last = said.read_text(errors="replace").strip()[-500:]
-            raise LearningError(f"Vowpal Wabbit ended with exit code {code}: {last or 'no word'}")
+            lines = said.read_text(errors="replace").strip().splitlines() or ["no word"]
+            raise LearningError(f"Vowpal Wabbit ended with exit code {code}: {lines[-1][:500]}")
         return model.read_bytes()
 
 

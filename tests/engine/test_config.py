@@ -91,7 +91,7 @@ def test_a_grid_may_be_declared(conf: Path, edit: Edit) -> None:
     [
         ("[{passes: 1, learning_rte: 0.3}]", "learning_rte", "'learning_rate'"),
         ("[{passes: 1, cb_type: mtrr}]", "unknown cb_type 'mtrr'", "'mtr'"),
-        ("[{passes: 1, bins: many}]", "many", "numbers and texts"),
+        ("[{passes: 1, bins: many}]", "bins must be a whole number, and is 'many'", ""),
         ("[{passes: 1}, {passes: 1}]", "same learner twice", ""),
     ],
 )

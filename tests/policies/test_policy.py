@@ -16,6 +16,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from policies.errors import InvalidPolicyError
+from policies.learning.baselines import UniformPolicy
 from policies.policy import POLICIES, Policy, load_policy, require_features
 
 ACTIONS = ("no_contact", "email", "call")
@@ -157,6 +158,26 @@ def test_refuses_unknown_kinds_and_places(tmp_path: Path) -> None:
     (tmp_path / "policy.json").write_text(json.dumps({"kind": "unifrom", "state": {}}))
     with pytest.raises(InvalidPolicyError, match="did you mean 'uniform'"):
         load_policy(tmp_path)
+
+
+def test_damaged_policies_are_named(tmp_path: Path) -> None:
+    """A policy whose files are gone or whose state is wrong is an error that names the folder."""
+    UniformPolicy(ACTIONS).save(tmp_path / "policy")
+    path = tmp_path / "policy" / "policy.json"
+    content = json.loads(path.read_text())
+    for state in ({"action_ids": list(ACTIONS), "more": 1}, {}):
+        path.write_text(json.dumps({**content, "state": state}))
+        with pytest.raises(InvalidPolicyError, match="incomplete or damaged") as error:
+            load_policy(tmp_path / "policy")
+        assert str(tmp_path) in str(error.value.where)
+    with pytest.raises(InvalidPolicyError, match="this is a file"):
+        UniformPolicy(ACTIONS).save(path)
+
+
+def test_remembers_where_it_came_from(tmp_path: Path) -> None:
+    """What saving was told about the policy comes back with it."""
+    UniformPolicy(ACTIONS).save(tmp_path / "policy", {"log_hash": "abc"})
+    assert load_policy(tmp_path / "policy").about == {"log_hash": "abc"}
 
 
 def test_travels_in_a_closure() -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from policies.errors import LearningError
 from policies.learning.encoder import Encoded, Encoder
 from policies.learning.scorer import LinearScorer
-from policies.learning.vowpal import CB_TYPES, VowpalPolicy
+from policies.learning.settings import CB_TYPES
+from policies.learning.vowpal import VowpalPolicy
 from policies.logged import LoggedDecisions
 
 Floats = npt.NDArray[np.float64]

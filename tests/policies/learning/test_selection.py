@@ -216,6 +216,16 @@ def test_the_grid_shares_settings_and_has_distinct_names() -> None:
     assert [each.recipe[:10] for each in own[1:]] == ["dr-lr0.3-p", "mtr-lr0.3-"]
 
 
+def test_logs_that_do_not_go_together_are_refused() -> None:
+    """A later log without the earlier one's contexts, and no incumbent, are errors that say so."""
+    early, shares = make_log(300, 1), {"floor": 0.0, "uniform_share": 0.0}
+    late = LoggedDecisions(IDS, early.action, early.action_probability, early.reward)
+    with pytest.raises(LearningError, match="the later one has none"):
+        select(early, late, [UniformPolicy(IDS)], UniformPolicy(IDS), **shares)
+    with pytest.raises(LearningError, match="the incumbent is a str, and must be a policy"):
+        select(early, early, [UniformPolicy(IDS)], "uniform", **shares)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("given", "settings", "problem"),
     [

@@ -9,12 +9,14 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import vowpalwabbit
 
 from policies.errors import InvalidPolicyError, LearningError
 from policies.learning import teaching, vowpal_driver
-from policies.learning.vowpal import CB_TYPES, VowpalPolicy
+from policies.learning.settings import CB_TYPES
+from policies.learning.vowpal import VowpalPolicy
 from policies.logged import LoggedDecisions
 from policies.policy import load_policy
 
@@ -534,7 +536,7 @@ def test_logs_that_teach_nothing_are_refused(log: LoggedDecisions, problem: str)
         ({"cb_type": "mtrr"}, "unknown cb_type 'mtrr'[\\s\\S]*did you mean 'mtr'"),
         ({"interactions": ["ssa"]}, "interaction 'ssa' is not of one shared"),
         ({"learning_rate": 0}, "learning_rate must be positive"),
-        ({"learning_rate": float("nan")}, "learning_rate must be positive"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a number"),
         ({"power_t": -1}, "power_t must be 0 or more"),
         ({"l1": -1}, "l1 must be 0 or more"),
         ({"l2": -1}, "l2 must be 0 or more"),
@@ -550,6 +552,17 @@ def test_logs_that_teach_nothing_are_refused(log: LoggedDecisions, problem: str)
             "'emial', which is no action[\\s\\S]*did you mean 'email'",
         ),
         ({"reward_range": (1, 0)}, "reward_range must be"),
+        ({"reward_range": "ab"}, "reward_range must be a list"),
+        ({"reward_range": (0, float("nan"))}, "reward_range must be a number"),
+        ({"learning_rate": "fast"}, "learning_rate must be a number, and is 'fast'"),
+        ({"learning_rate": float("inf")}, "learning_rate must be a number"),
+        ({"passes": 2.7}, "passes must be a whole number, and is 2.7"),
+        ({"seed": "s"}, "seed must be a whole number"),
+        ({"features": "x"}, "features must be a list"),
+        ({"interactions": None}, "interactions must be a list"),
+        ({"action_features": ["email"]}, "must map each action"),
+        ({"action_features": {"email": "mail"}}, "must map each action"),
+        ({"action_features": {"email": {"cost": None}}}, "email.cost must be a number"),
     ],
 )
 def test_impossible_hyper_parameters_are_refused(settings: dict[str, Any], problem: str) -> None:
@@ -572,6 +585,24 @@ def test_a_policy_that_has_not_learned_says_so(tmp_path: Path) -> None:
             ask(contexts)
     with pytest.raises(LearningError, match="has not learned yet"):
         policy.save(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [[[1.0, 2.0]], np.ones((1, 2)), pd.Series([1.0]), {"x": [1.0]}])
+def test_contexts_are_a_frame(wrong: Any) -> None:
+    """Deciding by what is no DataFrame is an error that says what is meant."""
+    policy = VowpalPolicy(IDS).fit(make_log(300))
+    with pytest.raises(LearningError, match="contexts must be a DataFrame"):
+        policy.expected_reward(wrong)
+
+
+def test_arrow_contexts_are_pandas_contexts() -> None:
+    """An Arrow table of contexts is scored as the frame that it is."""
+    log = make_log(300)
+    policy = VowpalPolicy(IDS).fit(log)
+    assert log.contexts is not None
+    table = pa.Table.from_pandas(log.contexts)
+    assert np.array_equal(policy.expected_reward(table), policy.expected_reward(log.contexts))
+    assert np.array_equal(policy.distribution(table), policy.distribution(log.contexts))
 
 
 def test_deciding_without_contexts_is_refused() -> None:
