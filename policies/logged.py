@@ -275,7 +275,8 @@ class LoggedDecisions:
                 action_ids, or an (n, k) array.
             reward_range: declared (low, high).
 
-        Wherever a column's name is taken, an array of n values is too.
+        Wherever a column's name is taken, an array of n values is too, in the frame's order; a
+        pandas object must have the frame's index, or rows numbered from 0.
 
         Raises:
             InvalidLogError: a column that is not there, an unknown action, or a broken invariant.
@@ -395,9 +396,27 @@ def _taker(frame: pd.DataFrame) -> Any:
     """A function that gives a column by name, and anything else as it is."""
 
     def taken(column: Column) -> Any:
-        return frame[_known(frame, column)] if isinstance(column, str) else column
+        if isinstance(column, str):
+            return frame[_known(frame, column)]
+        if isinstance(column, (pd.Series, pd.DataFrame)) and not _aligned(
+            column.index, frame.index
+        ):
+            raise InvalidLogError(
+                "a column comes with an index that is not the frame's: its order may be another",
+                hint="in the frame's order: column.loc[frame.index], or .to_numpy()",
+            )
+        return column
 
     return taken
+
+
+def _aligned(own: pd.Index[Any], of_frame: pd.Index[Any]) -> bool:
+    """Whether rows with an index of their own are in the frame's order, as far as one can see.
+
+    Rows numbered from 0 are, unless the frame's index holds the same numbers in another order.
+    """
+    plain = own.equals(pd.RangeIndex(len(own)))
+    return own.equals(of_frame) or (plain and not of_frame.isin(own).all())
 
 
 def _indices(chosen: pd.Series[Any], ids: tuple[str, ...]) -> Ints:

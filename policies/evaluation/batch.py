@@ -162,7 +162,7 @@ def _blocks(log: LoggedDecisions, target: Any) -> Iterator[tuple[slice, Floats]]
         if whole is None:
             contexts = None if log.contexts is None else log.contexts.iloc[rows]
             answer = target.distribution(contexts, log.eligible[rows])
-            part = np.ascontiguousarray(answer, dtype=np.float64)
+            part = np.ascontiguousarray(_shaped(log, answer, "a policy's distribution", rows))
             yield rows, _checked(log, rows, part, part, log.eligible[rows])
         else:
             part = np.ascontiguousarray(whole[rows])
@@ -195,8 +195,12 @@ def _check_finite(array: Floats) -> None:
     every(np.isfinite(array).all(axis=1), "expected_reward must be finite")
 
 
-def _shaped(log: LoggedDecisions, values: Any, what: str) -> Floats:
+def _shaped(log: LoggedDecisions, values: Any, what: str, rows: slice | None = None) -> Floats:
+    """Values of all rows, or of these, as numbers whose rows and columns are the log's."""
     hint = "one row per logged decision, one column per action_ids entry"
+    n = len(log) if rows is None else rows.stop - rows.start
+    if isinstance(values, (pd.DataFrame, pd.Series)):
+        _in_order(values, what, n, 0 if rows is None else rows.start)
     named = [str(each) for each in values.columns] if isinstance(values, pd.DataFrame) else []
     if named and named != [str(each) for each in range(log.n_actions)]:
         if sorted(named) != sorted(log.action_ids):
@@ -208,11 +212,21 @@ def _shaped(log: LoggedDecisions, values: Any, what: str) -> Floats:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise EvaluationError(f"{what} cannot be read as numbers: {error}", hint=hint) from error
-    if array.shape != (len(log), log.n_actions):
+    if array.shape != (n, log.n_actions):
         raise EvaluationError(
-            f"{what} must have shape {(len(log), log.n_actions)}, and has {array.shape}", hint=hint
+            f"{what} must have shape {(n, log.n_actions)}, and has {array.shape}", hint=hint
         )
     return array
+
+
+def _in_order(values: Any, what: str, n: int, start: int) -> None:
+    """Refuse a frame whose index says that its n rows may not be the log's, in the log's order."""
+    orders = (pd.RangeIndex(n), pd.RangeIndex(start, start + n))
+    if len(values) == n and not any(values.index.equals(each) for each in orders):
+        raise EvaluationError(
+            f"{what} comes with an index of its own, and its rows may be in another order",
+            hint="in the log's order: .to_numpy(), or .reset_index(drop=True)",
+        )
 
 
 def every(holds: Any, rule: str) -> None:

@@ -85,6 +85,24 @@ def test_lists_and_maps_in_other_forms(form: str) -> None:
     np.testing.assert_array_equal(log.distribution, plain.distribution)
 
 
+def test_a_column_of_another_order_is_refused() -> None:
+    """A pandas column is taken in the frame's order, or refused; rows numbered anew are believed."""
+    frame = table()
+    turned = frame.iloc[::-1]
+    with pytest.raises(InvalidLogError, match="order may be another"):
+        read(turned, reward=frame["reward"])
+    with pytest.raises(InvalidLogError, match="order may be another"):
+        read(frame, reward=turned["reward"])
+    for reward in (
+        turned["reward"],
+        turned["reward"].reset_index(drop=True).set_axis(turned.index),
+    ):
+        assert read(turned, reward=reward).reward.tolist() == [2.0, 0.0, 0.0, 1.0]
+    elsewhere = turned.set_axis([14, 13, 12, 11])
+    fresh = turned["reward"].reset_index(drop=True)
+    assert read(elsewhere, reward=fresh).reward.tolist() == [2.0, 0.0, 0.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("column", "value", "says"),
     [

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -249,6 +250,68 @@ def test_a_target_must_be_a_distribution(bandit: Any) -> None:
 
     with pytest.raises(EvaluationError, match="same order"):
         batch_of(log, Other())
+
+
+class Answering:
+    """A policy that answers a block's contexts with what it was told to make of (m, 3) numbers."""
+
+    def __init__(self, make: Any) -> None:
+        self.make = make
+
+    def distribution(self, contexts: Any, eligible: Any) -> Any:
+        """What was told."""
+        return self.make(np.tile([0.5, 0.3, 0.2], (len(eligible), 1)), contexts)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda array, _: array[:, :2] * 1.25,
+        lambda array, _: array[:1],
+        lambda array, _: array[:-1],
+        lambda array, _: None,
+        lambda array, _: "uniform",
+        lambda array, _: pd.DataFrame(array).sample(frac=1, random_state=0),
+        lambda array, _: pd.DataFrame(array, columns=["a0", "a1", "b"]),
+    ],
+    ids=["columns", "one row", "a row less", "none", "text", "shuffled", "names"],
+)
+def test_a_policy_must_answer_in_shape(contextual: Any, make: Any) -> None:
+    """An answer that is not one row per context and one column per action is refused."""
+    log, _, _ = contextual(0, 50)
+    free = dataclasses.replace(log, eligible=None, distribution=None)
+    with pytest.raises(EvaluationError, match="a policy's distribution"):
+        batch_of(free, Answering(make))
+
+
+def test_a_policy_may_answer_with_a_frame(contextual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame is read by its columns' names, and may keep its contexts' index."""
+    log, _, _ = contextual(0, 50)
+    free = dataclasses.replace(log, eligible=None, distribution=None)
+    monkeypatch.setattr("policies.evaluation.batch.BLOCK", 20)
+    expected = batch_of(free, np.tile([0.5, 0.3, 0.2], (50, 1))).weight
+    for index in (lambda contexts: contexts.index, lambda contexts: None):
+
+        def turned(array: Any, contexts: Any, index: Any = index) -> Any:
+            names = ["a2", "a1", "a0"]
+            return pd.DataFrame(array[:, ::-1], columns=names, index=index(contexts))
+
+        np.testing.assert_array_equal(batch_of(free, Answering(turned)).weight, expected)
+
+
+def test_frames_in_another_order_are_refused(contextual: Any) -> None:
+    """A target or a reward model whose index says that it may be shuffled is refused."""
+    log, target, means = contextual(0, 50)
+    for what in (target, means):
+        frame = pd.DataFrame(what, columns=log.action_ids)
+        shuffled = frame.sample(frac=1, random_state=0)
+        given = (shuffled, means) if what is target else (target, shuffled)
+        with pytest.raises(EvaluationError, match="index of its own"):
+            batch_of(log, *given)
+        given = (frame, means) if what is target else (target, frame)
+        np.testing.assert_array_equal(
+            batch_of(log, *given).direct, batch_of(log, target, means).direct
+        )
 
 
 def test_mass_where_nothing_is_eligible(contextual: Any) -> None:
