@@ -14,7 +14,10 @@ from policies.logged import Bools, Floats, LoggedDecisions
 
 Z_BROKEN = 4.5  # standard errors; about one false alarm in 150,000 tests of a normal mean
 P_BROKEN = 1e-5  # of a chi-square test, and of a day without any outcome
-MIN_HITS = 30  # rows a weight test needs before its error can be trusted
+P_WEIGHTS = 1e-3  # the most that honest weights of an action, of any size, are called wrong with
+STAKES = np.geomspace(
+    1e-5, 0.9, 24
+)  # of the bets against them; the right one is about (m − 1)/E w²
 UNKNOWN = "not identifiable"
 
 
@@ -91,13 +94,21 @@ def action_checks(log: LoggedDecisions) -> pd.DataFrame:
 def weights_off(weight: Floats) -> bool:
     """Whether weights average more than the 1 that they have under an honest log.
 
+    Whoever stakes a share s of a capital on each weight w >= 0 in turn multiplies it by
+    1 + s·(w − 1), whose mean is at most 1 where w's is, whatever happened before. So honest weights
+    make the capital, averaged over STAKES, exceed 1 / P_WEIGHTS with probability P_WEIGHTS at most,
+    at any n and however heavy they are (Ville 1939; Waudby-Smith & Ramdas 2024).
+
     Less than 1 proves nothing: rows in which the action was improbable have weights that may be
     huge and are seldom drawn, and only a distribution tells how many there are.
     """
-    if np.count_nonzero(weight) < MIN_HITS:
+    wanted = -math.log(P_WEIGHTS)
+    if not weight.sum() - len(weight) > wanted:  # no stake below 1 can gain more
         return False
-    rare = Z_BROKEN**2 / 2 * float(weight.max()) / len(weight)  # of what no row has shown yet
-    return float(weight.mean()) - 1 > Z_BROKEN * standard_error(weight) + rare
+    won = weight[weight > 0] - 1
+    lost = len(weight) - len(won)
+    capital = [np.log1p(each * won).sum() + lost * math.log1p(-each) for each in STAKES]
+    return bool(special.logsumexp(capital) - math.log(len(STAKES)) > wanted)
 
 
 def _worst_z(chance: Floats, taken: Bools) -> float:
