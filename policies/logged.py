@@ -21,6 +21,8 @@ Ints = npt.NDArray[np.int64]
 Column = Union[str, Array, "pd.Series[Any]", Sequence[Any], None]
 
 PROBABILITIES = ("logged", "estimated", "unknown")
+NO_DATES = ("boolean", "integer", "floating", "mixed-integer", "mixed-integer-float", "decimal")
+ZONE = r"([T ].+?)(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"  # of a time, which is left as it was written
 ROUNDING = 1e-6  # what float32 tables and sums over actions may be off by
 
 
@@ -36,7 +38,8 @@ class LoggedDecisions:
         reward: (n,) finite, in reward units.
         eligible: (n, k) bool, the actions that could have been drawn; None = all of them.
         contexts: a DataFrame of n rows, what was known before the decision.
-        decision_date: (n,) dates; evaluation then looks once per day.
+        decision_date: (n,) dates; evaluation then looks once per day. A time with a zone counts on
+            the date it has there: midnight in Madrid is that day, not the day before.
         customer_id: (n,) ids; intervals are then by customer.
         distribution: (n, k), what was drawn from, when known.
         group: (n,) labels of the experiment group of each row.
@@ -67,6 +70,8 @@ class LoggedDecisions:
     def __post_init__(self) -> None:
         """Bring every field to its type, then check what they say together."""
         ids = tuple(str(each) for each in self.action_ids)
+        for name in ("action", "reward"):
+            _given(name, getattr(self, name))
         n, k = len(self.action), len(ids)
         if not k or len(set(ids)) < k:
             raise InvalidLogError(f"action_ids must be unique and not empty: {ids}")
@@ -100,6 +105,11 @@ class LoggedDecisions:
         }
         typed["action_ids"] = ids
         if self.contexts is not None:
+            if not isinstance(self.contexts, pd.DataFrame):
+                raise InvalidLogError(
+                    f"contexts must be a DataFrame, not a {type(self.contexts).__name__}",
+                    hint="pd.DataFrame(array, columns=[…]) names what was known",
+                )
             if len(self.contexts) != n:
                 raise InvalidLogError(f"contexts has {len(self.contexts)} rows, the log has {n}")
             typed["contexts"] = self.contexts.reset_index(drop=True)
@@ -205,8 +215,17 @@ class LoggedDecisions:
         return len(self.action)
 
     def __getitem__(self, rows: Array | Sequence[int] | slice) -> LoggedDecisions:
-        """The log of these rows only: a boolean mask, an array of row numbers, or a slice."""
-        index = np.arange(len(self))[rows if isinstance(rows, slice) else np.asarray(rows)]
+        """The log of these rows only: a boolean mask, an array of row numbers, or a slice.
+
+        Raises:
+            InvalidLogError: a mask of another length, or rows that are not there.
+        """
+        try:
+            index = np.arange(len(self))[rows if isinstance(rows, slice) else np.asarray(rows)]
+        except IndexError as error:
+            raise _no_rows(len(self), str(error)) from error
+        if index.ndim != 1:
+            raise _no_rows(len(self), f"{rows!r} is no list")
         kept: dict[str, Any] = {}
         for name in (each.name for each in fields(self)):
             value = getattr(self, name)
@@ -221,9 +240,9 @@ class LoggedDecisions:
         """The decisions before `date`, and those from then on.
 
         Raises:
-            InvalidLogError: when the log has no decision_date.
+            InvalidLogError: when the log has no decision_date, or this is no date.
         """
-        early = self._dates() < np.datetime64(date, "D")
+        early = self._dates() < _day(date)
         return self[early], self[~early]
 
     def matured_before(self, date: Any) -> Bools:
@@ -231,7 +250,7 @@ class LoggedDecisions:
 
         Without matured_on a reward counts as known from the day after its decision.
         """
-        day = np.datetime64(date, "D")
+        day = _day(date)
         if self.matured_on is not None:
             return np.asarray(self.matured_on <= day)
         return np.asarray(self._dates() < day)
@@ -297,6 +316,8 @@ class LoggedDecisions:
                 or "name the column, or pass None where nobody knows the probabilities",
             )
         taken = _taker(frame)
+        for name, column in (("action", action), ("reward", reward)):
+            _given(name, column)
         chosen = pd.Series(taken(action)).astype(object)
         lists = _lists(taken(eligible))
         maps = _maps(taken(distribution))
@@ -327,6 +348,29 @@ class LoggedDecisions:
         )
 
 
+def _given(name: str, value: Any) -> None:
+    """Raise InvalidLogError where something that every log has is None."""
+    if value is None:
+        raise InvalidLogError(
+            f"{name} must be given", hint="a log says what was done, and what came of it"
+        )
+
+
+def _no_rows(n: int, why: str) -> InvalidLogError:
+    return InvalidLogError(
+        f"these are no rows of a log of {n}: {why}",
+        hint=f"a boolean mask of {n}, a list of whole row numbers below {n}, or a slice",
+    )
+
+
+def _day(date: Any) -> np.datetime64:
+    """One date, as people write it."""
+    day: np.datetime64 = _typed("the date", [date], "datetime64[D]", (1,))[0]
+    if np.isnat(day):
+        raise InvalidLogError(f"{date!r} is no date", hint='"2026-01-31", or a datetime.date')
+    return day
+
+
 def _require(holds: Any, rule: str, hint: str | None = None) -> None:
     """Raise InvalidLogError unless the rule holds in every row."""
     if not holds.all():
@@ -343,10 +387,10 @@ def _typed(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
     """The value as a read-only array of this type and shape (None stays None)."""
     if value is None:
         return None
-    if isinstance(value, pd.Series) and getattr(value.dtype, "tz", None) is not None:
-        value = value.dt.tz_convert("UTC").dt.tz_localize(None)
     if dtype == "datetime64[D]":
         value = _dates(name, value)
+    elif dtype is np.bool_:
+        value = _yes_or_no(name, value)
     try:
         array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype)
     except (TypeError, ValueError) as error:
@@ -361,27 +405,48 @@ def _typed(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
     return array
 
 
-def _dates(name: str, value: Any) -> Any:
-    """Texts read as dates; a plain number is none."""
+def _yes_or_no(name: str, value: Any) -> Any:
+    """Booleans, or numbers that are 0 or 1; anything else would be taken for True."""
     array = np.asarray(value)
-    if array.dtype.kind in "iuf" and array.size:
+    if array.dtype.kind != "b" and array.size:
+        known = np.reshape(pd.Series(array.ravel()).isin([0, 1]), array.shape)
+        if not known.all():
+            raise InvalidLogError(
+                f"{name} must hold True and False, and holds {array[~known].tolist()[0]!r}",
+                hint="booleans, or 0 and 1",
+            )
+    return array
+
+
+def _dates(name: str, value: Any) -> Any:
+    """Dates as they were written, without time zones; a plain number is none."""
+    if getattr(getattr(value, "dtype", None), "tz", None) is not None:
+        return pd.Series(value).dt.tz_localize(None).to_numpy()
+    array = np.asarray(value)
+    kind = pd.api.types.infer_dtype(array.ravel(), skipna=True) if array.size else "empty"
+    if kind in NO_DATES:
         raise InvalidLogError(
             f"{name} holds numbers such as {array.flat[0]}, which could be any date",
             hint="pd.to_datetime(column, format=…) makes dates",
         )
-    texts = array.dtype.kind == "U" or (
-        array.dtype == object and array.size and isinstance(array.flat[0], str)
-    )
-    if texts:
+    if kind == "string":
+        texts = pd.Series(array.ravel()).str.replace(ZONE, r"\1", regex=True)
         try:
-            read = pd.to_datetime(pd.Series(array.ravel()), format="ISO8601", utc=True)
-            return read.dt.tz_localize(None).to_numpy()
+            return pd.to_datetime(texts, format="ISO8601").to_numpy()
         except (TypeError, ValueError) as error:
             raise InvalidLogError(
                 f"{name} cannot be read as dates: {error}",
                 hint="pd.to_datetime(column, format=…) says how they are written",
             ) from error
+    if array.dtype == object:
+        return [_local(each) for each in array.flat]
     return value
+
+
+def _local(date: Any) -> Any:
+    if date is pd.NaT:
+        return None
+    return date if getattr(date, "tzinfo", None) is None else date.replace(tzinfo=None)
 
 
 def _known(frame: pd.DataFrame, column: str) -> str:

@@ -251,6 +251,19 @@ def number(name: str, value: Any) -> float:
     return float(value)
 
 
+def check_seed(seed: Any) -> None:
+    """Refuse what seeds nothing.
+
+    Raises:
+        EvaluationError: not a whole number from 0 to 2³² − 1.
+    """
+    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not (whole and 0 <= seed < 2**32):
+        raise EvaluationError(
+            f"seed must be a whole number, not {seed!r}", hint="0 is as good as any below 2**32"
+        )
+
+
 def effective_size(weight: Floats) -> float:
     """How many equally weighted rows say as much: (Σ w)² / Σ w² (Kish 1965); 0 without weight."""
     square = float(weight @ weight)

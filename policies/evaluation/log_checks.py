@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from policies.errors import EvaluationError
+from policies.evaluation.batch import number
 from policies.evaluation.intervals import standard_error
 from policies.logged import Bools, Floats, LoggedDecisions
 
@@ -32,6 +34,9 @@ def contradictions(
 
     Args:
         group_shares: group -> declared share of customers.
+
+    Raises:
+        EvaluationError: a share outside [0, 1].
     """
     table = action_checks(log)
     if log.probabilities == "estimated":  # they were made to fit; only a logger's own can be wrong
@@ -170,9 +175,18 @@ def _ratio(log: LoggedDecisions, table: pd.DataFrame) -> Iterator[str]:
 
 def _groups(log: LoggedDecisions, shares: Mapping[str, float] | None) -> list[str]:
     """Sentences on groups whose share of customers is not what was declared."""
-    if shares is None or log.group is None or not len(log):
+    if shares is None:
         return []
-    found = []
+    if not isinstance(shares, Mapping) or not all(
+        0 <= number("a group's share", each) <= 1 for each in shares.values()
+    ):
+        raise EvaluationError(
+            f"group_shares must be shares between 0 and 1, not {shares!r}",
+            hint='{"uniform": 0.1} declares a tenth of all customers',
+        )
+    found: list[str] = []
+    if log.group is None or not len(log):
+        return found
     for group, share in shares.items():
         there = (log.group == group).astype(float)
         by_row = math.sqrt(share * (1 - share) / len(log))

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 
 from policies.errors import EvaluationError, did_you_mean
-from policies.evaluation.batch import number
+from policies.evaluation.batch import check_seed, number
 from policies.evaluation.regressions import FEW
 from policies.evaluation.reward_model import check_folds
 from policies.learning.encoder import Encoder
@@ -44,13 +44,15 @@ def estimate_probabilities(
             where that is less; 0 leaves estimates as they are.
 
     Raises:
-        EvaluationError: an unknown model, fewer than 2 folds, a floor that does not fit, or no rows.
+        EvaluationError: an unknown model, fewer than 2 folds, a bad seed, a floor that does not fit,
+            or no rows.
     """
     if model not in MODELS:
         raise EvaluationError(
             f"no model of the logger is called {model!r}", hint=did_you_mean(str(model), MODELS)
         )
     check_folds(folds)
+    check_seed(seed)
     if not isinstance(log, LoggedDecisions) or not len(log):
         raise EvaluationError(
             "estimating probabilities needs LoggedDecisions with rows",

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from policies.errors import EvaluationError, did_you_mean
+from policies.evaluation.batch import check_seed
 from policies.evaluation.regressions import REGRESSIONS, Predictor, Regression
 from policies.learning.encoder import Encoder
 from policies.logged import Array, Bools, Floats, LoggedDecisions
@@ -56,9 +57,10 @@ def fit_reward_model(log: LoggedDecisions, *, model: str = "linear", seed: int =
     Predictions stay in the declared reward_range, else in the range seen.
 
     Raises:
-        EvaluationError: an unknown model, or an empty log.
+        EvaluationError: an unknown model, a bad seed, or an empty log.
     """
     kind, rows = _regression(model), _teaching(log)
+    check_seed(seed)
     if not rows.any():
         raise EvaluationError("a reward model needs at least one row", hint="wait for rewards")
     encoder = _encoder(log, rows)
@@ -93,13 +95,15 @@ def cross_fit(
     Only choice rows teach (all rows, where there are none).
 
     Raises:
-        EvaluationError: an unknown `by` or `model`, fewer than 2 folds, or by="date" without dates.
+        EvaluationError: an unknown `by` or `model`, fewer than 2 folds, a bad seed, or by="date"
+            without dates.
     """
     kind = _regression(model)
     _check(log)
     if by not in BY:
-        raise EvaluationError(f"cross_fit knows no by={by!r}", hint=did_you_mean(by, BY))
+        raise EvaluationError(f"cross_fit knows no by={by!r}", hint=did_you_mean(str(by), BY))
     check_folds(folds)
+    check_seed(seed)
     if by == "date" and log.decision_date is None:
         raise EvaluationError('by="date" needs decision_date', hint="or use by='folds'")
     low, high = log.reward_range or (-np.inf, np.inf)
@@ -135,7 +139,7 @@ def _check(log: Any) -> None:
 
 
 def _regression(model: str) -> type[Regression]:
-    if model not in REGRESSIONS:
+    if not isinstance(model, str) or model not in REGRESSIONS:
         raise EvaluationError(
             f"there is no reward model called {model!r}", hint=did_you_mean(str(model), REGRESSIONS)
         )

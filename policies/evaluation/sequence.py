@@ -39,7 +39,8 @@ def sequence_interval(
             declared, like everything else, before the first look.
 
     Raises:
-        EvaluationError: no days, or bounds that changed within the sequence.
+        EvaluationError: no days, or bounds that changed within the sequence or are far from any
+            contribution.
     """
     n = sum(each.n for each in days)
     if not n:
@@ -58,9 +59,15 @@ def sequence_interval(
         v = sum(side.square for side in sides)
         half = 0.0
         if c:
-            half = c * float(
-                boundary(v / c**2, alpha, best_rho(alpha, tuned_at * (widest / c) ** 2))
-            )
+            try:
+                rho = best_rho(alpha, tuned_at * (widest / c) ** 2)
+                half = c * float(boundary(v / c**2, alpha, rho))
+            except ArithmeticError as error:
+                raise EvaluationError(
+                    f"bounds of {c:g} and {widest:g} are too far from each other, or from all"
+                    " contributions, to compute with",
+                    hint="leave them out, or declare how far below 0 a contribution may lie",
+                ) from error
         reach.append((sum(side.total for side in sides), half))
     low, high = (reach[0][0] - reach[0][1]) / n, (reach[1][0] + reach[1][1]) / n
     return low, high, sum(each.total for each in days) / n

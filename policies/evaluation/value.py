@@ -17,6 +17,7 @@ from policies.evaluation.batch import (
     as_model,
     as_target,
     batch_of,
+    check_seed,
     effective_size,
     number,
     require_probabilities,
@@ -276,6 +277,7 @@ class _Asked:
                 hint=did_you_mean(str(self.interval), INTERVALS),
             )
         intervals.check_confidence(number("confidence", self.confidence))
+        check_seed(self.seed)
         for name, value in zip(("floor", "bounds", "bounds"), (self.floor, *_pair(self.bounds))):
             if value is not None and not number(name, value) > 0:
                 raise EvaluationError(f"{name} must be above 0, and is {value}")

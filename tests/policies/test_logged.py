@@ -136,6 +136,9 @@ def test_shapes_and_types_are_checked() -> None:
     good: dict[str, Any] = {"action": [0, 1], "action_probability": [1, 1], "reward": [0, 1]}
     for broken in (
         {"reward": [0.0]},
+        {"reward": None},
+        {"action": None},
+        {"contexts": np.ones((2, 1))},
         {"action": ["a", "b"]},
         {"action": [0, 2]},
         {"eligible": np.ones((2, 3), dtype=bool)},
@@ -184,6 +187,65 @@ def test_matured_before() -> None:
     assert late.matured_before("2026-01-05").all()
 
 
+MADRID = pd.Timestamp("2026-01-01", tz="Europe/Madrid")  # 23:00 of the day before in UTC
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "dates",
+    [
+        pd.Series([MADRID] * 4),
+        pd.DatetimeIndex([MADRID] * 4),
+        [MADRID] * 4,
+        [MADRID, pd.Timestamp("2026-01-01", tz="Asia/Tokyo"), MADRID.to_pydatetime(), MADRID],
+        ["2026-01-01T00:00:00+01:00", "2026-01-01 00:00+0900", "2026-01-01T00:00Z", "20260101"],
+    ],
+    ids=["series", "index", "list", "zones", "texts"],
+)
+def test_a_date_is_the_one_that_was_written(dates: Any) -> None:
+    """A time with a zone counts on its local date, whatever the date is in UTC."""
+    log = read(table(), decision_date=dates)
+    assert log.decision_date is not None
+    assert set(log.decision_date.astype(str)) == {"2026-01-01"}
+    early, late = log.split_by_date(MADRID)
+    assert (len(early), len(late)) == (0, 4)
+
+
+@pytest.mark.parametrize("value", [True, 1, 1.5, np.array([True] * 4), [1, MADRID, 2, 3]])
+def test_what_is_no_date(value: Any) -> None:
+    """Numbers and booleans are refused as dates, also in an object array."""
+    values = value if np.ndim(value) else [value] * 4
+    for dates in (values, np.array(values, dtype=object)):
+        with pytest.raises(InvalidLogError, match="could be any date"):
+            read(table(), decision_date=dates)
+
+
+@pytest.mark.parametrize("value", ["False", np.nan, 0.3, None, 2])
+def test_eligible_is_yes_or_no(value: Any) -> None:
+    """What is neither True, False, 0 nor 1 is refused; numbers 0 and 1 are read."""
+    good: dict[str, Any] = {"action": [0, 1], "action_probability": [1, 1], "reward": [0, 1]}
+    with pytest.raises(InvalidLogError, match="must hold True and False"):
+        LoggedDecisions(["a", "b"], **good, eligible=[[1, 0], [value, 1]])
+    for kind in (bool, int, float, object):
+        log = LoggedDecisions(["a", "b"], **good, eligible=np.array([[1, 0], [1, 1]], dtype=kind))
+        assert log.eligible.tolist() == [[True, False], [True, True]]
+
+
+@pytest.mark.parametrize("rows", [[True, False], [9], [1.5], "all", None, 2])
+def test_rows_that_are_not_there(rows: Any) -> None:
+    """Masks of another length, rows beyond the end, and what is no list are refused."""
+    with pytest.raises(InvalidLogError, match="no rows of a log of 4"):
+        read(table())[np.array(rows) if isinstance(rows, list) else rows]
+
+
+@pytest.mark.parametrize("date", ["foo", None, pd.NaT, 5, True])
+def test_a_split_needs_a_date(date: Any) -> None:
+    """What is no date cuts no log."""
+    for cut in (read(table()).split_by_date, read(table()).matured_before):
+        with pytest.raises(InvalidLogError, match="date"):
+            cut(date)
+
+
 def test_large_frames_read_fast() -> None:
     """Fifty thousand rows with lists and maps are read in well under a second."""
     n = 50_000
@@ -215,6 +277,8 @@ def test_mistakes_in_a_table_are_named() -> None:
         (frame.assign(reward="no"), {}, "cannot be read as numbers"),
         ("log.csv", {}, "pandas DataFrame"),
         (frame, {"action_ids": "ab"}, "list of different ids"),
+        (frame, {"reward": None}, "reward must be given"),
+        (frame, {"action": None}, "action must be given"),
         (frame, {"reward_range": 1}, "must be \\(low, high\\)"),
     ]
     for table, settings, said in cases:

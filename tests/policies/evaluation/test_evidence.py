@@ -148,6 +148,15 @@ def test_groups_of_the_wrong_size(contextual: Any) -> None:
     assert "sample ratio mismatch: group 'uniform'" in found.reasons[0]
 
 
+@pytest.mark.parametrize("shares", [{"uniform": 2}, {"uniform": -0.1}, {"uniform": "a"}, 0.1])
+def test_shares_are_shares(contextual: Any, shares: Any) -> None:
+    """Declared shares outside [0, 1] are refused, whether or not the log has groups."""
+    log, target, _ = contextual(0, 100)
+    for each in (log, dataclasses.replace(log, group=np.full(100, "uniform"))):
+        with pytest.raises(EvaluationError):
+            assess(each, target, group_shares=shares)
+
+
 def test_a_day_without_outcomes(bandit: Any, always: Any) -> None:
     """A day on which an action has no outcome at all is found where its rate says it must have."""
     days = np.repeat(np.arange(10), 1_000)

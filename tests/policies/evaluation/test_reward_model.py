@@ -229,3 +229,14 @@ def test_encodings_grow_with_the_log(model: str) -> None:
     truth = np.array([chance[each] for each in kind])
     found = cross_fit(log, by="date", model=model)
     assert np.corrcoef(found[late, 0], truth[late])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"by": None}, {"by": []}, {"model": []}, {"model": None}, {"seed": -1}, {"seed": "x"},
+     {"seed": 1.5}, {"seed": None}],
+)  # fmt: skip
+def test_settings_of_another_kind(contextual: Any, settings: dict[str, Any]) -> None:
+    """Names that are no texts and seeds that are no whole numbers are refused."""
+    with pytest.raises(EvaluationError):
+        cross_fit(contextual(0, 50)[0], **settings)

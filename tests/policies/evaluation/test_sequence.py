@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
+from policies.errors import EvaluationError
 from policies.evaluation import sequence
 from policies.evaluation.day_sums import day_sums
 from policies.evaluation.sequence import sequence_interval
@@ -183,3 +184,13 @@ def test_ips_sequences_do_not_feel_a_shift(bandit: Any, always: Any, offset: flo
         found = evaluate(each, always(6_000, 2, 1), estimators="ips", interval="sequence")
         widths.append(found.loc["ips", "high"] - found.loc["ips", "low"])
     assert widths[1] == pytest.approx(widths[0], rel=0.05)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("bounds", [(1e-300, 1e-300), (1e300, 1e300), (1e9, None), (np.inf, 1.0)])
+def test_bounds_beyond_all_reason(bandit: Any, always: Any, bounds: Any) -> None:
+    """Bounds that no computer can work with are refused, not a crash."""
+    log = bandit(0, 200, [0.5, 0.5], [0.2, 0.3])
+    uniform = np.full((200, 2), 0.5)
+    with pytest.raises(EvaluationError, match="bounds"):
+        compare(log, always(200, 2, 1), uniform, estimator="ips", bounds=bounds)
