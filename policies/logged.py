@@ -185,6 +185,8 @@ class LoggedDecisions:
     @cached_property
     def choice(self) -> Bools:
         """(n,) bool: rows with at least two eligible actions."""
+        if self.eligible.all():  # many times faster than counting them row by row
+            return np.full(len(self), self.n_actions >= 2)
         return np.asarray(np.count_nonzero(self.eligible, axis=1) >= 2)
 
     @cached_property

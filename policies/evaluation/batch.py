@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from policies.errors import EvaluationError
+from policies.evaluation.blocks import block_rows, each_block
 from policies.logged import Bools, Floats, LoggedDecisions
 
 SUMS_TO_ONE = 1e-6
-BLOCK = 4_096  # rows reduced at once: with a few actions they stay in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Batch:
         """How many rows: n."""
         return len(self.reward)
 
-    def __getitem__(self, rows: Bools) -> Batch:
+    def __getitem__(self, rows: Bools | slice) -> Batch:
         """These rows only."""
         columns = (self.direct, self.residual)
         direct, residual = (None if each is None else each[rows] for each in columns)
@@ -81,21 +81,28 @@ def batch_of(log: LoggedDecisions, target: Any, expected_reward: Any = None) -> 
     model = None if expected_reward is None else _shaped(log, expected_reward, "expected_reward")
     weight, direct, residual = np.empty(n), np.empty(n), np.empty(n)
 
-    starts, never, outside = np.arange(BLOCK) * k, log.never_drawn, 0.0
-    for rows, part in _blocks(log, target):
+    size = block_rows(k)
+    starts, never, outside = np.arange(min(n, size)) * k, log.never_drawn, np.zeros(n // size + 1)
+    asked, alone = _asked(log, target)
+
+    def reduce(rows: slice) -> None:
+        part = asked(rows)
         at = starts[: len(part)] + log.action[rows]
-        taken = part.take(at, mode="clip")  # all in range; "clip" is the fast mode
-        np.divide(taken, log.action_probability[rows], out=weight[rows])
+        part.take(at, out=weight[rows], mode="clip")  # all in range; "clip" is the fast mode
+        weight[rows] /= log.action_probability[rows]
         if model is not None:
             block = np.ascontiguousarray(model[rows])
             np.einsum("nk,nk->n", part, block, out=direct[rows])
             if not np.isfinite(direct[rows].sum()):  # also where the target is 0: 0·inf is NaN
                 _check_finite(model)
-            block.take(at, out=taken, mode="clip")
-            np.subtract(log.reward[rows], taken, out=residual[rows])
+            block.take(at, out=residual[rows], mode="clip")
+            np.subtract(log.reward[rows], residual[rows], out=residual[rows])
         if never is not None:
-            outside += float(part[never[rows]].sum())
-    batch = Batch(log.reward, log.action_probability, weight, unsupported=outside / max(n, 1))
+            outside[rows.start // size] = part[never[rows]].sum()
+
+    each_block(n, size, reduce, alone=alone)
+    unsupported = float(outside.sum()) / max(n, 1)
+    batch = Batch(log.reward, log.action_probability, weight, unsupported=unsupported)
     return batch if model is None else replace(batch, direct=direct, residual=residual)
 
 
@@ -106,8 +113,12 @@ def as_target(log: LoggedDecisions, target: Any) -> Floats:
         EvaluationError: wrong shape, rows that do not sum to 1, or mass where not eligible.
     """
     whole = np.empty((len(log), log.n_actions))
-    for rows, part in _blocks(log, target):
-        whole[rows] = part
+    asked, alone = _asked(log, target)
+
+    def fill(rows: slice) -> None:
+        whole[rows] = asked(rows)
+
+    each_block(len(log), block_rows(log.n_actions), fill, alone=alone)
     return whole
 
 
@@ -142,8 +153,11 @@ def require_probabilities(log: LoggedDecisions) -> None:
         )
 
 
-def _blocks(log: LoggedDecisions, target: Any) -> Iterator[tuple[slice, Floats]]:
-    """Each block's rows and its checked (rows, k) target; a policy is asked block by block."""
+def _asked(log: LoggedDecisions, target: Any) -> tuple[Callable[[slice], Floats], bool]:
+    """A function that gives a block's checked (rows, k) target, and whether only one may call it.
+
+    A policy is asked block by block, and by one thread only: nobody knows what it keeps.
+    """
     if isinstance(target, (str, type)):
         raise EvaluationError(
             f"the target is {target!r}, and must be a policy or an (n, k) array",
@@ -155,18 +169,23 @@ def _blocks(log: LoggedDecisions, target: Any) -> Iterator[tuple[slice, Floats]]
             f"the policy's actions {tuple(known)} are not the log's {log.action_ids}",
             hint="give both the same action_ids, in the same order",
         )
-    asked = hasattr(target, "distribution")
-    whole = None if asked else _shaped(log, target, "the target")
-    for at in range(0, len(log), BLOCK):
-        rows = slice(at, min(at + BLOCK, len(log)))
-        if whole is None:
-            contexts = None if log.contexts is None else log.contexts.iloc[rows]
-            answer = target.distribution(contexts, log.eligible[rows])
-            part = np.ascontiguousarray(_shaped(log, answer, "a policy's distribution", rows))
-            yield rows, _checked(log, rows, part, part, log.eligible[rows])
-        else:
-            part = np.ascontiguousarray(whole[rows])
-            yield rows, _checked(log, rows, part, whole, log.eligible)
+    _ = log.choice  # made once, before any thread needs it
+    if not hasattr(target, "distribution"):
+        whole = _shaped(log, target, "the target")
+        return (
+            lambda rows: _checked(
+                log, rows, np.ascontiguousarray(whole[rows]), whole, log.eligible
+            ),
+            False,
+        )
+
+    def answer(rows: slice) -> Floats:
+        contexts = None if log.contexts is None else log.contexts.iloc[rows]
+        given = target.distribution(contexts, log.eligible[rows])
+        part = np.ascontiguousarray(_shaped(log, given, "a policy's distribution", rows))
+        return _checked(log, rows, part, part, log.eligible[rows])
+
+    return answer, True
 
 
 def _checked(
@@ -174,7 +193,9 @@ def _checked(
 ) -> Floats:
     """A block of a target, forced rows set to 1; errors name rows of `whole`."""
     eligible = log.eligible[rows]
-    if not (part.min() >= 0 and np.abs(part @ np.ones(part.shape[1]) - 1).max() <= SUMS_TO_ONE):
+    sums = part @ np.ones(part.shape[1])
+    sums -= 1
+    if not (part.min() >= 0 and sums.min() >= -SUMS_TO_ONE and sums.max() <= SUMS_TO_ONE):
         proper = (whole >= 0).all(axis=1) & (np.abs(whole.sum(axis=1) - 1) <= SUMS_TO_ONE)
         every(proper, "a target's rows must be non-negative and sum to 1")
     if eligible.all():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Optional
 
 import numpy as np
 
 from policies.errors import EvaluationError, did_you_mean
 from policies.evaluation.batch import Batch
+from policies.evaluation.blocks import ROWS, each_block
 from policies.evaluation.estimators import (
     DM,
     DR,
@@ -70,23 +71,48 @@ class Auto(Estimator):
 
     def resolved(self, ours: Batch, theirs: Batch | None = None) -> Estimator:
         """The estimator that these rows choose, for a value or for a paired difference."""
-        first, *others = self.pool or _pool(ours, theirs)
-        base = _values(first, ours, theirs)
-        best, least = first, float(base.var())
-        for each in others:
-            values = _values(each, ours, theirs)
-            risk = float(values.var())
-            values -= base
-            away, noise = float(values.mean()) ** 2, float(values.var()) / len(values)
-            risk += len(values) * max(away - noise, CAUTION * noise)
+        pool = self.pool or _pool(ours, theirs)
+        mean, square = _moments([_values(each, ours, theirs) for each in pool], len(ours))
+        best, least, n = pool[0], square[0, 0] / len(ours), len(ours)
+        for at, each in enumerate(pool[1:], 1):
+            (_, away), (risk, noise) = mean[at], square[at] / n
+            risk += n * max(away**2 - noise / n, CAUTION * noise / n)
             if risk < least:
                 best, least = each, risk
         return best
 
 
-def _values(estimator: Estimator, ours: Batch, theirs: Batch | None) -> Floats:
-    values = estimator.contributions(ours)
-    return values.copy() if theirs is None else values - estimator.contributions(theirs)
+def _values(estimator: Estimator, ours: Batch, theirs: Batch | None) -> Callable[[slice], Floats]:
+    """A function that gives some rows' values, or paired differences."""
+    one = estimator.in_blocks(ours)
+    if theirs is None:
+        return one
+    other = estimator.in_blocks(theirs)
+    return lambda rows: one(rows) - other(rows)
+
+
+def _moments(members: Sequence[Callable[[slice], Floats]], n: int) -> tuple[Floats, Floats]:
+    """Means (m, 2) of m members and of their differences to the first; sums of squares around them.
+
+    From each block's own means and squares (Chan, Golub & LeVeque 1983), so that no member's n
+    values ever stand in memory together, and nothing cancels.
+    """
+    shape = (-(-n // ROWS), len(members), 2)
+    means, squares, sizes = np.zeros(shape), np.zeros(shape), np.zeros((shape[0], 1, 1))
+
+    def work(rows: slice) -> None:
+        base, block = members[0](rows), rows.start // ROWS
+        sizes[block] = len(base)
+        for at, member in enumerate(members):
+            values = member(rows) if at else base
+            for column, each in enumerate((values, values - base)):
+                mean = np.add.reduce(each) / len(each)
+                away = each - mean
+                means[block, at, column], squares[block, at, column] = mean, away @ away
+
+    each_block(n, ROWS, work, alone=True)  # calls too short for two threads to share a lock
+    mean = np.asarray((sizes * means).sum(axis=0) / n)
+    return mean, np.asarray((squares + sizes * (means - mean) ** 2).sum(axis=0))
 
 
 def _pool(ours: Batch, theirs: Batch | None) -> list[Estimator]:

@@ -5,13 +5,16 @@ What each is good for, and when it fails, side by side: docs/estimators.md.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, Optional
 
 import numpy as np
 
 from policies.errors import EvaluationError
 from policies.evaluation.batch import Batch
+from policies.evaluation.blocks import ROWS, each_block
 from policies.logged import Floats
 
 
@@ -23,15 +26,23 @@ class Estimator(ABC):
         needs_model: whether expected_reward must be given.
         unbiased: whether each row's contribution has that row's value as its mean, whatever
             happened before: what the intervals `bernstein` and the sequences rest on.
+        by_row: whether a contribution depends on nothing but its own row.
     """
 
     name: ClassVar[str]
     needs_model: ClassVar[bool] = False
     unbiased: ClassVar[bool] = False
+    by_row: ClassVar[bool] = False
 
     @abstractmethod
     def contributions(self, batch: Batch) -> Floats:
         """(n,) in reward units; their mean is the estimate."""
+
+    def in_blocks(self, batch: Batch) -> Callable[[slice], Floats]:
+        """A function that gives some rows' contributions, as parts of all of the batch's."""
+        if self.by_row:
+            return lambda rows: self.contributions(batch[rows])
+        return self.contributions(batch).__getitem__
 
     def parts(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
         """Three (n,) columns d, u, v whose sums add up over rows: mean(d) + Σ u / Σ v.
@@ -64,6 +75,7 @@ class IPS(Estimator):
     """
 
     name = "ips"
+    by_row = True
     unbiased = True
 
     def contributions(self, batch: Batch) -> Floats:
@@ -79,6 +91,7 @@ class DM(Estimator):
     """
 
     name = "dm"
+    by_row = True
     needs_model = True
 
     def contributions(self, batch: Batch) -> Floats:
@@ -94,6 +107,7 @@ class DR(Estimator):
     """
 
     name = "dr"
+    by_row = True
     needs_model = True
     unbiased = True
 
@@ -118,16 +132,25 @@ class _Ratio(Estimator):
 
     def contributions(self, batch: Batch) -> Floats:
         """The linearised terms, (n,); their mean is the estimate itself."""
-        direct, weight, outcome = self._terms(batch)
-        total = weight.sum()
+        return self.in_blocks(batch)(slice(None))
+
+    def in_blocks(self, batch: Batch) -> Callable[[slice], Floats]:
+        """Terms of some rows, linearised around the ratio of all rows."""
+        _, weights, outcomes = self._terms(batch)
+        total = weights.sum()
         if not total > 0:
-            return np.full(len(batch), np.nan)
-        value = weight @ outcome / total
-        terms: Floats = outcome - value
-        terms *= weight
-        terms *= len(batch) / total
-        terms += direct + value
-        return terms
+            return lambda rows: np.full(len(batch.reward[rows]), np.nan)
+        value, scale = weights @ outcomes / total, len(batch) / total
+
+        def some(rows: slice) -> Floats:
+            direct, weight, outcome = self._terms(batch[rows])
+            terms: Floats = outcome - value
+            terms *= weight
+            terms *= scale
+            terms += direct + value
+            return terms
+
+        return some
 
     def parts(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
         """Direct, weight·outcome and weight."""
@@ -197,19 +220,41 @@ class _Shrunk(Estimator):
             )
         return float(value)
 
-    def _weights(self, batch: Batch) -> Floats:
+    def _by_rows(self, n: int) -> float:
+        """The parameter of n rows, where none was given."""
+        return 1 / math.sqrt(n)
+
+    def _strength(self, n: int) -> float:
+        (given,) = vars(self).values()
+        return self._by_rows(n) if given is None else float(given)
+
+    def _weights(self, batch: Batch, strength: float) -> Floats:
         """(n,) the weights in place of w."""
         raise NotImplementedError
 
-    def contributions(self, batch: Batch) -> Floats:
-        """The estimator's terms with these weights in place of w, (n,)."""
-        weight = self._weights(batch)
+    def _terms(self, batch: Batch, strength: float) -> Floats:
+        weight = self._weights(batch, strength)
         if not self.needs_model:
             return weight * batch.reward
         direct, residual = batch.model
         terms = weight * residual
         terms += direct
         return terms
+
+    def contributions(self, batch: Batch) -> Floats:
+        """The estimator's terms with these weights in place of w, (n,)."""
+        terms, some = np.empty(len(batch)), self.in_blocks(batch)
+
+        def fill(rows: slice) -> None:
+            terms[rows] = some(rows)
+
+        each_block(len(batch), ROWS, fill)
+        return terms
+
+    def in_blocks(self, batch: Batch) -> Callable[[slice], Floats]:
+        """Terms of some rows, with the parameter that all rows choose."""
+        strength = self._strength(len(batch))
+        return lambda rows: self._terms(batch[rows], strength)
 
 
 class ClippedIPS(_Shrunk):
@@ -224,9 +269,11 @@ class ClippedIPS(_Shrunk):
     def __init__(self, clip: Optional[float] = None) -> None:
         self.clip = self._checked(clip)
 
-    def _weights(self, batch: Batch) -> Floats:
-        clip = np.sqrt(len(batch)) if self.clip is None else self.clip
-        return np.minimum(batch.weight, clip)
+    def _by_rows(self, n: int) -> float:
+        return math.sqrt(n)
+
+    def _weights(self, batch: Batch, strength: float) -> Floats:
+        return np.minimum(batch.weight, strength)
 
 
 class SwitchDR(_Shrunk):
@@ -242,9 +289,11 @@ class SwitchDR(_Shrunk):
     def __init__(self, tau: Optional[float] = None) -> None:
         self.tau = self._checked(tau)
 
-    def _weights(self, batch: Batch) -> Floats:
-        tau = np.sqrt(len(batch)) if self.tau is None else self.tau
-        return np.where(batch.weight <= tau, batch.weight, 0.0)
+    def _by_rows(self, n: int) -> float:
+        return math.sqrt(n)
+
+    def _weights(self, batch: Batch, strength: float) -> Floats:
+        return np.where(batch.weight <= strength, batch.weight, 0.0)
 
 
 class DRos(_Shrunk):
@@ -260,11 +309,17 @@ class DRos(_Shrunk):
     def __init__(self, lam: Optional[float] = None) -> None:
         self.lam = self._checked(lam)
 
-    def _weights(self, batch: Batch) -> Floats:
-        weight, lam = batch.weight, len(batch) if self.lam is None else self.lam
-        if np.isinf(lam):
-            return weight
-        return np.divide(lam * weight, weight * weight + lam, out=weight * 0.0, where=weight > 0)
+    def _by_rows(self, n: int) -> float:
+        return float(n)
+
+    def _weights(self, batch: Batch, strength: float) -> Floats:
+        if strength in (0, np.inf):
+            return batch.weight * 0.0 if strength == 0 else batch.weight
+        shrunk = batch.weight * batch.weight
+        shrunk += strength
+        np.divide(batch.weight, shrunk, out=shrunk)
+        shrunk *= strength
+        return shrunk
 
 
 class SubGaussianIPS(_Shrunk):
@@ -280,10 +335,12 @@ class SubGaussianIPS(_Shrunk):
     def __init__(self, lam: Optional[float] = None) -> None:
         self.lam = self._checked(lam)
 
-    def _weights(self, batch: Batch) -> Floats:
-        lam = len(batch) ** -0.5 if self.lam is None else self.lam
-        scale = 1 - lam + lam * batch.weight
-        return np.divide(batch.weight, scale, out=batch.weight * 0.0, where=batch.weight > 0)
+    def _weights(self, batch: Batch, strength: float) -> Floats:
+        if strength == 1:
+            return np.sign(batch.weight)
+        scale = strength * batch.weight
+        scale += 1 - strength
+        return np.divide(batch.weight, scale, out=scale)
 
 
 class SubGaussianDR(SubGaussianIPS):
@@ -308,9 +365,8 @@ class IX(_Shrunk):
     def __init__(self, gamma: Optional[float] = None) -> None:
         self.gamma = self._checked(gamma)
 
-    def _weights(self, batch: Batch) -> Floats:
-        gamma = len(batch) ** -0.5 if self.gamma is None else self.gamma
-        return batch.chosen / (batch.action_probability + gamma)
+    def _weights(self, batch: Batch, strength: float) -> Floats:
+        return batch.chosen / (batch.action_probability + strength)
 
 
 class LS(_Shrunk):
@@ -329,11 +385,9 @@ class LS(_Shrunk):
     def __init__(self, lam: Optional[float] = None) -> None:
         self.lam = self._checked(lam)
 
-    def contributions(self, batch: Batch) -> Floats:
-        """sign(r)·log(1 + lam·w·|r|) / lam, (n,)."""
-        lam = len(batch) ** -0.5 if self.lam is None else self.lam
+    def _terms(self, batch: Batch, strength: float) -> Floats:
         earned = batch.weight * batch.reward
-        if lam == 0:
+        if strength == 0:
             return earned
-        smoothed: Floats = np.copysign(np.log1p(lam * np.abs(earned)) / lam, earned)
+        smoothed: Floats = np.copysign(np.log1p(strength * np.abs(earned)) / strength, earned)
         return smoothed

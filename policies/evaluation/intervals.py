@@ -8,10 +8,10 @@ import numpy as np
 from scipy import special
 
 from policies.errors import EvaluationError
+from policies.evaluation.blocks import ROWS
 from policies.logged import Array, Floats
 
 Customers = tuple[Array, int]  # (n,) index of each row's customer, and how many there are
-_ROWS = 16_384
 _BLOCK = 4_000_000  # bootstrap draws held in memory at once
 
 
@@ -40,8 +40,8 @@ def standard_error(contributions: Floats, customers: Customers | None = None) ->
 def squared_distance(values: Floats) -> float:
     """Σ (x − mean)² of (n,) values, block by block, so that nothing of their size is made."""
     mean, total = values.mean() if len(values) else 0.0, 0.0
-    for at in range(0, len(values), _ROWS):
-        away = values[at : at + _ROWS] - mean
+    for at in range(0, len(values), ROWS):
+        away = values[at : at + ROWS] - mean
         total += float(away @ away)
     return total
 

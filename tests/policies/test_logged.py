@@ -255,6 +255,14 @@ def test_large_frames_read_fast() -> None:
     assert time.perf_counter() - start < 1.0
 
 
+def test_all_eligible_is_seen_at_once() -> None:
+    """Where everything is eligible all rows are choice rows, unless there is one action only."""
+    for k, expected in ((1, False), (2, True)):
+        ids = [str(each) for each in range(k)]
+        log = LoggedDecisions(ids, np.zeros(3, dtype=int), np.ones(3), np.zeros(3))
+        assert log.choice.tolist() == [expected] * 3
+
+
 def test_dates_as_people_write_them() -> None:
     """Texts are read as dates; plain numbers, which could be any date, are refused."""
     frame = pd.DataFrame({"action_id": ["a", "b"], "action_probability": 0.5, "reward": 0.0})

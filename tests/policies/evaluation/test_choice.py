@@ -9,9 +9,24 @@ import pytest
 
 from policies.errors import EvaluationError
 from policies.evaluation.batch import Batch, batch_of
-from policies.evaluation.choice import Auto
-from policies.evaluation.estimators import DM, DR, IPS, SNIPS
+from policies.evaluation.choice import Auto, _moments, _pool, _values
+from policies.evaluation.estimators import (
+    DM,
+    DR,
+    IPS,
+    IX,
+    LS,
+    SNDR,
+    SNIPS,
+    ClippedIPS,
+    DRos,
+    Estimator,
+    SubGaussianIPS,
+    SwitchDR,
+)
 from policies.evaluation.value import compare, evaluate
+
+SHRUNK = (ClippedIPS, SwitchDR, DRos, SubGaussianIPS, IX, LS)
 
 
 def drawn(seed: int, bias: float, n: int = 1_000) -> Batch:
@@ -88,6 +103,50 @@ def test_choosing_makes_nothing_surer(contextual: Any, interval: str) -> None:
     columns = ["std_error", "low", "high"]
     assert frame.loc["auto", columns].equals(frame.loc["dr", columns].rename("auto"))
     assert frame.loc["auto", "value"] != frame.loc["dr", "value"]
+
+
+def risks_at_once(batch: Batch, theirs: Batch | None, pool: Any) -> list[float]:
+    """Estimated errors of a pool's members by the docstring's formula, on whole vectors."""
+    each = [one.contributions(batch) for one in pool]
+    if theirs is not None:
+        each = [values - one.contributions(theirs) for values, one in zip(each, pool)]
+    risks = []
+    for values in each:
+        away = values - each[0]
+        noise = away.var() / len(values)
+        shift = max(away.mean() ** 2 - noise, noise / 2)
+        risks.append(values.var() + len(values) * shift)
+    return risks
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_block_by_block_is_at_once(
+    contextual: Any, monkeypatch: pytest.MonkeyPatch, paired: bool
+) -> None:
+    """Moments added up over blocks choose what whole vectors would, ratios and own classes too."""
+
+    class Squared(Estimator):
+        """An estimator that knows nothing of blocks, and depends on how many rows there are."""
+
+        name = "squared"
+
+        def contributions(self, batch: Batch) -> Any:
+            return np.minimum(batch.weight, len(batch) ** 0.25) * batch.reward
+
+    monkeypatch.setattr("policies.evaluation.choice.ROWS", 97)
+    for seed in range(5):
+        log, target, means = contextual(seed, 700)
+        uniform = log.eligible / log.eligible.sum(axis=1, keepdims=True)
+        batch = batch_of(log, target, means * 0.7)
+        theirs = batch_of(log, uniform, means * 0.7) if paired else None
+        named = [DR(), SNDR(), SNIPS(), Squared(), DM(), *(each() for each in SHRUNK)]
+        for pool in (named, _pool(batch, theirs)):
+            members = [_values(each, batch, theirs) for each in pool]
+            _, square = _moments(members, len(batch))
+            least = risks_at_once(batch, theirs, pool)
+            assert Auto(pool).resolved(batch, theirs) is pool[int(np.argmin(least))]
+            values = [each(slice(None)) for each in members]
+            np.testing.assert_allclose(square[:, 0] / 700, [each.var() for each in values])
 
 
 def test_a_pool_starts_unbiased() -> None:

@@ -147,9 +147,29 @@ def test_blocks_do_not_matter(contextual: Any, monkeypatch: pytest.MonkeyPatch) 
     """A log is reduced in blocks of rows, and their size changes nothing."""
     log, target, means = contextual(4, 700)
     whole = batch_of(log, target, means)
-    monkeypatch.setattr("policies.evaluation.batch.BLOCK", 97)
+    monkeypatch.setattr("policies.evaluation.batch.block_rows", lambda _: 97)
     for name, values in vars(batch_of(log, target, means)).items():
         np.testing.assert_array_equal(values, getattr(whole, name))
+
+
+def test_threads_do_not_matter(contextual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log reduced by two threads gives the bits, and the first error, that one thread gives."""
+    log, target, means = contextual(4, 30_000)
+    wrong = target.copy()
+    wrong[[11, 29_000]] *= 0.5
+    found, said = [], []
+    for large in (10**9, 0):
+        monkeypatch.setattr("policies.evaluation.blocks.LARGE", large)
+        found.append([batch_of(log, target, means), as_target(log, target)])
+        found[-1] += [each().contributions(found[-1][0]) for each in (DRos, ClippedIPS, LS)]
+        with pytest.raises(EvaluationError, match="rows 11, 29000") as caught:
+            batch_of(log, wrong, means)
+        said.append(str(caught.value))
+    for one, two in zip(vars(found[0][0]).values(), vars(found[1][0]).values()):
+        np.testing.assert_array_equal(one, two)
+    for one, two in zip(found[0][1:], found[1][1:]):
+        np.testing.assert_array_equal(one, two)
+    assert said[0] == said[1]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it is only a function
@@ -288,7 +308,7 @@ def test_a_policy_may_answer_with_a_frame(contextual: Any, monkeypatch: pytest.M
     """A frame is read by its columns' names, and may keep its contexts' index."""
     log, _, _ = contextual(0, 50)
     free = dataclasses.replace(log, eligible=None, distribution=None)
-    monkeypatch.setattr("policies.evaluation.batch.BLOCK", 20)
+    monkeypatch.setattr("policies.evaluation.batch.block_rows", lambda _: 20)
     expected = batch_of(free, np.tile([0.5, 0.3, 0.2], (50, 1))).weight
     for index in (lambda contexts: contexts.index, lambda contexts: None):
 
