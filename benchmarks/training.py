@@ -20,7 +20,7 @@ from policies.learning.teaching import blocks
 from policies.learning.vowpal import VowpalPolicy
 from policies.logged import LoggedDecisions
 
-FEATURES, ACTIONS, ROWS, ROUNDS = 10, 8, 200_000, 5
+FEATURES, ACTIONS, ROWS, ROUNDS = 10, 8, 500_000, 5
 TARGETS = {"mtr": 2.0, "dr": 0.8, "ips": 0.8, "dm": 0.8}
 
 

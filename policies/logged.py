@@ -37,7 +37,7 @@ class LoggedDecisions:
             nobody knows it, and then only `estimate_probabilities` can use the log.
         reward: (n,) finite, in reward units.
         eligible: (n, k) bool, the actions that could have been drawn; None = all of them.
-        contexts: a DataFrame of n rows, what was known before the decision.
+        contexts: a DataFrame of n rows (or an Arrow table, which becomes one), what was known before the decision.
         decision_date: (n,) dates; evaluation then looks once per day. A time with a zone counts on
             the date it has there: midnight in Madrid is that day, not the day before.
         customer_id: (n,) ids; intervals are then by customer.
@@ -104,6 +104,8 @@ class LoggedDecisions:
             "group": _typed("group", self.group, None, (n,)),
         }
         typed["action_ids"] = ids
+        if isinstance(self.contexts, pa.Table):
+            object.__setattr__(self, "contexts", self.contexts.to_pandas())
         if self.contexts is not None:
             if not isinstance(self.contexts, pd.DataFrame):
                 raise InvalidLogError(
@@ -267,7 +269,7 @@ class LoggedDecisions:
     @classmethod
     def from_frame(
         cls,
-        frame: pd.DataFrame,
+        frame: pd.DataFrame | pa.Table,
         action_ids: Sequence[str] | None = None,
         action: Column = "action_id",
         action_probability: Column = "action_probability",
@@ -284,7 +286,7 @@ class LoggedDecisions:
         """A log from a table, one row per decision.
 
         Args:
-            frame: the table.
+            frame: the table, of pandas or of Arrow.
             action_ids: all actions; None = those seen in the action, eligible and distribution
                 columns, sorted.
             action: column of action ids.
@@ -302,9 +304,11 @@ class LoggedDecisions:
         Raises:
             InvalidLogError: a column that is not there, an unknown action, or a broken invariant.
         """
+        if isinstance(frame, pa.Table):
+            frame = frame.to_pandas()
         if not isinstance(frame, pd.DataFrame):
             raise InvalidLogError(
-                f"from_frame takes a pandas DataFrame, not a {type(frame).__name__}",
+                f"from_frame takes a pandas DataFrame or an Arrow table, not a {type(frame).__name__}",
                 hint="pd.read_csv(path), or frame.toPandas()",
             )
         if action_ids is not None and (

@@ -19,6 +19,7 @@ from policies import LoggedDecisions
 from policies.learning.teaching import Logs, joined
 
 PART_ROWS = 100_000  # in memory at once, of a log that is read in parts
+CODED = ["action_id", "eligible_actions.list.element", "distribution.key_value.key"]  # as codes
 IN_MEMORY = 1_000_000  # rows up to which the whole log is kept in memory: quicker to read again
 
 
@@ -40,7 +41,8 @@ class LogParts:
     def __iter__(self) -> Iterator[LoggedDecisions]:
         """The log in parts of at most 100,000 rows."""
         for file in self._files:
-            for batch in pq.ParquetFile(file).iter_batches(PART_ROWS):
+            rows_of = pq.ParquetFile(file, read_dictionary=CODED)
+            for batch in rows_of.iter_batches(PART_ROWS):
                 rows = pa.Table.from_batches([batch])
                 yield logged_from_arrow(rows, self.config, self.features)
 

@@ -160,7 +160,12 @@ def frame_of(rows: pa.Table) -> pd.DataFrame:
 
 
 def _index(column: pa.ChunkedArray, ids: tuple[str, ...]) -> np.ndarray:
-    return pc.index_in(column, pa.array(ids)).combine_chunks().to_numpy(zero_copy_only=False)
+    """The place of each text among the ids; texts may come as codes of a dictionary."""
+    array = column.combine_chunks()
+    if not pa.types.is_dictionary(array.type):
+        return pc.index_in(array, pa.array(ids)).to_numpy(zero_copy_only=False)
+    places = pc.index_in(array.dictionary, pa.array(ids)).to_numpy(zero_copy_only=False)
+    return places[array.indices.to_numpy(zero_copy_only=False)]
 
 
 def _dense(column: pa.ChunkedArray, ids: tuple[str, ...]) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from policies.errors import InvalidLogError
@@ -292,3 +293,18 @@ def test_mistakes_in_a_table_are_named() -> None:
     for table, settings, said in cases:
         with pytest.raises(InvalidLogError, match=said):
             LoggedDecisions.from_frame(table, **settings)
+
+
+def test_arrow_tables_are_frames() -> None:
+    """A log from an Arrow table, and one with Arrow contexts, is the log from the frame."""
+    frame = pd.DataFrame(
+        {"action_id": ["a", "b"], "action_probability": 0.5, "reward": [0, 1], "x": [1.5, None]}
+    )
+    plain = LoggedDecisions.from_frame(frame)
+    table = pa.Table.from_pandas(frame)
+    found = LoggedDecisions.from_frame(table)
+    assert found.contexts is not None
+    pd.testing.assert_frame_equal(found.contexts, plain.contexts)
+    assert np.array_equal(found.action, plain.action)
+    again = LoggedDecisions("ab", [0, 1], [0.5, 0.5], [0, 1], contexts=table.select(["x"]))
+    pd.testing.assert_frame_equal(again.contexts, plain.contexts)
