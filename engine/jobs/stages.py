@@ -113,10 +113,11 @@ def model_training(run: Run) -> Result:
         summary = f"an equal training made version {version.number} ({recipe}); nothing to register"
     else:
         tried, best = made.selection.table, made.selection.table.iloc[0]
+        how = f"chosen from {len(tried)}" if trial is None else "on trial, learned anew"
         summary = (
-            f"{recipe}, chosen from {len(tried)} on later days ({best['difference']:+.4f} to"
-            f" {incumbent[0]}, at least {best['difference_low']:+.4f}), is version"
-            f" {version.number}{' and @candidate' if moved else ''}"
+            f"{recipe}, {how} ({best['difference']:+.4f} to {incumbent[0]} on later days, at least"
+            f" {best['difference_low']:+.4f}), is version {version.number}"
+            f"{' and @candidate' if moved else ''}"
         )
     return Result(summary, rows, values={"version": version.number})
 
