@@ -51,15 +51,20 @@ class LinearScorer:
             check: rows on which the weights must repeat the model's own scores.
 
         Raises:
-            LearningError: they do not, so the model is not linear.
+            LearningError: they do not, so the model is not linear; or it diverged.
         """
         at_units = predict(unit_texts(size))
+        if not np.isfinite(at_units).all():
+            raise LearningError(
+                "the model gives no finite scores: it diverged",
+                hint="lower learning_rate, l1 or l2, or bound the rewards",
+            )
         found = cls(np.ascontiguousarray((at_units[1:] - at_units[0]).T), at_units[0])
         own = predict(row_texts(check))
         difference = float(np.abs(found.scores(check) - own).max(initial=0.0))
         if not difference <= TOLERANCE * max(1e-9, float(np.abs(own).max(initial=0.0))):
             raise LearningError(
                 f"the model is not linear in its features: weights miss scores by {difference:g}",
-                hint="a model that learned numbers beyond all measure is none: lower learning_rate",
+                hint="lower learning_rate, so that weights stay within float32's reach",
             )
         return found

@@ -81,12 +81,13 @@ def blocks(logs: Logs, action_ids: Sequence[str]) -> Iterator[Block]:
             before += len(action)
 
 
-def survey(logs: Logs, action_ids: Sequence[str]) -> Survey:
+def survey(logs: Logs, action_ids: Sequence[str], *, afresh: bool = True) -> Survey:
     """Look once through a log that is to be learned from.
 
     Args:
         logs: a log, or its parts in order: anything that can be iterated over more than once.
         action_ids: those of the policy.
+        afresh: whether nothing was learned before; then one action or one reward teaches nothing.
 
     Raises:
         LearningError: nothing can be learned from the log; it says why.
@@ -106,7 +107,9 @@ def survey(logs: Logs, action_ids: Sequence[str]) -> Survey:
             if block.decision_date is not None and len(block.decision_date):
                 last = block.decision_date.max()
                 newest = last if newest is None else max(newest, last)
-    _require_variety(rows, taken, action_ids, low, high)
+    _require_rows(rows, taken)
+    if afresh:
+        _require_variety(taken, action_ids, low, high)
     return Survey(sample.frame(), *(declared or (low, high)), newest, len(sizes) == 1)
 
 
@@ -199,10 +202,8 @@ def _check(log: LoggedDecisions, action_ids: Sequence[str]) -> None:
         raise LearningError("the log has no contexts", hint="give it contexts, a row a decision")
 
 
-def _require_variety(
-    rows: int, taken: Ints, action_ids: Sequence[str], low: float, high: float
-) -> None:
-    """Raise LearningError unless several actions and several rewards were seen in choice rows."""
+def _require_rows(rows: int, taken: Ints) -> None:
+    """Raise LearningError unless there was a choice row."""
     if not rows:
         raise LearningError("the log is empty", hint="wait until rewards have matured")
     if not taken.any():
@@ -210,6 +211,10 @@ def _require_variety(
             f"none of the log's {rows} rows had a choice",
             hint="a row teaches only where at least two actions were eligible",
         )
+
+
+def _require_variety(taken: Ints, action_ids: Sequence[str], low: float, high: float) -> None:
+    """Raise LearningError unless several actions and several rewards were seen in choice rows."""
     if np.count_nonzero(taken) < 2:
         raise LearningError(
             f"every choice row took the one action {action_ids[int(taken.argmax())]!r}",

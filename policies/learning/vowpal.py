@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +31,7 @@ from policies.learning.teaching import BLOCK, Block, Logs, Survey, blocks, surve
 from policies.policy import Policy
 
 Floats = npt.NDArray[np.float64]
-STEPPING = ("learning_rate", "power_t", "l1", "l2")  # given anew each time a model goes on
+STEPPING = ("learning_rate", "power_t", "l1", "l2")  # what the model file does not keep
 
 
 class VowpalPolicy(Policy):
@@ -161,18 +161,20 @@ class VowpalPolicy(Policy):
                 that are gone is not asked for any more.
 
         Raises:
-            LearningError: no choice row, no contexts, other actions, one action or one reward only,
-                a column that cannot be learned from, or a start made with other hyper-parameters.
+            LearningError: no choice row, no contexts, other actions, one action or one reward only
+                (where nothing was learned before), a column that cannot be learned from, or a start
+                made with other hyper-parameters. What the policy had learned before then stays.
         """
-        known = survey(log, self.action_ids)
-        encoder, model, seen, bits = self._from(start, known)
-        self._model, self._seen = self._learn(log, known, encoder, model, seen, bits)
+        known = survey(log, self.action_ids, afresh=start is None)
+        encoder, before, seen, bits = self._from(start, known)
+        model, seen = self._learn(log, known, encoder, before, seen, bits)
+        check = encoder.encode(known.contexts.iloc[:8])
+        scorer = LinearScorer.read(self._asking(model), encoder.size, check)
         low, high = self.settings["reward_range"] or (known.low, known.high)
         if start is not None and self.settings["reward_range"] is None:
             low, high = min(low, start._range[0]), max(high, start._range[1])
-        self._range, self._bits, self._encoder = (float(low), float(high)), bits, encoder
-        check = encoder.encode(known.contexts.iloc[:8])
-        self._scorer = LinearScorer.read(self._ask, encoder.size, check)
+        self._encoder, self._scorer, self._model = encoder, scorer, model
+        self._range, self._seen, self._bits = (float(low), float(high)), seen, bits
         return self
 
     def for_actions(
@@ -190,7 +192,7 @@ class VowpalPolicy(Policy):
         other._encoder, other._model, other._bits = encoder, self._model, self._bits
         other._range, other._seen, other.about = self._range, self._seen, self.about
         zeros = Encoded(1, tuple((at, np.zeros(1)) for at in range(encoder.size)), ())
-        other._scorer = LinearScorer.read(other._ask, encoder.size, zeros)
+        other._scorer = LinearScorer.read(other._asking(self._model), encoder.size, zeros)
         return other
 
     def expected_reward(self, contexts: pd.DataFrame) -> Floats | None:
@@ -215,7 +217,7 @@ class VowpalPolicy(Policy):
 
     def vowpal_scores(self, contexts: pd.DataFrame) -> Floats:
         """The (n, k) unclipped scores by Vowpal Wabbit itself, row by row: slow, for comparison."""
-        return self._ask(row_texts(self._fitted()[0].encode(contexts)))
+        return self._asking(self._model)(row_texts(self.encoder.encode(as_frame(contexts))))
 
     def _weights(self, contexts: pd.DataFrame | None, eligible: npt.NDArray[np.bool_]) -> Floats:
         if contexts is None:
@@ -316,10 +318,10 @@ class VowpalPolicy(Policy):
             weight *= _poisson(block, chosen["bootstrap"])
         return regression_lines(features, self._actions, block.action, cost, weight)
 
-    def _ask(self, features: Sequence[str]) -> Floats:
-        """The model's own (m, k) scores, as rewards."""
+    def _asking(self, model: bytes) -> Callable[[list[str]], Floats]:
+        """A function that gives the model's own (m, k) scores of m contexts, as rewards."""
         adf = self.settings["cb_type"] != "mtr"
-        return -vowpal_driver.predictions(self._model, self._actions, features, adf=adf)
+        return lambda features: -vowpal_driver.predictions(model, self._actions, features, adf=adf)
 
     def _state(self) -> dict[str, Any]:
         encoder, _ = self._fitted()

@@ -98,7 +98,7 @@ def test_a_model_that_is_not_linear_is_refused() -> None:
 
 def test_a_model_that_gives_no_numbers_is_refused() -> None:
     """A model that diverged to NaN is an error."""
-    with pytest.raises(LearningError, match="not linear"):
+    with pytest.raises(LearningError, match="no finite scores"):
         LinearScorer.read(lambda rows: np.full((len(rows), 2), np.nan), 3, encoded(np.ones((1, 3))))
 
 

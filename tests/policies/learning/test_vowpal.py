@@ -348,6 +348,30 @@ def test_going_on_is_learning_the_whole(cb_type: str, vary: bool) -> None:
     assert today._seen == whole._seen
 
 
+def test_a_day_without_rewards_is_learned_from_when_going_on() -> None:
+    """Yesterday's model learns from a day that earned nothing: scores fall, and nothing is refused."""
+    yesterday = VowpalPolicy(IDS).fit(make_log(1_000))
+    quiet = make_log(200, seed=3, reward=np.zeros(200))
+    today = VowpalPolicy(IDS).fit(quiet, start=yesterday)
+    shown = make_log(200, seed=4).contexts
+    assert shown is not None
+    assert today.vowpal_scores(shown).mean() < yesterday.vowpal_scores(shown).mean()
+    with pytest.raises(LearningError, match="same reward 0"):
+        VowpalPolicy(IDS).fit(quiet)
+
+
+def test_a_fit_that_fails_loses_nothing() -> None:
+    """After an error the policy still decides as it had learned to."""
+    log = make_log(300)
+    policy = VowpalPolicy(IDS).fit(log)
+    before = policy.distribution(log.contexts)
+    with pytest.raises(LearningError, match="same reward"):
+        policy.fit(make_log(300, reward=np.ones(300)))
+    with pytest.raises(LearningError, match="no finite scores"):
+        VowpalPolicy(IDS, l2=1e9).fit(log)
+    assert np.array_equal(policy.distribution(log.contexts), before)
+
+
 def test_going_on_with_other_settings_is_refused() -> None:
     """A model goes on under the settings that it was made with, or not at all."""
     yesterday = VowpalPolicy(IDS).fit(make_log(300))
