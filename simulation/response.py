@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -75,7 +75,7 @@ class Response:
     """How a population answers a catalogue of actions.
 
     A customer i visits at most once on day d, with probability
-    ``clip(organic_i · season(d) · weekday(d) + uplift(i, a) · fatigue(contacts_7d), .005, .9)``,
+    ``clip(organic_i · season(d) · weekday(d) + uplift(i, a) · left(contacts_7d), .005, .9)``,
     and buys on a visit with probability .15. The past enters through contacts_7d alone, which
     contexts show, so every expected reward is exact. An action whose channel is "none" has no
     uplift. Every draw is a function of (salt, customer, date): neither order, chunks nor the other
@@ -86,6 +86,9 @@ class Response:
         catalogue: to which actions.
         effects: per action id; an id without one gets `Effect.seeded`.
         strength: factor on all uplifts; 0 = contacts do nothing.
+        season: amplitude of organic visits over a year, a share of them.
+        fatigue: share of an uplift that each contact of the last 7 days takes off, about.
+        twins: action id -> the one whose tastes it shares.
         salt: seeds the draws.
     """
 
@@ -93,6 +96,9 @@ class Response:
     catalogue: Catalogue
     effects: Mapping[str, Effect]
     strength: float = 1.0
+    season: float = SEASON
+    fatigue: float = FATIGUE
+    twins: Mapping[str, str] = field(default_factory=dict)
     salt: str = "0"
 
     def segment_uplift(self, traits: Mapping[str, Ints]) -> Floats:
@@ -106,7 +112,8 @@ class Response:
     @cached_property
     def uplift(self) -> Floats:
         """(n, k) uplift of every action on every customer, taste included, without fatigue."""
-        tastes = self.population.tastes(self.catalogue.action_ids)
+        names = [self.twins.get(each, each) for each in self.catalogue.action_ids]
+        tastes = self.population.tastes(names)
         return self.segment_uplift(self.population.traits) * tastes
 
     def p_visit(self, rows: Ints, dates: Dates, contacts_7d: Array) -> Floats:
@@ -117,10 +124,13 @@ class Response:
             dates: (m,) or one date.
             contacts_7d: (m,) contacts in the seven days before.
         """
-        organic = self.population.organic[rows] * rhythm(dates)
-        return np.asarray(
-            np.clip(organic[:, None] + self.uplift[rows] * fatigue(contacts_7d)[:, None], *P_VISIT)
-        )
+        organic = self.population.organic[rows] * rhythm(dates, self.season)
+        added = self.uplift[rows] * self.left(contacts_7d)[:, None]
+        return np.asarray(np.clip(organic[:, None] + added, *P_VISIT))
+
+    def left(self, contacts_7d: Array) -> Floats:
+        """What is left of an uplift after so many contacts: exp(-fatigue · contacts)."""
+        return np.asarray(np.exp(-self.fatigue * np.asarray(contacts_7d, dtype=np.float64)))
 
     def answer(
         self, rows: Ints, dates: Dates, action: Ints, contacts_7d: Array
@@ -177,13 +187,8 @@ class Response:
         return uniforms(self.population.hashes[rows], dates, f"world:{what}:{self.salt}")
 
 
-def rhythm(dates: Dates) -> Floats:
+def rhythm(dates: Dates, season: float = SEASON) -> Floats:
     """Season times weekday of each date, the factor on organic visits."""
     days = np.asarray(dates, dtype="datetime64[D]").astype(np.int64)
-    season = 1 + SEASON * np.sin(2 * np.pi * days / 365.25)
-    return np.asarray(season * WEEKDAY[(days + 3) % 7])  # 1970-01-01 was a Thursday
-
-
-def fatigue(contacts_7d: Array) -> Floats:
-    """What is left of an uplift after so many contacts in the last 7 days: exp(-.07 · contacts)."""
-    return np.asarray(np.exp(-FATIGUE * np.asarray(contacts_7d, dtype=np.float64)))
+    swing = 1 + season * np.sin(2 * np.pi * days / 365.25)
+    return np.asarray(swing * WEEKDAY[(days + 3) % 7])  # 1970-01-01 was a Thursday

@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
 
 from policies.actions import Action, Catalogue
 from policies.errors import CatalogueError, did_you_mean
+from policies.learning.baselines import BusinessRules
+from policies.logged import LoggedDecisions
+from policies.policy import Policy
+from simulation.candidates import better_by, equal_to
 from simulation.customers import Population
-from simulation.response import Effect, Response
-from simulation.world import World
+from simulation.response import FATIGUE, SEASON, Effect, Response
+from simulation.world import START, World
 
 SCENARIOS = {
     "stable": "Contacts work, differently from segment to segment, and nothing changes: the engine "
     "should learn a policy that beats the business rules, and promote it.",
     "no_effect": "Contacts do nothing and customers visit anyway: the engine should find no "
     "difference, and promote nothing over no contact.",
+    "season": "Visits swing by 40 % over the year: the engine should not take for an action's work "
+    "what the season does, and differences should stay as they are.",
+    "fatigue": "Each contact wears a customer out three times as much as usual: the engine should "
+    "learn to contact where it counts, and not more than that.",
+    "spam": "The candidate contacts everybody as often as it may: its one-step difference is positive "
+    "and its live value worse, so the share that stays with the old champion must tell.",
+    "new_action": "A video call becomes possible on the 31st day: the engine should begin to try it "
+    "then, and give it its share.",
+    "thin_overlap": "The logger hardly ever does what the candidate does: the engine should hold, and "
+    "say how many more decisions it needs.",
+    "broken_log": "Probabilities of one action are logged half as large as they were, rows are "
+    "doubled and lost: the engine should call the log broken and promote nothing.",
+    "same": "The candidate decides otherwise on most rows and is worth the same, by twin actions and "
+    "effects that cancel: the engine should hardly ever promote it.",
+    "better_5": "The candidate is worth 5 % more, by better choices on some rows: the engine should "
+    "promote it once there is evidence.",
+    "worse_5": "The candidate is worth 5 % less, by worse choices on some rows: the engine should "
+    "never promote it.",
 }
 """What each scenario is for, and what the engine should do in it."""
 
-STRENGTH = {"stable": 1.0, "no_effect": 0.0}
+TWINS = {"email_news_b": "email_news", "email_offer_b": "email_offer", "app_push_b": "app_push"}
+"""Actions of `same` that are another one by a second name."""
+
+NEW_DAY = 30  # days after START on which the action of `new_action` becomes possible
+SEASONAL, TIRING, SPENDING, THIN_FLOOR = 0.4, 0.21, 0.6, 0.002
+DOUBLED, LOST = (
+    0.02,
+    0.3,
+)  # shares: of rows that `broken_log` repeats; of one action's that it loses
 
 EFFECTS = {
     "email_news": Effect(
@@ -88,6 +121,36 @@ def demo_rules() -> tuple[tuple[str, str], ...]:
     )
 
 
+def twin_catalogue() -> Catalogue:
+    """The demo's catalogue, with a second name for three of its actions."""
+    demo = demo_catalogue()
+    known = {each.id: each for each in demo.actions}
+    twins = [replace(known[old], id=new) for new, old in TWINS.items()]
+    return replace(demo, actions=(*demo.actions, *twins))
+
+
+def growing_catalogue() -> Catalogue:
+    """The demo's catalogue, with an action that becomes possible on a later day."""
+    day = np.datetime64(START) + NEW_DAY
+    video = Action("video_call", "Video call", "service", "phone", day.astype(object), cost=0.03)
+    demo = demo_catalogue()
+    return replace(demo, actions=(*demo.actions, video))
+
+
+def broken(log: LoggedDecisions) -> LoggedDecisions:
+    """What a faulty pipeline makes of a log: see `SCENARIOS`."""
+    email, push = (log.action_ids.index(each) for each in ("email_offer", "app_push"))
+    rng = np.random.default_rng(len(log))
+    kept = ~((log.action == push) & (rng.random(len(log)) < LOST))
+    again = np.flatnonzero(kept & (rng.random(len(log)) < DOUBLED))
+    rows = np.sort(np.concatenate([np.flatnonzero(kept), again]))
+    columns = {each.name: getattr(log[rows], each.name) for each in fields(log)}
+    logged = columns["action_probability"]
+    columns["action_probability"] = np.where(columns["action"] == email, logged / 2, logged)
+    columns["distribution"] = None  # it would give the lie to the probabilities
+    return LoggedDecisions(**columns)
+
+
 def scenario(
     name: str,
     customers: int = 5_000,
@@ -102,20 +165,72 @@ def scenario(
         name: one of `SCENARIOS`.
         customers: how many; those of a smaller world are the first ones of a larger.
         seed: of the population and of its luck.
-        catalogue: the actions; None = `demo_catalogue()`. Actions that the demo does not know get
-            an effect seeded from their id and channel.
-        rules: the incumbent's business rules; None = `demo_rules()`.
+        catalogue: the actions; None = the scenario's. Actions that the demo does not know get an
+            effect seeded from their id and channel.
+        rules: the incumbent's business rules; None = the scenario's. Candidates are made for these.
 
     Raises:
         CatalogueError: no such scenario, or rules that name an action the catalogue lacks.
     """
     if name not in SCENARIOS:
         raise CatalogueError(f"no scenario {name!r}", hint=did_you_mean(name, SCENARIOS))
+    set_up = _SET_UP.get(name, _SetUp())
     response = Response(
         population=Population.of(seed, customers),
-        catalogue=demo_catalogue() if catalogue is None else catalogue,
-        effects=EFFECTS,
-        strength=STRENGTH[name],
+        catalogue=set_up.catalogue() if catalogue is None else catalogue,
+        effects={**EFFECTS, **{new: EFFECTS[old] for new, old in TWINS.items()}},
+        strength=set_up.strength,
+        season=set_up.season,
+        fatigue=set_up.fatigue,
+        twins=TWINS,
         salt=str(seed),
     )
-    return World(name, response, tuple(demo_rules() if rules is None else rules))
+    return World(
+        name,
+        response,
+        tuple(set_up.rules() if rules is None else rules),
+        floor=set_up.floor,
+        uniform_share=set_up.uniform_share,
+        tries=set_up.tries,
+        spoils=set_up.spoils,
+    )
+
+
+def sparing_rules() -> tuple[tuple[str, str], ...]:
+    """Rules that leave customers alone most of the time."""
+    return (("contacts_7d = 0", "email_offer"),)
+
+
+def eager(world: World) -> Policy:
+    """A candidate that contacts everybody every day it may."""
+    rules = (("TRUE", "email_offer"), ("TRUE", "email_news"), ("TRUE", "app_push"))
+    return BusinessRules(world.action_ids, rules, fallback=world.catalogue.no_contact)
+
+
+@dataclass(frozen=True)
+class _SetUp:
+    """How a scenario differs from `stable`."""
+
+    catalogue: Callable[[], Catalogue] = demo_catalogue
+    rules: Callable[[], Sequence[tuple[str, str]]] = demo_rules
+    strength: float = 1.0
+    season: float = SEASON
+    fatigue: float = FATIGUE
+    floor: float = 0.02
+    uniform_share: float = 0.2
+    tries: Callable[[World], Policy] | None = None
+    spoils: Callable[[LoggedDecisions], LoggedDecisions] | None = None
+
+
+_SET_UP = {
+    "no_effect": _SetUp(strength=0.0),
+    "season": _SetUp(season=SEASONAL),
+    "fatigue": _SetUp(fatigue=TIRING),
+    "spam": _SetUp(fatigue=SPENDING, rules=sparing_rules, tries=eager),
+    "new_action": _SetUp(catalogue=growing_catalogue),
+    "thin_overlap": _SetUp(floor=THIN_FLOOR, uniform_share=0.0, tries=better_by(0.05)),
+    "broken_log": _SetUp(spoils=broken, tries=better_by(0.05)),
+    "same": _SetUp(catalogue=twin_catalogue, tries=equal_to({v: k for k, v in TWINS.items()})),
+    "better_5": _SetUp(tries=better_by(0.05)),
+    "worse_5": _SetUp(tries=better_by(-0.05)),
+}

@@ -13,7 +13,7 @@ from policies.errors import InvalidLogError, did_you_mean
 from policies.logged import LoggedDecisions
 from policies.policy import Policy, require_features
 from simulation.customers import TRAITS
-from simulation.response import Bools, Floats, Ints, Response, fatigue
+from simulation.response import Bools, Floats, Ints, Response
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -81,13 +81,16 @@ class BestFromContexts(Policy):
     def _state(self) -> dict[str, Any]:
         return {}  # it knows the world, and so cannot be saved
 
-    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
+    def gains(self, contexts: pd.DataFrame | None) -> Floats:
+        """(n, k) E[reward | contexts] of every action less that of no contact."""
         contexts = require_features(contexts, (*TRAITS, "contacts_7d"), self._name)
         traits = {name: _codes(contexts, name) for name in TRAITS}
-        left = fatigue(contexts["contacts_7d"].to_numpy())
+        left = self._response.left(contexts["contacts_7d"].to_numpy())
         gain = self._response.segment_uplift(traits) * left[:, None]
-        gain = (gain - np.asarray(self._response.catalogue.costs))[:, self._places]
-        best = np.where(eligible, gain, -np.inf).argmax(axis=1)
+        return np.asarray((gain - np.asarray(self._response.catalogue.costs))[:, self._places])
+
+    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
+        best = np.where(eligible, self.gains(contexts), -np.inf).argmax(axis=1)
         return np.asarray(np.eye(len(self._places))[best])
 
 

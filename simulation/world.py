@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Union
@@ -36,7 +36,8 @@ class World:
         response: who answers what, and how.
         rules: the business rules in order, (predicate, action id).
         floor, uniform_share: how the scenario's logging policy explores.
-        candidate: a policy to try against the incumbent, where the scenario has one.
+        tries: what makes the policy to try against the incumbent, where the scenario has one.
+        spoils: what happens to the log before anybody reads it, where the scenario breaks it.
     """
 
     name: str
@@ -44,7 +45,13 @@ class World:
     rules: Sequence[tuple[str, str]]
     floor: float = 0.02
     uniform_share: float = 0.2
-    candidate: Policy | None = None
+    tries: Callable[[World], Policy] | None = None
+    spoils: Callable[[LoggedDecisions], LoggedDecisions] | None = None
+
+    @cached_property
+    def candidate(self) -> Policy | None:
+        """A policy to try against the incumbent; None where the scenario has none."""
+        return None if self.tries is None else self.tries(self)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -92,7 +99,8 @@ class World:
             policy: who decides; None = `logging_policy`.
             start: the first decision date.
         """
-        return history.history(self, days, policy, start)
+        log = history.history(self, days, policy, start)
+        return log if self.spoils is None else self.spoils(log)
 
     def expected_reward(self, log: LoggedDecisions) -> Floats:
         """(n, k) exact E[reward] of every action for each row, given the row's past.
