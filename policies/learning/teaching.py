@@ -14,6 +14,7 @@ from policies.errors import LearningError
 from policies.logged import Bools, Floats, Ints, LoggedDecisions
 
 BLOCK = 20_000  # rows whose text is in memory at once
+FEW_ACTIONS = 50  # of more actions, fewer rows are in memory at once
 SAMPLE = 200_000  # rows that an encoder is fitted on, at most
 
 Logs = Union[LoggedDecisions, Iterable[LoggedDecisions]]
@@ -42,6 +43,7 @@ class Survey:
     Attributes:
         contexts: an evenly spaced sample of at most 200,000 choice rows' contexts.
         low, high: ends of the declared reward range, else of the rewards seen.
+        largest: the largest size of a reward seen.
         newest: the last decision date, where there are dates.
         same_size: whether every choice row had equally many eligible actions.
     """
@@ -49,6 +51,7 @@ class Survey:
     contexts: pd.DataFrame
     low: float
     high: float
+    largest: float
     newest: np.datetime64 | None
     same_size: bool
 
@@ -64,8 +67,9 @@ def blocks(logs: Logs, action_ids: Sequence[str]) -> Iterator[Block]:
         _check(log, action_ids)
         contexts = log.contexts
         assert contexts is not None  # _check saw to it
-        for start in range(0, len(log), BLOCK):
-            rows = slice(start, start + BLOCK)
+        size = max(1, BLOCK * FEW_ACTIONS // max(FEW_ACTIONS, len(action_ids)))
+        for start in range(0, len(log), size):
+            rows = slice(start, start + size)
             choice = log.choice[rows]
             kept = rows if choice.all() else start + np.flatnonzero(choice)
             action = log.action[kept]
@@ -110,7 +114,9 @@ def survey(logs: Logs, action_ids: Sequence[str], *, afresh: bool = True) -> Sur
     _require_rows(rows, taken)
     if afresh:
         _require_variety(taken, action_ids, low, high)
-    return Survey(sample.frame(), *(declared or (low, high)), newest, len(sizes) == 1)
+    low_end, high_end = declared or (low, high)
+    largest = max(abs(low), abs(high))
+    return Survey(sample.frame(), low_end, high_end, largest, newest, len(sizes) == 1)
 
 
 def joined(logs: Logs, most: int | None = None) -> LoggedDecisions:

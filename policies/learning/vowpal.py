@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +33,27 @@ from policies.learning.teaching import BLOCK, Block, Logs, Survey, blocks, surve
 from policies.policy import Policy
 
 Floats = npt.NDArray[np.float64]
+KEPT = ("rows", "eligible", "bits", "unit")  # of Learned, beside the model file
 STEPPING = ("learning_rate", "power_t", "l1", "l2")  # what the model file does not keep
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the driver left behind, and what it needs to go on.
+
+    Attributes:
+        model: its model file.
+        rows, eligible: choice rows so far, and their eligible actions: mtr's weights.
+        bits: of the weight table.
+        unit: rewards are learned in multiples of it, a power of 2: steps that suit rewards around 1
+            suit no others.
+    """
+
+    model: bytes = b""
+    rows: int = 0
+    eligible: int = 0
+    bits: int = 0
+    unit: float = 1.0
 
 
 class VowpalPolicy(Policy):
@@ -127,9 +149,7 @@ class VowpalPolicy(Policy):
         self._encoder: Encoder | None = None
         self._scorer: LinearScorer | None = None
         self._range = (0.0, 0.0)
-        self._seen = (0, 0)  # choice rows so far, and their eligible actions: mtr's weights
-        self._bits = 0
-        self._model = b""
+        self._learned = Learned()
 
     @property
     def recipe(self) -> str:
@@ -166,15 +186,15 @@ class VowpalPolicy(Policy):
                 made with other hyper-parameters. What the policy had learned before then stays.
         """
         known = survey(log, self.action_ids, afresh=start is None)
-        encoder, before, seen, bits = self._from(start, known)
-        model, seen = self._learn(log, known, encoder, before, seen, bits)
+        encoder, before = self._begin(known) if start is None else self._go_on(start)
+        learned = self._learn(log, known, encoder, before)
         check = encoder.encode(known.contexts.iloc[:8])
-        scorer = LinearScorer.read(self._asking(model), encoder.size, check)
+        scorer = LinearScorer.read(self._asking(learned), encoder.size, check)
         low, high = self.settings["reward_range"] or (known.low, known.high)
         if start is not None and self.settings["reward_range"] is None:
             low, high = min(low, start._range[0]), max(high, start._range[1])
-        self._encoder, self._scorer, self._model = encoder, scorer, model
-        self._range, self._seen, self._bits = (float(low), float(high)), seen, bits
+        self._encoder, self._scorer, self._learned = encoder, scorer, learned
+        self._range = (float(low), float(high))
         return self
 
     def for_actions(
@@ -189,10 +209,10 @@ class VowpalPolicy(Policy):
         encoder, _ = self._fitted()
         described = action_features if self.settings["action_features"] else None
         other = VowpalPolicy(action_ids, **{**self.settings, "action_features": described})
-        other._encoder, other._model, other._bits = encoder, self._model, self._bits
-        other._range, other._seen, other.about = self._range, self._seen, self.about
+        other._encoder, other._learned = encoder, self._learned
+        other._range, other.about = self._range, self.about
         zeros = Encoded(1, tuple((at, np.zeros(1)) for at in range(encoder.size)), ())
-        other._scorer = LinearScorer.read(other._asking(self._model), encoder.size, zeros)
+        other._scorer = LinearScorer.read(other._asking(self._learned), encoder.size, zeros)
         return other
 
     def expected_reward(self, contexts: pd.DataFrame) -> Floats | None:
@@ -217,7 +237,7 @@ class VowpalPolicy(Policy):
 
     def vowpal_scores(self, contexts: pd.DataFrame) -> Floats:
         """The (n, k) unclipped scores by Vowpal Wabbit itself, row by row: slow, for comparison."""
-        return self._asking(self._model)(row_texts(self.encoder.encode(as_frame(contexts))))
+        return self._asking(self._learned)(row_texts(self.encoder.encode(as_frame(contexts))))
 
     def _weights(self, contexts: pd.DataFrame | None, eligible: npt.NDArray[np.bool_]) -> Floats:
         if contexts is None:
@@ -244,62 +264,60 @@ class VowpalPolicy(Policy):
             )
         return self._encoder, self._scorer
 
-    def _from(
-        self, start: VowpalPolicy | None, known: Survey
-    ) -> tuple[Encoder, bytes, tuple[int, int], int]:
-        """Encoder, model, rows seen and bits to begin with."""
-        if start is None:
-            chosen = self.settings
-            how = {name: chosen[name] for name in ("bins", "standardise")}
-            encoder = Encoder.fit(known.contexts, chosen["features"], **how)
-            tokens = len({name for text in self._actions for name in text.split()})
-            enough = int(np.ceil(np.log2(64 * tokens * (encoder.size + 2))))
-            return encoder, b"", (0, 0), chosen["bits"] or max(18, enough)
+    def _begin(self, known: Survey) -> tuple[Encoder, Learned]:
+        """The encoder, and what stands before the first row."""
+        chosen = self.settings
+        how = {name: chosen[name] for name in ("bins", "standardise")}
+        encoder = Encoder.fit(known.contexts, chosen["features"], **how)
+        tokens = len({name for text in self._actions for name in text.split()})
+        enough = int(np.ceil(np.log2(64 * tokens * (encoder.size + 2))))
+        bits = chosen["bits"] or min(max(18, enough), 31)
+        return encoder, Learned(bits=bits, unit=_unit(known.largest))
+
+    def _go_on(self, start: VowpalPolicy) -> tuple[Encoder, Learned]:
+        """The encoder and the state of a policy that was made like this one."""
         if start.recipe != self.recipe:
             raise LearningError(
                 f"a model of {start.recipe} cannot go on as {self.recipe}",
                 hint="make both policies with the same arguments",
             )
-        return start._fitted()[0], start._model, start._seen, start._bits
+        return start.encoder, start._learned
 
-    def _learn(
-        self,
-        log: Logs,
-        known: Survey,
-        encoder: Encoder,
-        model: bytes,
-        seen: tuple[int, int],
-        bits: int,
-    ) -> tuple[bytes, tuple[int, int]]:
-        """The model file, and how many rows and eligible actions it has seen."""
+    def _learn(self, log: Logs, known: Survey, encoder: Encoder, before: Learned) -> Learned:
+        """The state after the log."""
         chosen, passes, repeats = self.settings, self.settings["passes"], 1
-        if chosen["cb_type"] == "mtr" and not (known.same_size and seen == (0, 0)):
+        if chosen["cb_type"] == "mtr" and not (known.same_size and before.rows == 0):
             # The weights of mtr depend on all eligible sets so far, so every pass has its own.
             passes, repeats = 1, passes
-        arguments = ["-b", str(bits), "--random_seed", str(chosen["seed"])]
+        arguments = ["-b", str(before.bits), "--random_seed", str(chosen["seed"])]
         if chosen["cb_type"] != "mtr":
             arguments += ["--cb_adf", "--cb_type", chosen["cb_type"]]
         for pair in chosen["interactions"]:
             arguments += ["--quadratic", pair]
         for name in STEPPING:
             arguments += [f"--{name}", repr(chosen[name])]
-        counts = np.array(seen, dtype=np.int64)
+        counts = np.array([before.rows, before.eligible], dtype=np.int64)
 
         def text() -> Iterator[memoryview]:
             for _ in range(repeats):
                 for block in blocks(log, self.action_ids):
                     if len(block.action):
-                        yield self._text(block, encoder, known, counts)
+                        yield self._text(block, encoder, known, before, counts)
 
-        learned = vowpal_driver.learn(arguments, text(), passes=passes, start=model)
-        return learned, (int(counts[0]), int(counts[1]))
+        model = vowpal_driver.learn(arguments, text(), passes=passes, start=before.model)
+        return replace(before, model=model, rows=int(counts[0]), eligible=int(counts[1]))
 
     def _text(
-        self, block: Block, encoder: Encoder, known: Survey, counts: npt.NDArray[np.int64]
+        self,
+        block: Block,
+        encoder: Encoder,
+        known: Survey,
+        before: Learned,
+        counts: npt.NDArray[np.int64],
     ) -> memoryview:
         """A block as text; `counts` (rows, eligible actions) goes on."""
         features, chosen = feature_text(encoder.encode(block.contexts)), self.settings
-        cost, probability = -block.reward, block.action_probability
+        cost, probability = -block.reward / before.unit, block.action_probability
         if chosen["max_weight"] is not None:
             probability = np.maximum(probability, 1 / chosen["max_weight"])
         if chosen["cb_type"] != "mtr":
@@ -315,13 +333,16 @@ class VowpalPolicy(Policy):
         if chosen["half_life"] is not None:
             weight *= _recency(block, known, chosen["half_life"])
         if chosen["bootstrap"] is not None:
-            weight *= _poisson(block, chosen["bootstrap"])
+            weight *= _poisson(before.rows + block.before, len(cost), chosen["bootstrap"])
         return regression_lines(features, self._actions, block.action, cost, weight)
 
-    def _asking(self, model: bytes) -> Callable[[list[str]], Floats]:
+    def _asking(self, learned: Learned) -> Callable[[list[str]], Floats]:
         """A function that gives the model's own (m, k) scores of m contexts, as rewards."""
         adf = self.settings["cb_type"] != "mtr"
-        return lambda features: -vowpal_driver.predictions(model, self._actions, features, adf=adf)
+        unit = 1.0 if self.settings["cb_type"] == "sm" else learned.unit
+        return lambda features: -unit * vowpal_driver.predictions(
+            learned.model, self._actions, features, adf=adf
+        )
 
     def _state(self) -> dict[str, Any]:
         encoder, _ = self._fitted()
@@ -329,26 +350,33 @@ class VowpalPolicy(Policy):
             "settings": self.settings,
             "encoder": encoder.to_dict(),
             "range": list(self._range),
-            "seen": list(self._seen),
-            "bits": self._bits,
+            "learned": {name: getattr(self._learned, name) for name in KEPT},
         }
 
     def _save_files(self, path: Path) -> None:
         _, scorer = self._fitted()
         weights = np.column_stack([scorer.weights, scorer.bias])
         np.save(path / "weights.npy", weights, allow_pickle=False)
-        (path / "model.vw").write_bytes(self._model)
+        (path / "model.vw").write_bytes(self._learned.model)
 
     @classmethod
     def _load(cls, path: Path, state: dict[str, Any]) -> VowpalPolicy:
         policy = cls(state["action_ids"], **state["settings"])
         weights = np.load(path / "weights.npy", allow_pickle=False)
         policy._encoder = Encoder.from_dict(state["encoder"])
+        if weights.shape != (len(policy.action_ids), policy._encoder.size + 1):
+            raise ValueError(f"weights.npy has the shape {weights.shape}")
         policy._scorer = LinearScorer(np.ascontiguousarray(weights[:, :-1]), weights[:, -1].copy())
         policy._range = (state["range"][0], state["range"][1])
-        policy._seen, policy._bits = (state["seen"][0], state["seen"][1]), state["bits"]
-        policy._model = (path / "model.vw").read_bytes()
+        policy._learned = Learned((path / "model.vw").read_bytes(), **state["learned"])
         return policy
+
+
+def _unit(largest: float) -> float:
+    """1 for rewards of usual size, else the power of 2 next to the largest."""
+    if 0.1 <= largest <= 10 or largest == 0:
+        return 1.0
+    return float(2.0 ** round(math.log2(largest)))
 
 
 def _recency(block: Block, known: Survey, half_life: float) -> Floats:
@@ -362,8 +390,8 @@ def _recency(block: Block, known: Survey, half_life: float) -> Floats:
     return weight
 
 
-def _poisson(block: Block, number: int) -> Floats:
-    """(n,) draws of mean 1 that depend on the row's place in the log and the number only."""
-    rows = np.arange(block.before, block.before + len(block.action), dtype=np.uint64)
+def _poisson(first: int, n: int, number: int) -> Floats:
+    """(n,) draws of mean 1 that depend on the row's place among all rows and the number only."""
+    rows = np.arange(first, first + n, dtype=np.uint64)
     reached = special.pdtr(np.arange(16), 1.0)  # P(at most 0, 1, 2 …)
     return np.searchsorted(reached, uniforms(rows, None, f"bootstrap:{number}")).astype(np.float64)

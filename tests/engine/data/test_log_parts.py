@@ -85,7 +85,10 @@ def test_the_log_is_the_same_in_files(
         assert same(whole, expected)
         assert 0 < len(whole) < ROWS
         ids = config.catalogue.action_ids
-        assert VowpalPolicy(ids).fit(log)._model == VowpalPolicy(ids).fit(expected)._model
+        assert (
+            VowpalPolicy(ids).fit(log)._learned.model
+            == VowpalPolicy(ids).fit(expected)._learned.model
+        )
     assert list((tables.volume / "staging").iterdir()) == []
 
 

@@ -51,10 +51,12 @@ def test_a_bag_is_sure_where_there_is_much_to_learn_from() -> None:
     unsure = bag.fit(log[:60]).distribution(shown).max(axis=1).mean()
     sure = bag.fit(log).distribution(shown).max(axis=1).mean()
     assert unsure < sure
-    one, same, other = (VowpalPolicy(IDS, bootstrap=each).fit(log)._model for each in (1, 1, 2))
+    one, same, other = (
+        VowpalPolicy(IDS, bootstrap=each).fit(log)._learned.model for each in (1, 1, 2)
+    )
     assert one == same != other
     in_parts = VowpalPolicy(IDS, bootstrap=1).fit([log[:100], log[100:]])
-    assert in_parts._model == one
+    assert in_parts._learned.model == one
 
 
 def test_its_name_is_that_of_its_members() -> None:

@@ -107,9 +107,9 @@ def test_numeric_column_names_change_nothing(name: str) -> None:
     """Columns named 0, 1, 2 … train to the very same model."""
     plain = VowpalPolicy(bandit(name)[0].action_ids).fit(bandit(name)[0])
     log, _, _ = bandit(name, lambda p: [str(each) for each in range(p)])
-    assert VowpalPolicy(log.action_ids).fit(log)._model == plain._model
+    assert VowpalPolicy(log.action_ids).fit(log)._learned.model == plain._learned.model
     log, _, _ = bandit(name, range)
-    assert VowpalPolicy(log.action_ids).fit(log)._model == plain._model
+    assert VowpalPolicy(log.action_ids).fit(log)._learned.model == plain._learned.model
 
 
 @pytest.mark.parametrize("name", SETS)

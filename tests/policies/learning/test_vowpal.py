@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def adf_by_hand(log: LoggedDecisions, policy: VowpalPolicy) -> str:
     for i in np.flatnonzero(log.choice):
         features = " ".join(f"f{j}:{value:.9g}" for j, value in enumerate(matrix[i]))
         lines.append(f"shared |s {features}")
-        label = f"0:{-log.reward[i]:.9g}:{log.action_probability[i]:.9g} "
+        cost = -log.reward[i] / policy._learned.unit
+        label = f"0:{cost:.9g}:{log.action_probability[i]:.9g} "
         for a in np.flatnonzero(log.eligible[i]):
             lines.append(f"{label if a == log.action[i] else ''}|a a.{IDS[a]}")
         lines.append("")
@@ -83,7 +85,7 @@ def adf_scores(
         features = " ".join(f"f{j}:{value:.9g}" for j, value in enumerate(row))
         scores.append(model.predict([f"shared |s {features}", *(f"|a a.{name}" for name in IDS)]))
     model.finish()
-    return -np.array(scores)
+    return -np.array(scores) * policy._learned.unit
 
 
 @pytest.mark.parametrize("passes", [1, 3])
@@ -146,7 +148,7 @@ def test_equal_logs_give_equal_bytes() -> None:
         first._fitted()[1].__dict__.values(), second._fitted()[1].__dict__.values()
     ):
         assert left.tobytes() == right.tobytes()
-    assert first._model == second._model
+    assert first._learned.model == second._learned.model
 
 
 def test_streaming_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +156,7 @@ def test_streaming_in_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     log = make_log(500)
     whole = VowpalPolicy(IDS).fit(log)
     monkeypatch.setattr(teaching, "BLOCK", 37)
-    assert VowpalPolicy(IDS).fit(log)._model == whole._model
+    assert VowpalPolicy(IDS).fit(log)._learned.model == whole._learned.model
 
 
 @pytest.mark.parametrize("cb_type", ["mtr", "dr"])
@@ -164,7 +166,7 @@ def test_rows_without_a_choice_do_not_train(cb_type: str) -> None:
     assert 0 < log.choice.sum() < len(log)
     with_forced = VowpalPolicy(IDS, cb_type=cb_type).fit(log)
     without = VowpalPolicy(IDS, cb_type=cb_type).fit(log[log.choice])
-    assert with_forced._model == without._model
+    assert with_forced._learned.model == without._learned.model
 
 
 def test_odd_column_names_change_nothing() -> None:
@@ -174,7 +176,7 @@ def test_odd_column_names_change_nothing() -> None:
     odd = log.contexts.rename(columns={"x": "3", "segment": "a b:c|d"})
     plain = VowpalPolicy(IDS).fit(log)
     renamed = VowpalPolicy(IDS).fit(make_log(500, contexts=odd))
-    assert renamed._model == plain._model
+    assert renamed._learned.model == plain._learned.model
 
 
 def test_features_choose_the_columns() -> None:
@@ -316,7 +318,7 @@ def test_parts_teach_what_the_whole_teaches(
     whole = VowpalPolicy(IDS, **settings).fit(log)
     for size in (1, 137, 999):
         in_parts = VowpalPolicy(IDS, **settings).fit(Parts(log, size))
-        assert in_parts._model == whole._model
+        assert in_parts._learned.model == whole._learned.model
         assert in_parts._encoder == whole._encoder
 
 
@@ -339,13 +341,14 @@ def test_going_on_is_learning_the_whole(cb_type: str, vary: bool) -> None:
     today = VowpalPolicy(IDS, **settings).fit(log[700:], start=yesterday)
     # both days at once, with the encoding that was made yesterday
     whole = VowpalPolicy(IDS, **settings)
-    whole._from = lambda *_: (yesterday._encoder, b"", (0, 0), yesterday._bits)  # type: ignore
+    begun = replace(yesterday._learned, model=b"", rows=0, eligible=0)
+    whole._begin = lambda _: (yesterday.encoder, begun)  # type: ignore[method-assign]
     whole.fit(log)
     shown = make_log(20, seed=9).contexts
     assert shown is not None
     expected = whole.vowpal_scores(shown)
     assert np.abs(today.vowpal_scores(shown) - expected).max() <= 2e-6 * np.abs(expected).max()
-    assert today._seen == whole._seen
+    assert replace(today._learned, model=b"") == replace(whole._learned, model=b"")
 
 
 def test_a_day_without_rewards_is_learned_from_when_going_on() -> None:
@@ -474,7 +477,38 @@ def test_importance_weights_are_cut_where_told(monkeypatch: pytest.MonkeyPatch) 
         cut.fit(make_log(600, vary=False, action_probability=chances))
         plain = VowpalPolicy(IDS, cb_type=cb_type)
         plain.fit(make_log(600, vary=False, action_probability=raised))
-        assert cut._model == plain._model
+        assert cut._learned.model == plain._learned.model
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3, 1e6])
+@pytest.mark.parametrize("cb_type", ["mtr", "dr"])
+def test_rewards_of_any_size_are_learned_alike(cb_type: str, factor: float) -> None:
+    """Rewards in cents or in millions give the choices, and the expected rewards, of those near 1."""
+    log, shown = make_log(4_000, vary=False), make_log(500, seed=7).contexts
+    assert shown is not None
+    settings: dict[str, Any] = {"cb_type": cb_type, "learning_rate": 0.1, "reward_range": None}
+    usual = VowpalPolicy(IDS, **settings).fit(log)
+    other = VowpalPolicy(IDS, **settings).fit(
+        make_log(4_000, vary=False, reward=log.reward * factor)
+    )
+    ours, theirs = other.expected_reward(shown), usual.expected_reward(shown)
+    assert ours is not None
+    assert theirs is not None
+    assert np.abs(ours / factor - theirs).mean() < 0.01
+    assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean() > 0.97
+
+
+def test_a_new_day_draws_its_own_bootstrap() -> None:
+    """A bag's policy that goes on draws anew, as one that read both days would have."""
+    log = make_log(600, vary=False)
+    first = VowpalPolicy(IDS, bootstrap=1).fit(log[:300])
+    again = VowpalPolicy(IDS, bootstrap=1).fit(log[300:], start=first)
+    whole = VowpalPolicy(IDS, bootstrap=1)
+    begun = replace(first._learned, model=b"", rows=0, eligible=0)
+    whole._begin = lambda _: (first.encoder, begun)  # type: ignore[method-assign]
+    expected = whole.fit(log).vowpal_scores(log.contexts)  # type: ignore[arg-type]
+    found = again.vowpal_scores(log.contexts)  # type: ignore[arg-type]
+    assert np.abs(found - expected).max() <= 2e-6 * np.abs(expected).max()
 
 
 def test_bins_follow_a_curve() -> None:
