@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from policies import load_policy
+from policies.errors import InvalidPolicyError
 
 
 class NextBestAction(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow is untyped
     """Features in; the most probable action, its probability and the whole distribution out.
 
-    The optional column `eligible_actions` holds lists of action ids; without it every action is
-    eligible. Batch and endpoint add floor, groups and the draw themselves.
+    The optional column `eligible_actions` holds lists of action ids; without it, or where it is
+    null, every action is eligible. Batch and endpoint add floor, groups and the draw themselves.
     """
 
     def load_context(self, context: Any) -> None:
@@ -30,8 +31,7 @@ class NextBestAction(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow
         ids = self.policy.action_ids
         eligible = None
         if "eligible_actions" in frame:
-            lists = frame.pop("eligible_actions")
-            eligible = np.array([[name in each for name in ids] for each in lists], dtype=bool)
+            eligible = np.array([_mask(each, ids) for each in frame.pop("eligible_actions")])
         distribution = self.policy.distribution(frame, eligible)
         chosen = distribution.argmax(axis=1)
         rows = np.arange(len(frame))
@@ -44,6 +44,19 @@ class NextBestAction(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow
                 "distribution": [dict(zip(ids, map(float, row))) for row in distribution],
             }
         )
+
+
+def _mask(listed: Any, ids: tuple[str, ...]) -> list[bool]:
+    """Which of the actions are listed; all of them where nothing is."""
+    if listed is None or (isinstance(listed, float) and np.isnan(listed)):
+        return [True] * len(ids)
+    names = {str(each) for each in listed}
+    if not names <= set(ids):
+        raise InvalidPolicyError(
+            f"eligible_actions holds {sorted(names - set(ids))}, which this model does not know",
+            hint=f"its actions are {', '.join(ids)}",
+        )
+    return [name in names for name in ids]
 
 
 mlflow.models.set_model(NextBestAction())

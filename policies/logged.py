@@ -90,6 +90,7 @@ class LoggedDecisions:
             raise InvalidLogError(
                 f"probabilities must be one of {', '.join(PROBABILITIES)}: {self.probabilities!r}"
             )
+        eligible, distribution = (_by_action(each, ids) for each in (eligible, self.distribution))
         typed: dict[str, Any] = {
             "action": _typed("action", self.action, np.int64, (n,)),
             "action_probability": _typed(
@@ -100,7 +101,7 @@ class LoggedDecisions:
             "decision_date": _typed("decision_date", self.decision_date, "datetime64[D]", (n,)),
             "matured_on": _typed("matured_on", self.matured_on, "datetime64[D]", (n,)),
             "customer_id": _typed("customer_id", self.customer_id, None, (n,)),
-            "distribution": _typed("distribution", self.distribution, np.float64, (n, k)),
+            "distribution": _typed("distribution", distribution, np.float64, (n, k)),
             "group": _typed("group", self.group, None, (n,)),
         }
         typed["action_ids"] = ids
@@ -387,6 +388,20 @@ def _require(holds: Any, rule: str, hint: str | None = None) -> None:
             where=f"row{'s' if len(rows) > 1 else ''} {first}{', …' if len(rows) > 5 else ''}",
             hint=hint,
         )
+
+
+def _by_action(values: Any, ids: tuple[str, ...]) -> Any:
+    """The columns of a frame in the order of the actions; anything else as it is."""
+    if not isinstance(values, pd.DataFrame):
+        return values
+    names = [str(each) for each in values.columns]
+    if names == [str(each) for each in range(len(ids))]:
+        return values
+    if sorted(names) != sorted(ids):
+        raise InvalidLogError(
+            f"columns {names} are not the actions {list(ids)}", hint="one column per action id"
+        )
+    return values.iloc[:, [names.index(each) for each in ids]]
 
 
 def _typed(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:

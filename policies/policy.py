@@ -182,7 +182,14 @@ class Policy(ABC):
                     hint="pass contexts, or eligible as an (n, k) array of bool",
                 )
             return np.ones((len(contexts), k), dtype=bool)
-        mask = np.asarray(eligible)
+        if isinstance(eligible, pd.DataFrame):
+            eligible = columns_in_order(eligible, self.action_ids, self._name)
+        try:
+            mask = np.asarray(eligible)
+        except ValueError as error:
+            raise InvalidPolicyError(
+                f"eligible cannot be read as an (n, {k}) array: {error}", where=self._name
+            ) from error
         if mask.dtype != np.bool_ or mask.ndim != 2 or mask.shape[1] != k:
             raise InvalidPolicyError(
                 f"eligible is {mask.dtype} of shape {mask.shape}, not bool of shape (n, {k})",
@@ -204,6 +211,22 @@ class Policy(ABC):
                 f"{problem} in {found.size} of {rows.size} rows; first: {first}",
                 where=self._name,
             )
+
+
+def columns_in_order(frame: pd.DataFrame, action_ids: Sequence[str], where: str) -> pd.DataFrame:
+    """The columns of a frame in the order of the actions; unnamed ones (0, 1 …) as they stand.
+
+    Raises:
+        InvalidPolicyError: columns that are not the actions.
+    """
+    names = [str(each) for each in frame.columns]
+    if names == [str(each) for each in range(len(action_ids))]:
+        return frame
+    if sorted(names) != sorted(action_ids):
+        raise InvalidPolicyError(
+            f"columns {names} are not the actions {list(action_ids)}", where=where
+        )
+    return frame.iloc[:, [names.index(each) for each in action_ids]]
 
 
 def require_features(

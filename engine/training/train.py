@@ -52,8 +52,8 @@ def train(
 ) -> Trained:
     """Train on all but the reserved days, and register what was chosen, if it is acceptable.
 
-    An equal log, configuration and code find their version, or that none came of them; nothing is
-    registered then. A lineage on trial goes on whatever its value: the gate's evidence decides.
+    An equal log, configuration, code and incumbent find their version, or that none came of them;
+    nothing is registered then. A lineage on trial goes on whatever its value: the gate's evidence decides.
 
     Args:
         log: decisions matured by `as_of`, or their parts.
@@ -76,7 +76,7 @@ def train(
         "code_hash": code_hash(),
         "feature_hash": feature_hash(features),
     }
-    key = _digest(*hashes.values())
+    key = _digest(*hashes.values(), incumbent[0], str(incumbent[1].params))
     found = registry.find(training_key=key)
     if found is not None or registry.logged(training_key=key):
         return Trained(found, None, split)
@@ -126,9 +126,17 @@ def log_hash(log: Logs) -> str:
         for name in names:
             digests[name].update(np.ascontiguousarray(getattr(part, name)).tobytes())
         if part.contexts is not None:
-            rows = pd.util.hash_pandas_object(part.contexts, index=False).to_numpy()
+            plain = part.contexts.apply(_of_one_type)
+            rows = pd.util.hash_pandas_object(plain, index=False).to_numpy()
             digests["contexts"].update(rows.tobytes())
     return _digest(*(each.hexdigest() for each in digests.values()))
+
+
+def _of_one_type(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Numbers as floats and the rest as texts: types that do not tell whether there are nulls."""
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return column.astype(np.float64)
+    return column.astype(object).where(column.notna(), None).astype(str)
 
 
 def code_hash() -> str:

@@ -45,6 +45,9 @@ class Averaged(Policy):
     def __init__(self, members: Sequence[Policy], exploration: str = "greedy") -> None:
         if not members:
             raise LearningError("there is nothing to average", hint="pass at least one policy")
+        for each in members:
+            if not isinstance(each, Policy):
+                raise LearningError(f"{each!r} is no policy, and cannot be averaged")
         super().__init__(members[0].action_ids)
         for each in members:
             if each.action_ids != self.action_ids:
@@ -52,8 +55,10 @@ class Averaged(Policy):
                     f"{each.recipe} knows the actions {each.action_ids}, not {self.action_ids}",
                     hint="average policies of the same actions only",
                 )
-        self.members, self.exploration = tuple(members), exploration
-        self._explore = exploring.greedy if exploration == VOTES else exploring.parse(exploration)
+        self.members, self.exploration = tuple(members), str(exploration)
+        self._explore = (
+            exploring.greedy if exploration == VOTES else exploring.parse(str(exploration))
+        )
 
     @property
     def recipe(self) -> str:

@@ -17,6 +17,7 @@ from policies.errors import InvalidPolicyError, LearningError, did_you_mean
 from policies.learning.teaching import Logs, blocks, survey
 from policies.policy import Policy, load_policy, require_features
 
+MOST_WEIGHT = 1e100  # whose square a float still holds
 OWN_MEAN = 10.0  # rows' worth of pull of an action's average towards the overall one
 
 
@@ -113,7 +114,7 @@ class BestAverage(Policy):
         survey(log, self.action_ids)
         weight, square, earned = np.zeros((3, len(self.action_ids)))
         for block in blocks(log, self.action_ids):
-            w = 1 / block.action_probability
+            w = np.minimum(1 / block.action_probability, MOST_WEIGHT)
             for total, value in ((weight, w), (square, w * w), (earned, w * block.reward)):
                 total += np.bincount(block.action, value, len(total))
         mean = np.divide(earned, weight, out=np.zeros(len(weight)), where=weight > 0)

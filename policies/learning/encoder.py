@@ -24,6 +24,7 @@ KINDS = {
     "string": "category",
     "empty": "empty",
 }
+LARGEST = 1e100  # of a number: beyond, squares leave what a float can hold
 SATURATION = 5.0  # units of its scale beyond which a number says no more
 STEPS = 10_000  # per unit: numbers are rounded so, and their texts looked up
 MIN_COUNT, MAX_LEVELS = 10, 100  # of a category's levels: rarer ones teach nothing, more are an id
@@ -63,7 +64,7 @@ class Column:
     mean: float = 0.0  # what is subtracted: 0 unless numbers are standardised
     scale: float = 1.0
     levels: tuple[str, ...] = ()
-    edges: tuple[float, ...] = ()  # of bins, in units of the scale; bin j ends at edge j
+    edges: tuple[float, ...] = ()  # of bins, in the column's own unit; bin j ends at edge j
 
     @property
     def n_numbers(self) -> int:
@@ -103,9 +104,8 @@ class Column:
             scale = 1.0 if constant else spread
         edges: tuple[float, ...] = ()
         if bins and known.size:
-            scaled = _scaled(known, mean, scale)
-            cuts = np.unique(np.quantile(scaled, np.arange(1, bins) / bins, method="lower"))
-            edges = tuple(float(each) for each in cuts[cuts < scaled.max()])
+            cuts = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="lower"))
+            edges = tuple(float(each) for each in cuts[cuts < known.max()])
         return cls(column.name, "number", known.size < values.size, mean, scale, edges=edges)
 
     def encode(self, column: pd.Series[Any]) -> tuple[Optional[Floats], Optional[Codes]]:
@@ -119,7 +119,7 @@ class Column:
                 f"column {self.name!r} was a {self.kind} in training and is a {found} now",
                 hint="give it the type that it had in training, or train again",
             )
-        number = None
+        number = values = None
         if self.kind == "number":
             values = _numbers(column)
             known = np.isfinite(values)
@@ -136,7 +136,7 @@ class Column:
             code += levels.get_indexer(pd.Index(_strings(column), dtype=object)).astype(np.int32)
             code += 1
         elif self.edges:
-            code += np.searchsorted(self.edges, cast("Floats", number)).astype(np.int32)
+            code += np.searchsorted(self.edges, cast("Floats", values)).astype(np.int32)
             code += 1
         code[~known] = self.n_indicators if self.missing else 0
         return number, code
@@ -202,7 +202,7 @@ class Encoder:
         Raises:
             LearningError: a column is absent, named twice, or holds what cannot be learned from.
         """
-        names = list(contexts.columns if columns is None else columns)
+        names = [_plain(each) for each in (contexts.columns if columns is None else columns)]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise LearningError(f"column {twice!r} is there twice", hint="rename one of the two")
@@ -266,6 +266,17 @@ def as_frame(contexts: Any) -> pd.DataFrame:
     return contexts
 
 
+def _plain(name: Hashable) -> Hashable:
+    """A column's name as JSON can keep it."""
+    name = name.item() if isinstance(name, np.generic) else name
+    if not isinstance(name, (str, int, float)):
+        raise LearningError(
+            f"the column name {name!r} is a {type(name).__name__}, and cannot be saved",
+            hint='name columns by texts: frame.columns = ["income", …]',
+        )
+    return name
+
+
 def _scaled(values: Floats, mean: float, scale: float) -> Floats:
     clipped = np.clip((values - mean) / scale, -SATURATION, SATURATION)
     rounded: Floats = np.rint(clipped * STEPS) / STEPS
@@ -285,9 +296,16 @@ def _column(contexts: pd.DataFrame, name: Hashable) -> pd.Series[Any]:
 
 
 def _numbers(column: pd.Series[Any]) -> Floats:
-    if column.dtype == object:
-        column = column.astype(np.float64)  # decimals, and numbers beside None
-    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    try:
+        if column.dtype == object:  # decimals, and numbers beside None
+            column = column.where(column.notna(), np.nan).astype(np.float64)
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise LearningError(
+            f"column {column.name!r} cannot be read as numbers: {error}",
+            hint="give it plain numbers, or leave it out of the features",
+        ) from error
+    return np.where(np.isfinite(values), np.clip(values, -LARGEST, LARGEST), np.nan)
 
 
 def _strings(column: pd.Series[Any]) -> npt.NDArray[np.object_]:

@@ -122,6 +122,11 @@ def select(
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise LearningError(f"the recipe {twice!r} is there twice", hint="leave one of them out")
+    if not isinstance(log_select, LoggedDecisions):
+        raise LearningError(
+            f"recipes are valued on LoggedDecisions, not on a {type(log_select).__name__}",
+            hint="joined(parts) makes one log of parts",
+        )
     if not isinstance(incumbent, Policy):
         raise LearningError(
             f"the incumbent is a {type(incumbent).__name__}, and must be a policy",
@@ -169,7 +174,7 @@ def select(
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("recipe")
     table.insert(0, "chosen", table.index == best)
     table = table.sort_values(["chosen", "low"], ascending=False, kind="stable")
-    acceptable = rows[best]["difference"] > -margin
+    acceptable = rows[best]["difference"] >= -margin
     return Selection(policies[best], acceptable, table, policies)
 
 

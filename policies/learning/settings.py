@@ -71,6 +71,8 @@ def _one(name: str, value: Any, action_ids: Sequence[str]) -> Any:
         return _listed(name, value)
     if name == "reward_range":
         return _range(value)
+    if name == "standardise" and not isinstance(value, (bool, np.bool_)):
+        raise LearningError(f"standardise must be True or False, and is {value!r}")
     return bool(value) if name == "standardise" else str(value)
 
 

@@ -291,6 +291,22 @@ print(json.dumps({"from": policies.__file__, "rows": answer.to_dict("records")})
 """
 
 
+def test_the_served_model_is_asked_as_people_ask(
+    registry: Registry, versions: list[Version]
+) -> None:
+    """Without eligible actions, or where they are null, all are; an unknown one is an error."""
+    _ = registry.client
+    served = mlflow.pyfunc.load_model(f"models:/{MODEL}/1")
+    shown = contexts(3, seed=2)
+    everything = served.predict(shown)
+    nulls = served.predict(shown.assign(eligible_actions=[None, ["no_contact"], list(IDS)]))
+    assert nulls["distribution"][0] == everything["distribution"][0]
+    assert nulls["distribution"][2] == everything["distribution"][2]
+    assert nulls["action"][1] == "no_contact"
+    with pytest.raises(Exception, match=r"\['maill'\], which this model does not know"):
+        served.predict(shown.assign(eligible_actions=[["maill"]] * 3))
+
+
 @pytest.mark.slow
 def test_a_logged_model_serves_where_this_project_is_not(
     registry: Registry, versions: list[Version], repository: Path, tmp_path: Path

@@ -205,6 +205,8 @@ def test_nothing_is_registered_that_may_be_worse(
     assert (again.version, again.selection) == (None, None)
     assert len(shelf.runs) == 1
     assert not shelf.versions
+    weaker = ("rules", world.incumbent)
+    assert train(log, weaker, shelf, config, BEHAVIOUR, AS_OF, None).selection is not None
 
 
 def test_a_log_in_parts_trains_alike(
@@ -229,6 +231,13 @@ def test_a_logs_hash_is_that_of_what_learning_reads(log: LoggedDecisions) -> Non
     fields = {name: getattr(log, name) for name in log.__dataclass_fields__}
     assert log_hash(LoggedDecisions(**fields)) == log_hash(log) == log_hash([log[:7], log[7:]])
     assert log.contexts is not None
+    gaps = log.contexts.assign(visits_7d=log.contexts["visits_7d"].where(log.reward > 0))
+    flags = gaps.assign(flag=np.where(log.reward > 0, True, None))
+    nulls = LoggedDecisions(**{**fields, "contexts": flags})
+    first = int(np.flatnonzero(log.reward > 0)[0])  # before it there are nulls only
+    assert log_hash(nulls) == log_hash(
+        [nulls[:first], nulls[first : first + 1], nulls[first + 1 :]]
+    )
     reward = log.reward.copy()
     reward[0] = 0.5
     contexts = log.contexts.copy()
