@@ -81,7 +81,7 @@ class Column:
     @classmethod
     def fit(cls, column: pd.Series[Any], bins: int = 0, standardise: bool = True) -> Column:
         """The encoding of a column, from the values it has."""
-        kind, name = kind_of(column), column.name
+        kind, name = kind_of(column), _plain(column.name)
         if kind == "number":
             return cls._number(column, bins, standardise)
         missing = kind != "empty" and bool(column.isna().any())
@@ -106,7 +106,7 @@ class Column:
         if bins and known.size:
             cuts = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="lower"))
             edges = tuple(float(each) for each in cuts[cuts < known.max()])
-        return cls(column.name, "number", known.size < values.size, mean, scale, edges=edges)
+        return cls(_plain(column.name), "number", known.size < values.size, mean, scale, edges=edges)
 
     def encode(self, column: pd.Series[Any]) -> tuple[Optional[Floats], Optional[Codes]]:
         """Its scaled number, and which of its 0/1 columns is 1 (from 1 on; 0 is none).

@@ -35,11 +35,16 @@ IDS = ("no_contact", "mail", "a b:c|d", "7")
 
 
 def contexts(n: int, seed: int = 0) -> pd.DataFrame:
-    """n rows of a number with gaps, a category and a boolean."""
+    """n rows of two numbers with gaps, a category and a boolean; add what your policy reads."""
     random = np.random.default_rng(seed)
     x = np.where(random.random(n) < 0.1, np.nan, random.normal(size=n))
     return pd.DataFrame(
-        {"x": x, "plan": random.choice(["basic", "plus"], n), "active": random.random(n) < 0.5}
+        {
+            "x": x,
+            "recency_days": np.where(random.random(n) < 0.2, np.nan, random.integers(1, 90, n)),
+            "plan": random.choice(["basic", "plus"], n),
+            "active": random.random(n) < 0.5,
+        }
     )
 
 

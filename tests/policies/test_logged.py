@@ -308,3 +308,15 @@ def test_arrow_tables_are_frames() -> None:
     assert np.array_equal(found.action, plain.action)
     again = LoggedDecisions("ab", [0, 1], [0.5, 0.5], [0, 1], contexts=table.select(["x"]))
     pd.testing.assert_frame_equal(again.contexts, plain.contexts)
+
+
+def test_frames_by_action_are_read_by_name() -> None:
+    """Eligible and distribution frames are put into the actions' order; other columns are refused."""
+    eligible = pd.DataFrame({"b": [False, True], "a": [True, True]})
+    drawn = pd.DataFrame({"b": [0.0, 0.25], "a": [1.0, 0.75]})
+    log = LoggedDecisions("ab", [0, 1], [1.0, 0.25], [0, 1], eligible, distribution=drawn)
+    assert log.eligible.tolist() == [[True, False], [True, True]]
+    assert log.distribution is not None
+    assert log.distribution.tolist() == [[1.0, 0.0], [0.75, 0.25]]
+    with pytest.raises(InvalidLogError, match="are not the actions"):
+        LoggedDecisions("ab", [0], [1.0], [0], pd.DataFrame({"a": [True], "c": [True]}))

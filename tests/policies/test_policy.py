@@ -180,6 +180,19 @@ def test_remembers_where_it_came_from(tmp_path: Path) -> None:
     assert load_policy(tmp_path / "policy").about == {"log_hash": "abc"}
 
 
+def test_eligible_frames_are_read_by_name() -> None:
+    """A frame of eligible actions is put into the actions' order; unnamed columns stand as they are."""
+    policy = UniformPolicy(ACTIONS)
+    frame = pd.DataFrame({"call": [False], "no_contact": [True], "email": [True]})
+    assert policy.distribution(None, frame).tolist() == [[0.5, 0.5, 0]]
+    assert policy.distribution(None, pd.DataFrame([[True, False, True]])).tolist() == [
+        [0.5, 0, 0.5]
+    ]
+    for wrong in (frame.rename(columns={"call": "cal"}), [[True], [True, False]]):
+        with pytest.raises(InvalidPolicyError):
+            policy.distribution(None, wrong)
+
+
 def test_travels_in_a_closure() -> None:
     """A policy survives cloudpickle, in which Spark ships it to its workers."""
     policy = Given(ACTIONS, [[1, 2, 1]])

@@ -111,8 +111,27 @@ def test_what_the_file_calls_purchases_is_kept(small: Any) -> None:
 
 
 @pytest.mark.slow
+def test_a_day_without_a_candidate_ends_well(small: Any) -> None:
+    """Where nothing looks as good as always-Mens nothing is registered, and the day goes on."""
+    for name in ("model_training", "batch_inference", "monitoring", "promotion"):
+        small.stage(name, DAY)
+    trained = small.results[DAY, "model_training"]
+    assert trained.summary.startswith("nothing registered: the best of ")
+    assert trained.values == {"version": ""}
+    assert small.results[DAY, "promotion"].values["verdict"] == "none"
+    assert small.registry.versions() == []
+    assert small.frame("verdicts").empty
+    small.stage("model_training", DAY)
+    assert "an equal training found nothing" in small.results[DAY, "model_training"].summary
+
+
+@pytest.mark.slow
 def test_a_small_log_goes_all_the_way(small: Any) -> None:
     """Fitted, selected and judged on separate days; everybody is decided for; Mens is estimated."""
+    path = small.conf / "sources" / "small.yml"
+    described = yaml.safe_load(path.read_text())
+    described["engine"]["gate"]["margin"] = 0.2  # 1,500 rows tell little apart: try what there is
+    path.write_text(yaml.safe_dump(described))
     for name in ("model_training", "batch_inference", "monitoring", "promotion"):
         small.stage(name, DAY)
     assert_judged_apart(small)

@@ -111,6 +111,7 @@ def test_a_batch_of_unknowns_keeps_the_encoding() -> None:
         pd.array([1, 2, None], dtype="Int64"),
         pd.Series([Decimal("1"), Decimal("2"), None], dtype=object),
         pd.Series([1, 2.0, None], dtype=object),
+        pd.Series([1, 2.0, pd.NA], dtype=object),
         pd.array([1.0, 2.0, None], dtype="float64[pyarrow]"),
     ],
 )
@@ -189,6 +190,37 @@ def test_bins_of_few_values_are_those_values() -> None:
     assert encoder.matrix(frame)[:, 1:].tolist() == [[1, 0, 0]] * 3 + [[0, 1, 0], [0, 0, 1]]
     constant = Encoder.fit(pd.DataFrame({"x": [3.0] * 20}), bins=8)
     assert constant.size == 1
+
+
+def test_a_sentinel_does_not_erase_bins() -> None:
+    """Values far out, such as 1e9 for "unknown", leave the bins of all others as they are."""
+    x = np.append(np.arange(99.0), 1e9)
+    matrix = Encoder.fit(pd.DataFrame({"x": x}), bins=4).matrix(pd.DataFrame({"x": x}))
+    assert matrix[:, 1:].sum(axis=0).tolist() == [25, 25, 25, 25]
+    huge = pd.DataFrame({"x": [1e308, -1e308, 1e200, 0.0] * 5})
+    for standardise in (True, False):
+        found = Encoder.fit(huge, bins=3, standardise=standardise).matrix(huge)
+        assert np.isfinite(found).all()
+        assert found[0, 0] > found[3, 0] > found[1, 0]
+
+
+def test_names_are_texts_or_numbers() -> None:
+    """Numpy's integers are names that JSON keeps; tuples and dates are refused by name."""
+    encoder = Encoder.fit(pd.DataFrame(np.ones((3, 2)), columns=np.array([0, 2])))
+    again = Encoder.from_dict(json.loads(json.dumps(encoder.to_dict())))
+    assert again == encoder
+    for name in (("a", "b"), pd.Timestamp("2026-01-01"), None):
+        frame = pd.DataFrame({"x": [1.0, 2.0]})
+        frame.columns = pd.Index([name], dtype=object, tupleize_cols=False)
+        with pytest.raises(LearningError, match="the column name .* cannot be saved"):
+            Encoder.fit(frame)
+
+
+@pytest.mark.parametrize("values", [[1, 10**400], [1, "x", 2.0]])
+def test_what_is_no_number_is_refused(values: list[object]) -> None:
+    """Numbers beyond a float's reach and mixtures are errors that name the column."""
+    with pytest.raises(LearningError, match="column 'x'"):
+        Encoder.fit(pd.DataFrame({"x": pd.Series(values, dtype=object)}))
 
 
 def test_a_gap_that_training_did_not_know_is_in_no_bin() -> None:
