@@ -106,7 +106,9 @@ class Column:
         if bins and known.size:
             cuts = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="lower"))
             edges = tuple(float(each) for each in cuts[cuts < known.max()])
-        return cls(_plain(column.name), "number", known.size < values.size, mean, scale, edges=edges)
+        return cls(
+            _plain(column.name), "number", known.size < values.size, mean, scale, edges=edges
+        )
 
     def encode(self, column: pd.Series[Any]) -> tuple[Optional[Floats], Optional[Codes]]:
         """Its scaled number, and which of its 0/1 columns is 1 (from 1 on; 0 is none).
