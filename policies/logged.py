@@ -5,24 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from policies.columns import (
+    Column,
+    action_indices,
+    action_lists,
+    as_array,
+    by_action,
+    distribution_matrix,
+    eligible_matrix,
+    known_column,
+    probability_maps,
+    require,
+    taker,
+)
 from policies.errors import InvalidLogError, did_you_mean
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
-Column = Union[str, Array, "pd.Series[Any]", Sequence[Any], None]
 
 PROBABILITIES = ("logged", "estimated", "unknown")
-NO_DATES = ("boolean", "integer", "floating", "mixed-integer", "mixed-integer-float", "decimal")
-ZONE = r"([T ].+?)(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"  # of a time, which is left as it was written
 ROUNDING = 1e-6  # what float32 tables and sums over actions may be off by
 
 
@@ -90,19 +100,19 @@ class LoggedDecisions:
             raise InvalidLogError(
                 f"probabilities must be one of {', '.join(PROBABILITIES)}: {self.probabilities!r}"
             )
-        eligible, distribution = (_by_action(each, ids) for each in (eligible, self.distribution))
+        eligible, distribution = (by_action(each, ids) for each in (eligible, self.distribution))
         typed: dict[str, Any] = {
-            "action": _typed("action", self.action, np.int64, (n,)),
-            "action_probability": _typed(
+            "action": as_array("action", self.action, np.int64, (n,)),
+            "action_probability": as_array(
                 "action_probability", self.action_probability, np.float64, (n,)
             ),
-            "reward": _typed("reward", self.reward, np.float64, (n,)),
-            "eligible": _typed("eligible", eligible, np.bool_, (n, k)),
-            "decision_date": _typed("decision_date", self.decision_date, "datetime64[D]", (n,)),
-            "matured_on": _typed("matured_on", self.matured_on, "datetime64[D]", (n,)),
-            "customer_id": _typed("customer_id", self.customer_id, None, (n,)),
-            "distribution": _typed("distribution", distribution, np.float64, (n, k)),
-            "group": _typed("group", self.group, None, (n,)),
+            "reward": as_array("reward", self.reward, np.float64, (n,)),
+            "eligible": as_array("eligible", eligible, np.bool_, (n, k)),
+            "decision_date": as_array("decision_date", self.decision_date, "datetime64[D]", (n,)),
+            "matured_on": as_array("matured_on", self.matured_on, "datetime64[D]", (n,)),
+            "customer_id": as_array("customer_id", self.customer_id, None, (n,)),
+            "distribution": as_array("distribution", distribution, np.float64, (n, k)),
+            "group": as_array("group", self.group, None, (n,)),
         }
         typed["action_ids"] = ids
         if isinstance(self.contexts, pa.Table):
@@ -135,24 +145,24 @@ class LoggedDecisions:
     def _check_rows(self) -> None:
         """Raise InvalidLogError for the first invariant that some row breaks."""
         action, probability, reward = self.action, self.action_probability, self.reward
-        _require((action >= 0) & (action < self.n_actions), "action must index action_ids")
-        _require(
+        require((action >= 0) & (action < self.n_actions), "action must index action_ids")
+        require(
             (probability > 0) & (probability <= 1 + ROUNDING),
             "action_probability must lie in (0, 1]",
             hint="divide percents by 100; a decision that could not have been drawn, or of unknown"
             " probability, cannot be evaluated",
         )
-        _require(
+        require(
             np.isfinite(reward),
             "reward must be a finite number",
             hint="leave out decisions whose reward is not known yet",
         )
         rows = np.arange(len(self))
-        _require(self.eligible[rows, action], "the action taken must be eligible")
+        require(self.eligible[rows, action], "the action taken must be eligible")
         if self.reward_range is not None:
             low, high = self.reward_range
             slack = ROUNDING * (high - low)
-            _require(
+            require(
                 (reward >= low - slack) & (reward <= high + slack),
                 f"reward must lie in the declared reward_range [{low:g}, {high:g}]",
                 hint="declare the range that the reward's definition implies",
@@ -162,19 +172,19 @@ class LoggedDecisions:
         for name in ("decision_date", "matured_on", "customer_id"):
             value = getattr(self, name)
             if value is not None:
-                _require(~pd.isna(value), f"{name} must not be missing")
+                require(~pd.isna(value), f"{name} must not be missing")
         if self.matured_on is not None and self.decision_date is not None:
-            _require(self.matured_on >= self.decision_date, "matured_on must not precede the date")
+            require(self.matured_on >= self.decision_date, "matured_on must not precede the date")
 
     def _check_distribution(self, distribution: Floats, rows: Ints) -> None:
         with np.errstate(invalid="ignore"):
             proper = (distribution >= 0).all(axis=1)
             proper &= np.abs(distribution.sum(axis=1) - 1) <= ROUNDING * self.n_actions
-            _require(proper, "distribution must be non-negative and sum to 1")
+            require(proper, "distribution must be non-negative and sum to 1")
         outside = (distribution > 0) & ~self.eligible
-        _require(~outside.any(axis=1), "distribution must be 0 where an action is not eligible")
+        require(~outside.any(axis=1), "distribution must be 0 where an action is not eligible")
         drawn = distribution[rows, self.action]
-        _require(
+        require(
             np.abs(drawn - self.action_probability) <= ROUNDING,
             "distribution at the action must equal action_probability",
             hint="both must be what the action was really drawn from",
@@ -322,12 +332,12 @@ class LoggedDecisions:
                 hint=did_you_mean(action_probability, frame.columns)
                 or "name the column, or pass None where nobody knows the probabilities",
             )
-        taken = _taker(frame)
+        taken = taker(frame)
         for name, column in (("action", action), ("reward", reward)):
             _given(name, column)
         chosen = pd.Series(taken(action)).astype(object)
-        lists = _lists(taken(eligible))
-        maps = _maps(taken(distribution))
+        lists = action_lists(taken(eligible))
+        maps = probability_maps(taken(distribution))
         if action_ids is None:
             seen = set(chosen.dropna().astype(str).unique())
             seen |= set() if isinstance(lists, np.ndarray) or lists is None else set(lists[1])
@@ -338,17 +348,17 @@ class LoggedDecisions:
         keys = (decision_date, customer_id, group, matured_on)
         named = {each for each in (*scores, *keys) if isinstance(each, str)}
         columns = [each for each in frame.columns if each not in named]
-        columns = columns if features is None else [_known(frame, each) for each in features]
+        columns = columns if features is None else [known_column(frame, each) for each in features]
         return cls(
             action_ids=ids,
-            action=_indices(chosen, ids),
+            action=action_indices(chosen, ids),
             action_probability=taken(action_probability),
             reward=taken(reward),
-            eligible=_eligible_matrix(lists, ids, len(frame)),
+            eligible=eligible_matrix(lists, ids, len(frame)),
             contexts=frame[columns],
             decision_date=taken(decision_date),
             customer_id=taken(customer_id),
-            distribution=_distribution_matrix(maps, ids),
+            distribution=distribution_matrix(maps, ids),
             group=taken(group),
             reward_range=reward_range,
             matured_on=taken(matured_on),
@@ -372,214 +382,7 @@ def _no_rows(n: int, why: str) -> InvalidLogError:
 
 def _day(date: Any) -> np.datetime64:
     """One date, as people write it."""
-    day: np.datetime64 = _typed("the date", [date], "datetime64[D]", (1,))[0]
+    day: np.datetime64 = as_array("the date", [date], "datetime64[D]", (1,))[0]
     if np.isnat(day):
         raise InvalidLogError(f"{date!r} is no date", hint='"2026-01-31", or a datetime.date')
     return day
-
-
-def _require(holds: Any, rule: str, hint: str | None = None) -> None:
-    """Raise InvalidLogError unless the rule holds in every row."""
-    if not holds.all():
-        rows = np.flatnonzero(~holds)
-        first = ", ".join(str(each) for each in rows[:5])
-        raise InvalidLogError(
-            f"{rule}: {len(rows)} of {len(holds)} rows break it",
-            where=f"row{'s' if len(rows) > 1 else ''} {first}{', …' if len(rows) > 5 else ''}",
-            hint=hint,
-        )
-
-
-def _by_action(values: Any, ids: tuple[str, ...]) -> Any:
-    """The columns of a frame in the order of the actions; anything else as it is."""
-    if not isinstance(values, pd.DataFrame):
-        return values
-    names = [str(each) for each in values.columns]
-    if names == [str(each) for each in range(len(ids))]:
-        return values
-    if sorted(names) != sorted(ids):
-        raise InvalidLogError(
-            f"columns {names} are not the actions {list(ids)}", hint="one column per action id"
-        )
-    return values.iloc[:, [names.index(each) for each in ids]]
-
-
-def _typed(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
-    """The value as a read-only array of this type and shape (None stays None)."""
-    if value is None:
-        return None
-    if dtype == "datetime64[D]":
-        value = _dates(name, value)
-    elif dtype is np.bool_:
-        value = _yes_or_no(name, value)
-    try:
-        array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype)
-    except (TypeError, ValueError) as error:
-        kind = "dates" if dtype == "datetime64[D]" else "numbers"
-        raise InvalidLogError(
-            f"{name} cannot be read as {kind}: {error}", hint=f"convert the column to {kind} first"
-        ) from error
-    if array.shape != shape:
-        raise InvalidLogError(f"{name} must have shape {shape}, and has {array.shape}")
-    array = array.view()
-    array.flags.writeable = False
-    return array
-
-
-def _yes_or_no(name: str, value: Any) -> Any:
-    """Booleans, or numbers that are 0 or 1; anything else would be taken for True."""
-    array = np.asarray(value)
-    if array.dtype.kind != "b" and array.size:
-        known = np.reshape(pd.Series(array.ravel()).isin([0, 1]), array.shape)
-        if not known.all():
-            raise InvalidLogError(
-                f"{name} must hold True and False, and holds {array[~known].tolist()[0]!r}",
-                hint="booleans, or 0 and 1",
-            )
-    return array
-
-
-def _dates(name: str, value: Any) -> Any:
-    """Dates as they were written, without time zones; a plain number is none."""
-    if getattr(getattr(value, "dtype", None), "tz", None) is not None:
-        return pd.Series(value).dt.tz_localize(None).to_numpy()
-    array = np.asarray(value)
-    kind = pd.api.types.infer_dtype(array.ravel(), skipna=True) if array.size else "empty"
-    if kind in NO_DATES:
-        raise InvalidLogError(
-            f"{name} holds numbers such as {array.flat[0]}, which could be any date",
-            hint="pd.to_datetime(column, format=…) makes dates",
-        )
-    if kind == "string":
-        texts = pd.Series(array.ravel()).str.replace(ZONE, r"\1", regex=True)
-        try:
-            return pd.to_datetime(texts, format="ISO8601").to_numpy()
-        except (TypeError, ValueError) as error:
-            raise InvalidLogError(
-                f"{name} cannot be read as dates: {error}",
-                hint="pd.to_datetime(column, format=…) says how they are written",
-            ) from error
-    if array.dtype == object:
-        return [_local(each) for each in array.flat]
-    return value
-
-
-def _local(date: Any) -> Any:
-    if date is pd.NaT:
-        return None
-    return date if getattr(date, "tzinfo", None) is None else date.replace(tzinfo=None)
-
-
-def _known(frame: pd.DataFrame, column: str) -> str:
-    if column not in frame.columns:
-        raise InvalidLogError(
-            f"no column {column!r} in the frame", hint=did_you_mean(column, frame.columns)
-        )
-    return column
-
-
-def _taker(frame: pd.DataFrame) -> Any:
-    """A function that gives a column by name, and anything else as it is."""
-
-    def taken(column: Column) -> Any:
-        if isinstance(column, str):
-            return frame[_known(frame, column)]
-        if isinstance(column, (pd.Series, pd.DataFrame)) and not _aligned(
-            column.index, frame.index
-        ):
-            raise InvalidLogError(
-                "a column comes with an index that is not the frame's: its order may be another",
-                hint="in the frame's order: column.loc[frame.index], or .to_numpy()",
-            )
-        return column
-
-    return taken
-
-
-def _aligned(own: pd.Index[Any], of_frame: pd.Index[Any]) -> bool:
-    """Whether rows with an index of their own are in the frame's order, as far as one can see.
-
-    Rows numbered from 0 are, unless the frame's index holds the same numbers in another order.
-    """
-    plain = own.equals(pd.RangeIndex(len(own)))
-    return own.equals(of_frame) or (plain and not of_frame.isin(own).all())
-
-
-def _indices(chosen: pd.Series[Any], ids: tuple[str, ...]) -> Ints:
-    """(n,) index of every action id, or an error that names the first unknown one."""
-    _require(chosen.notna(), "the action must not be missing")
-    codes, seen = pd.factorize(chosen)
-    places = np.append(pd.Index(ids).get_indexer(pd.Index([str(each) for each in seen])), -1)
-    found = np.asarray(places[codes], dtype=np.int64)
-    if (found < 0).any():
-        first = str(chosen.iloc[int(np.argmax(found < 0))])
-        _require(found >= 0, f"unknown action id {first!r}", hint=did_you_mean(first, ids))
-    return found
-
-
-def _lists(column: Any) -> Any:
-    """A column of lists as (row of each entry, entries' distinct ids, code of each entry)."""
-    if column is None or (isinstance(column, np.ndarray) and column.ndim == 2):
-        return column
-    try:
-        arrow = pa.array(np.asarray(column, dtype=object), from_pandas=True)
-        if not (pa.types.is_list(arrow.type) or pa.types.is_large_list(arrow.type)):
-            raise InvalidLogError(f"eligible must hold lists of action ids, not {arrow.type}")
-        _require(~np.asarray(arrow.is_null()), "eligible must not be missing")
-        coded = arrow.flatten().cast(pa.string()).dictionary_encode()
-    except pa.ArrowException as error:
-        raise InvalidLogError(f"eligible cannot be read as lists of action ids: {error}") from error
-    rows = np.repeat(np.arange(len(arrow)), np.asarray(arrow.value_lengths()))
-    return rows, coded.dictionary.to_pylist(), np.asarray(coded.indices)
-
-
-def _eligible_matrix(lists: Any, ids: tuple[str, ...], n: int) -> Any:
-    """(n, k) bool from what `_lists` gave."""
-    if not isinstance(lists, tuple):
-        return lists
-    rows, names, codes = lists
-    for name in names:
-        if name not in ids:
-            raise InvalidLogError(
-                f"unknown action id {name!r} among the eligible", hint=did_you_mean(str(name), ids)
-            )
-    places = np.array([ids.index(name) for name in names], dtype=np.int64)
-    matrix = np.zeros((n, len(ids)), dtype=bool)
-    matrix[rows, places[codes] if len(names) else codes] = True
-    return matrix
-
-
-def _maps(column: Any) -> Any:
-    """A column of maps as {action id: (n,) probabilities}; of arrays, as an (n, k) array."""
-    if column is None or (isinstance(column, np.ndarray) and column.ndim == 2):
-        return column
-    values = np.asarray(column, dtype=object)
-    first = values[0] if len(values) else ()
-    try:
-        if isinstance(first, (list, tuple)) and len(first) and isinstance(first[0], tuple):
-            values, first = np.array([dict(each) for each in values], dtype=object), {}
-        if not isinstance(first, Mapping):
-            return np.array([np.asarray(each, dtype=np.float64) for each in values])
-        arrow = pa.array(values)
-        parts = dict(zip((each.name for each in arrow.type), arrow.flatten()))
-        floats = {name: part.cast(pa.float64()).fill_null(0.0) for name, part in parts.items()}
-        return {name: np.asarray(part) for name, part in floats.items()}
-    except (TypeError, ValueError, pa.ArrowException) as error:
-        raise InvalidLogError(
-            f"distribution cannot be read: {error}",
-            hint="each row needs a map from action id to probability, or k numbers",
-        ) from error
-
-
-def _distribution_matrix(maps: Any, ids: tuple[str, ...]) -> Any:
-    """(n, k) probabilities from what `_maps` gave."""
-    if not isinstance(maps, Mapping):
-        return maps
-    for name in maps:
-        if name not in ids:
-            raise InvalidLogError(
-                f"unknown action id {name!r} in distribution", hint=did_you_mean(str(name), ids)
-            )
-    n = len(next(iter(maps.values())))
-    columns = [maps.get(each, np.zeros(n)) for each in ids]
-    return np.column_stack(columns)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from policies.columns import by_action
 from policies.errors import InvalidPolicyError, NbaError, did_you_mean
 
 POLICIES: dict[str, str | type[Policy]] = {
@@ -182,10 +183,9 @@ class Policy(ABC):
                     hint="pass contexts, or eligible as an (n, k) array of bool",
                 )
             return np.ones((len(contexts), k), dtype=bool)
-        if isinstance(eligible, pd.DataFrame):
-            eligible = columns_in_order(eligible, self.action_ids, self._name)
+        named = by_action(eligible, self.action_ids, self._name, InvalidPolicyError)
         try:
-            mask = np.asarray(eligible)
+            mask = np.asarray(named)
         except ValueError as error:
             raise InvalidPolicyError(
                 f"eligible cannot be read as an (n, {k}) array: {error}", where=self._name
@@ -211,22 +211,6 @@ class Policy(ABC):
                 f"{problem} in {found.size} of {rows.size} rows; first: {first}",
                 where=self._name,
             )
-
-
-def columns_in_order(frame: pd.DataFrame, action_ids: Sequence[str], where: str) -> pd.DataFrame:
-    """The columns of a frame in the order of the actions; unnamed ones (0, 1 …) as they stand.
-
-    Raises:
-        InvalidPolicyError: columns that are not the actions.
-    """
-    names = [str(each) for each in frame.columns]
-    if names == [str(each) for each in range(len(action_ids))]:
-        return frame
-    if sorted(names) != sorted(action_ids):
-        raise InvalidPolicyError(
-            f"columns {names} are not the actions {list(action_ids)}", where=where
-        )
-    return frame.iloc[:, [names.index(each) for each in action_ids]]
 
 
 def require_features(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from policies.columns import by_action
 from policies.errors import EvaluationError
 from policies.evaluation.blocks import block_rows, each_block
 from policies.logged import Bools, Floats, LoggedDecisions
@@ -222,13 +223,7 @@ def _shaped(log: LoggedDecisions, values: Any, what: str, rows: slice | None = N
     n = len(log) if rows is None else rows.stop - rows.start
     if isinstance(values, (pd.DataFrame, pd.Series)):
         _in_order(values, what, n, 0 if rows is None else rows.start)
-    named = [str(each) for each in values.columns] if isinstance(values, pd.DataFrame) else []
-    if named and named != [str(each) for each in range(log.n_actions)]:
-        if sorted(named) != sorted(log.action_ids):
-            raise EvaluationError(
-                f"{what} has columns {named}, and the actions are {list(log.action_ids)}", hint=hint
-            )
-        values = values.iloc[:, [named.index(each) for each in log.action_ids]]
+    values = by_action(values, log.action_ids, what, EvaluationError)
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:

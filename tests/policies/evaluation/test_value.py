@@ -256,7 +256,7 @@ def test_columns_of_a_frame_are_matched_by_name(bandit: Any) -> None:
     log = bandit(0, 200, [0.5, 0.5], [0.0, 1.0])
     frame = pd.DataFrame({"a1": np.ones(200), "a0": np.zeros(200)})
     assert evaluate(log, frame, estimators="ips").loc["ips", "value"] > 0.5
-    with pytest.raises(EvaluationError, match="has columns"):
+    with pytest.raises(EvaluationError, match="are not the actions"):
         evaluate(log, frame.rename(columns={"a0": "b"}))
 
 
