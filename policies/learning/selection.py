@@ -93,12 +93,11 @@ def select(
 
     A recipe's value is the doubly robust estimate of the policy as it would act: after floor and
     uniform share. All share one reward model, fitted on `log_fit` (on an evenly thinned part of it,
-    where that is large). Best is the highest one-sided
-    lower bound (pessimism: Swaminathan & Joachims 2015), so a policy whose value is uncertain,
-    because the log rarely did what it does, must promise more. The highest of several noisy
-    bounds is partly luck, though; so where other recipes are within one standard error of the best
-    (of their paired difference), all of these are averaged, and the average is chosen unless it is
-    itself worse by more than that.
+    where that is large). Best is the highest one-sided lower bound (pessimism: Swaminathan &
+    Joachims 2015), so a policy whose value is uncertain, because the log rarely did what it does,
+    must promise more. The highest of several noisy bounds is partly luck, though; so where other
+    recipes are within one standard error of the best (of their paired difference), all of these are
+    averaged, and the average is chosen unless it is itself worse by more than that.
 
     Args:
         log_fit: earlier decisions, or their parts in order.
