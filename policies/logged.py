@@ -125,7 +125,8 @@ class LoggedDecisions:
                 )
             if len(self.contexts) != n:
                 raise InvalidLogError(f"contexts has {len(self.contexts)} rows, the log has {n}")
-            typed["contexts"] = self.contexts.reset_index(drop=True)
+            typed["contexts"] = self.contexts.copy(deep=False)
+            typed["contexts"].index = pd.RangeIndex(n)
         if self.reward_range is not None:
             try:
                 low, high = (float(each) for each in self.reward_range)

@@ -129,13 +129,16 @@ class Policy(ABC):
             )
         single = np.count_nonzero(mask, axis=1) == 1
         weights = np.where(mask, weights, 0.0)
-        weights[single] = mask[single]
-        self._refuse(~np.isfinite(weights).all(axis=1), "weights that are not finite")
-        self._refuse((weights < 0).any(axis=1), "negative weights")
+        np.copyto(weights, mask, where=single[:, None])
         total = weights.sum(axis=1)
-        self._refuse(~(total > 0), "no weight on any eligible action")
-        self._refuse(~np.isfinite(total), "weights too large to add up")
-        weights /= np.where(np.abs(total - 1.0) > _SUMS_TO_ONE, total, 1.0)[:, None]
+        if not (weights.min(initial=0.0) >= 0 and ((total > 0) & np.isfinite(total)).all()):
+            self._refuse(~np.isfinite(weights).all(axis=1), "weights that are not finite")
+            self._refuse((weights < 0).any(axis=1), "negative weights")
+            self._refuse(~(total > 0), "no weight on any eligible action")
+            self._refuse(~np.isfinite(total), "weights too large to add up")
+        off = np.abs(total - 1.0) > _SUMS_TO_ONE
+        if off.any():
+            weights /= np.where(off, total, 1.0)[:, None]
         return weights
 
     @final

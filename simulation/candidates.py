@@ -12,7 +12,6 @@ import pandas as pd
 
 from policies.errors import CatalogueError
 from policies.policy import Policy, require_features
-from simulation.customers import Population
 from simulation.truth import BestFromContexts
 
 if TYPE_CHECKING:
@@ -152,5 +151,5 @@ def equal_to(swaps: Mapping[str, str]) -> Callable[[World], Policy]:
 def _trial(world: World) -> World:
     """The world's first customers, and what really happens to them."""
     people = world.customers
-    few = Population.of(people.seed, min(len(people), TRIAL_CUSTOMERS))
+    few = people.part(0, min(len(people), TRIAL_CUSTOMERS))
     return replace(world, response=replace(world.response, population=few), spoils=None)

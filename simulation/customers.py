@@ -26,8 +26,12 @@ TRAITS = {
 CONSENT = {"email": 0.85, "sms": 0.6, "push": 0.7, "phone": 0.5}
 """Share of customers who may be contacted on each channel."""
 
-LAST_SIGNUP = np.datetime64("2025-12-31")
-SIGNUP_DAYS = 1500  # customers joined evenly over the days before
+CHANNELS = tuple(CONSENT)
+
+LAST_SIGNUP = np.datetime64("2025-12-31")  # of those who are there from the start
+SIGNUP_DAYS = 1500  # they joined evenly over the days before
+YEAR = 365  # days over which newcomers arrive, evenly
+NEVER = np.datetime64("2262-01-01")
 
 ORGANIC = (0.04, 0.12)  # lowest and highest daily visit probability without any contact
 PLAN_PART = 0.4  # share of the spread of ORGANIC that the plan explains; the rest is latent
@@ -42,6 +46,7 @@ class Population:
         seed: seed of the attributes and of the latent tastes.
         customer_id: (n,) ids.
         signup_date: (n,) datetime64[D].
+        left_on: (n,) datetime64[D], the first day on which a customer is gone; or `NEVER`.
         traits: per name of `TRAITS`, (n,) codes in the order of its values.
         consent: per channel of `CONSENT`, (n,) bool.
         organic: (n,) latent daily visit probability without contact, before season and weekday.
@@ -51,16 +56,22 @@ class Population:
     seed: int
     customer_id: Array
     signup_date: npt.NDArray[np.datetime64]
+    left_on: npt.NDArray[np.datetime64]
     traits: dict[str, Ints]
     consent: dict[str, npt.NDArray[np.bool_]]
     organic: Floats
     hashes: npt.NDArray[np.uint64]
 
     @classmethod
-    def of(cls, seed: int, n: int) -> Population:
-        """The first n customers of a seed."""
-        ids = np.array([f"C{i:07d}" for i in range(n)], dtype=object)
+    def of(cls, seed: int, n: int, turnover: float = 0.0) -> Population:
+        """The first n customers of a seed.
 
+        Args:
+            seed: any.
+            n: how many.
+            turnover: share of the customers who leave in a year, at a constant rate; as many come.
+        """
+        ids = np.array([f"C{i:07d}" for i in range(n)], dtype=object)
         hashes = hashed_ids(ids)
 
         def coin(salt: str) -> Floats:
@@ -72,10 +83,18 @@ class Population:
             traits[name] = np.searchsorted(edges, coin(name), side="right").astype(np.int64)
         level = PLAN_PART * traits["plan"] / (len(TRAITS["plan"]) - 1)
         organic = level + (1 - PLAN_PART) * coin("organic")
+        signup = LAST_SIGNUP - np.floor(coin("signup") * SIGNUP_DAYS).astype(np.int64)
+        left = np.full(n, NEVER)
+        if turnover:
+            new = np.flatnonzero(coin("new") < turnover / (1 + turnover))
+            signup[new] = LAST_SIGNUP + np.ceil(coin("signup")[new] * YEAR).astype(np.int64)
+            stays = -np.log1p(-coin("stay")) / turnover * YEAR
+            left = np.maximum(signup, LAST_SIGNUP) + np.ceil(stays).astype(np.int64) + 1
         return cls(
             seed=seed,
             customer_id=ids,
-            signup_date=LAST_SIGNUP - np.floor(coin("signup") * SIGNUP_DAYS).astype(np.int64),
+            signup_date=signup,
+            left_on=left,
             traits=traits,
             consent={name: coin(f"consent:{name}") < share for name, share in CONSENT.items()},
             organic=ORGANIC[0] + (ORGANIC[1] - ORGANIC[0]) * organic,
@@ -86,9 +105,24 @@ class Population:
         """How many customers: n."""
         return len(self.customer_id)
 
+    def here(self, rows: Ints, dates: Any) -> npt.NDArray[np.bool_]:
+        """(m,) bool: who has signed up before these dates and not left; rows are places."""
+        return np.asarray((self.signup_date[rows] < dates) & (dates < self.left_on[rows]))
+
     def present(self, date: np.datetime64) -> Ints:
-        """(m,) places of the customers who signed up before `date`."""
-        return np.flatnonzero(self.signup_date < date)
+        """(m,) places of the customers who are there on `date`."""
+        return np.flatnonzero((self.signup_date < date) & (date < self.left_on))
+
+    def part(self, first: int, last: int) -> Population:
+        """The customers at places first … last - 1, as a population of their own."""
+        rows = slice(first, last)
+        cut: dict[str, Any] = {
+            name: {key: column[rows] for key, column in getattr(self, name).items()}
+            for name in ("traits", "consent")
+        }
+        for name in ("customer_id", "signup_date", "left_on", "organic", "hashes"):
+            cut[name] = getattr(self, name)[rows]
+        return Population(seed=self.seed, **cut)
 
     def tastes(self, action_ids: Sequence[str]) -> Floats:
         """(n, k) latent factors on the uplift, independent of all else, of mean 1."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,44 +15,58 @@ from policies.logged import LoggedDecisions
 from policies.policy import Policy
 from simulation.candidates import better_by, equal_to
 from simulation.customers import Population
-from simulation.response import FATIGUE, SEASON, Effect, Response
+from simulation.response import Effect, Response
 from simulation.world import START, World
 
 SCENARIOS = {
-    "stable": "Contacts work, differently from segment to segment, and nothing changes: the engine "
-    "should learn a policy that beats the business rules, and promote it.",
-    "no_effect": "Contacts do nothing and customers visit anyway: the engine should find no "
-    "difference, and promote nothing over no contact.",
-    "season": "Visits swing by 40 % over the year: the engine should not take for an action's work "
-    "what the season does, and differences should stay as they are.",
-    "fatigue": "Each contact wears a customer out three times as much as usual: the engine should "
-    "learn to contact where it counts, and not more than that.",
-    "spam": "The candidate contacts everybody as often as it may: its one-step difference is positive "
-    "and its live value worse, so the share that stays with the old champion must tell.",
-    "new_action": "A video call becomes possible on the 31st day: the engine should begin to try it "
-    "then, and give it its share.",
-    "thin_overlap": "The logger hardly ever does what the candidate does: the engine should hold, and "
-    "say how many more decisions it needs.",
+    "stable": "Contacts work, differently from segment to segment, and nothing changes; 85 % of rows "
+    "have a choice: the engine should learn a policy that beats the business rules, and promote it.",
+    "no_effect": "Contacts do nothing and customers visit anyway; 85 % of rows have a choice: the "
+    "engine should find no difference, and promote nothing over no contact.",
+    "preference_shift": "On the 51st day the young begin to like what the old liked, and the other way "
+    "round; 85 % of rows have a choice: the engine should notice the loss, and learn anew.",
+    "new_action": "A video call becomes possible on the 31st day; 88 % of rows have a choice: the "
+    "engine should begin to try it then, and give it its share.",
+    "fatigue": "Contacts wear customers out three times as much as usual, each channel besides, and "
+    "some unsubscribe for good; 84 % of rows have a choice: the engine should learn to contact where "
+    "it counts, and not more than that.",
+    "spam": "The candidate contacts everybody as often as it may, and its one-step difference is "
+    "positive and its live value worse; 98 % of rows have a choice: the share that stays with the old "
+    "champion must tell.",
+    "season": "Visits swing by 40 % over the year, customers come and go; 85 % of rows have a choice: "
+    "the engine should not take for an action's work what the season does.",
+    "delayed_rewards": "Visits are reported up to 7 days late, and 8 % of them never; 85 % of rows "
+    "have a choice: the engine should wait for rows to mature, and never read a late visit as none.",
+    "thin_overlap": "The logger hardly ever does what the candidate does; 86 % of rows have a choice: "
+    "the engine should hold, and say how many more decisions it needs.",
     "broken_log": "Probabilities of one action are logged half as large as they were, rows are "
-    "doubled and lost: the engine should call the log broken and promote nothing.",
+    "doubled and lost; 84 % of rows have a choice: the engine should call the log broken and promote "
+    "nothing.",
     "same": "The candidate decides otherwise on most rows and is worth the same, by twin actions and "
-    "effects that cancel: the engine should hardly ever promote it.",
-    "better_5": "The candidate is worth 5 % more, by better choices on some rows: the engine should "
-    "promote it once there is evidence.",
-    "worse_5": "The candidate is worth 5 % less, by worse choices on some rows: the engine should "
-    "never promote it.",
+    "effects that cancel; 84 % of rows have a choice: the engine should hardly ever promote it.",
+    "better_5": "The candidate is worth 5 % more, by better choices on some rows; 85 % of rows have a "
+    "choice: the engine should promote it once there is evidence.",
+    "worse_5": "The candidate is worth 5 % less, by worse choices on some rows; 85 % of rows have a "
+    "choice: the engine should never promote it.",
 }
 """What each scenario is for, and what the engine should do in it."""
 
 TWINS = {"email_news_b": "email_news", "email_offer_b": "email_offer", "app_push_b": "app_push"}
 """Actions of `same` that are another one by a second name."""
 
-NEW_DAY = 30  # days after START on which the action of `new_action` becomes possible
-SEASONAL, TIRING, SPENDING, THIN_FLOOR = 0.4, 0.21, 0.6, 0.002
+NEW_DAY, SHIFT_DAY = 30, 50  # days after START: an action becomes possible, preferences change
+SEASONAL = 0.4  # amplitude of visits over the year; retail e-mail peaks that much before holidays
+TURNOVER = 0.3  # share of customers who leave in a year; as many come
+TIRING, SPENDING = 0.21, 0.6  # fatigue: three times the usual, and so that nothing is left
+SATURATED = 0.3  # share of an uplift that is gone the day after the same channel
+UNSUBSCRIBES, COMPLAINTS = 0.002, 0.0002  # of contacts: published e-mail rates are .001 to .003
+LATE = (0.5, 0.65, 0.76, 0.84, 0.9, 0.94, 0.97, 1.0)  # cumulated shares received 0 … 7 days late
+UNREPORTED = 0.08  # share of visits that no system ever reports
+THIN_FLOOR = 0.002  # the least probability of an action where overlap is thin
 DOUBLED, LOST = (
     0.02,
     0.3,
-)  # shares: of rows that `broken_log` repeats; of one action's that it loses
+)  # shares: of rows repeated, and of one action's rows lost, in a broken log
 
 EFFECTS = {
     "email_news": Effect(
@@ -137,6 +152,14 @@ def growing_catalogue() -> Catalogue:
     return replace(demo, actions=(*demo.actions, video))
 
 
+def turned(effects: Mapping[str, Effect]) -> dict[str, Effect]:
+    """Effects after which the old like what the young liked, and premium what basic did."""
+    return {
+        name: replace(each, age_band=each.age_band[::-1], plan=each.plan[::-1])
+        for name, each in effects.items()
+    }
+
+
 def broken(log: LoggedDecisions) -> LoggedDecisions:
     """What a faulty pipeline makes of a log: see `SCENARIOS`."""
     email, push = (log.action_ids.index(each) for each in ("email_offer", "app_push"))
@@ -158,6 +181,7 @@ def scenario(
     *,
     catalogue: Catalogue | None = None,
     rules: Sequence[tuple[str, str]] | None = None,
+    reward: str = "visits",
 ) -> World:
     """A world by its scenario's name.
 
@@ -168,22 +192,23 @@ def scenario(
         catalogue: the actions; None = the scenario's. Actions that the demo does not know get an
             effect seeded from their id and channel.
         rules: the incumbent's business rules; None = the scenario's. Candidates are made for these.
+        reward: "visits" or "money", see `World`.
 
     Raises:
-        CatalogueError: no such scenario, or rules that name an action the catalogue lacks.
+        CatalogueError: no such scenario or reward, or rules that name an action the catalogue lacks.
     """
     if name not in SCENARIOS:
         raise CatalogueError(f"no scenario {name!r}", hint=did_you_mean(name, SCENARIOS))
     set_up = _SET_UP.get(name, _SetUp())
+    effects = {**EFFECTS, **{new: EFFECTS[old] for new, old in TWINS.items()}}
     response = Response(
-        population=Population.of(seed, customers),
+        population=Population.of(seed, customers, set_up.turnover),
         catalogue=set_up.catalogue() if catalogue is None else catalogue,
-        effects={**EFFECTS, **{new: EFFECTS[old] for new, old in TWINS.items()}},
-        strength=set_up.strength,
-        season=set_up.season,
-        fatigue=set_up.fatigue,
+        effects=effects,
+        shift=(np.datetime64(START) + SHIFT_DAY, turned(effects)) if set_up.shifts else None,
         twins=TWINS,
         salt=str(seed),
+        **set_up.law,
     )
     return World(
         name,
@@ -193,6 +218,7 @@ def scenario(
         uniform_share=set_up.uniform_share,
         tries=set_up.tries,
         spoils=set_up.spoils,
+        reward=reward,
     )
 
 
@@ -213,21 +239,24 @@ class _SetUp:
 
     catalogue: Callable[[], Catalogue] = demo_catalogue
     rules: Callable[[], Sequence[tuple[str, str]]] = demo_rules
-    strength: float = 1.0
-    season: float = SEASON
-    fatigue: float = FATIGUE
+    law: Mapping[str, Any] = field(default_factory=dict)
+    turnover: float = 0.0
+    shifts: bool = False
     floor: float = 0.02
     uniform_share: float = 0.2
     tries: Callable[[World], Policy] | None = None
     spoils: Callable[[LoggedDecisions], LoggedDecisions] | None = None
 
 
+_QUITTING = {"unsubscribes": UNSUBSCRIBES, "complaints": COMPLAINTS}
 _SET_UP = {
-    "no_effect": _SetUp(strength=0.0),
-    "season": _SetUp(season=SEASONAL),
-    "fatigue": _SetUp(fatigue=TIRING),
-    "spam": _SetUp(fatigue=SPENDING, rules=sparing_rules, tries=eager),
+    "no_effect": _SetUp(law={"strength": 0.0}),
+    "preference_shift": _SetUp(shifts=True),
     "new_action": _SetUp(catalogue=growing_catalogue),
+    "fatigue": _SetUp(law={"fatigue": TIRING, "saturation": SATURATED, **_QUITTING}),
+    "spam": _SetUp(law={"fatigue": SPENDING, **_QUITTING}, rules=sparing_rules, tries=eager),
+    "season": _SetUp(law={"season": SEASONAL}, turnover=TURNOVER),
+    "delayed_rewards": _SetUp(law={"lags": LATE, "lost": UNREPORTED}),
     "thin_overlap": _SetUp(floor=THIN_FLOOR, uniform_share=0.0, tries=better_by(0.05)),
     "broken_log": _SetUp(spoils=broken, tries=better_by(0.05)),
     "same": _SetUp(catalogue=twin_catalogue, tries=equal_to({v: k for k, v in TWINS.items()})),

@@ -22,21 +22,25 @@ Array = npt.NDArray[Any]
 
 
 def expected_reward(world: World, log: LoggedDecisions) -> Floats:
-    """(n, k) exact E[reward] of every action for each row: p_visit less the cost.
+    """(n, k) exact E[reward] of every action for each row, as `World.expected_reward` says.
 
-    The past enters through contacts_7d alone, which the row's context shows, and the window closes
-    before the logger's next decision: so this is closed form, whoever the logger is.
+    The past enters through what the row's context shows, and the window closes before the logger's
+    next decision: so this is closed form, whoever the logger is.
     """
     if log.customer_id is None or log.decision_date is None or log.contexts is None:
         raise InvalidLogError(
             "the truth of a row needs its customer_id, decision_date and contexts",
             hint="pass a log made by World.history, or rows of one",
         )
-    contacts = log.contexts["contacts_7d"].to_numpy()
     rows = world.rows(log.customer_id)
-    p = world.response.p_visit(rows, log.decision_date, contacts)
     places = [world.catalogue.index(each) for each in log.action_ids]
-    return np.asarray((p - np.asarray(world.catalogue.costs))[:, places])
+    return _earned(world, rows, log.decision_date, log.contexts)[:, places]
+
+
+def _earned(world: World, rows: Ints, dates: Any, contexts: pd.DataFrame) -> Floats:
+    """(m, k) E[reward] of every action for these customers on these dates (or the one date)."""
+    p = world.response.p_visit(rows, dates, contexts) * (1 - world.response.lost)
+    return np.asarray(world.worth * (p - np.asarray(world.catalogue.costs)))
 
 
 def true_value(world: World, policy: Union[Policy, Array], log: LoggedDecisions) -> float:
@@ -55,13 +59,10 @@ def true_value(world: World, policy: Union[Policy, Array], log: LoggedDecisions)
 def live_value(world: World, policy: Policy, days: int, start: str) -> tuple[float, float]:
     """What `World.live_value` describes, in this world."""
     total, count = np.zeros(len(world.customers)), np.zeros(len(world.customers))
-    costs = np.asarray(world.catalogue.costs)
     for day in world.run(days, start, policy, floor=0.0, groups=Groups(0.0, 0.0)):
-        rows = world.rows(day.contexts["customer_id"].to_numpy())
-        contacts = day.contexts["contacts_7d"].to_numpy()
-        earned = world.response.p_visit(rows, day.date, contacts) - costs
-        total[rows] += (day.decisions.distribution * earned).sum(axis=1)
-        count[rows] += 1
+        earned = _earned(world, day.rows, day.date, day.contexts)
+        total[day.rows] += (day.decisions.distribution * earned).sum(axis=1)
+        count[day.rows] += 1
     value = total.sum() / count.sum()
     residual = total - value * count
     std_error = np.sqrt((residual**2).sum() / max(len(total) - 1, 1) * len(total)) / count.sum()
@@ -69,24 +70,33 @@ def live_value(world: World, policy: Policy, days: int, start: str) -> tuple[flo
 
 
 class BestFromContexts(Policy):
-    """The best decision from what contexts show, one step ahead; see `World.best_policy`."""
+    """The best decision from what contexts show, one step ahead; see `World.best_policy`.
+
+    Args:
+        response: the law.
+        action_ids: the actions, in the order wanted.
+        late: share of the preferences after a shift in what it takes them to be.
+    """
 
     kind = "best_from_contexts"
 
-    def __init__(self, response: Response, action_ids: tuple[str, ...]) -> None:
+    def __init__(self, response: Response, action_ids: tuple[str, ...], late: float = 0.0) -> None:
         super().__init__(action_ids)
         self._response = response
+        self._late = late
         self._places = [response.catalogue.index(each) for each in action_ids]
 
     def _state(self) -> dict[str, Any]:
         return {}  # it knows the world, and so cannot be saved
 
     def gains(self, contexts: pd.DataFrame | None) -> Floats:
-        """(n, k) E[reward | contexts] of every action less that of no contact."""
-        contexts = require_features(contexts, (*TRAITS, "contacts_7d"), self._name)
+        """(n, k) E[reward | contexts] of every action less that of no contact, in visits' worth."""
+        law = self._response
+        since = [f"days_since_{each}" for each in set(law.channels) - {"none"}]
+        read = (*TRAITS, "contacts_7d", *(sorted(since) if law.saturation else ()))
+        contexts = require_features(contexts, read, self._name)
         traits = {name: _codes(contexts, name) for name in TRAITS}
-        left = self._response.left(contexts["contacts_7d"].to_numpy())
-        gain = self._response.segment_uplift(traits) * left[:, None]
+        gain = law.segment_uplift(traits, self._late) * law.left(contexts) * (1 - law.lost)
         return np.asarray((gain - np.asarray(self._response.catalogue.costs))[:, self._places])
 
     def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:

@@ -13,18 +13,20 @@ import pandas as pd
 
 from policies.actions import Catalogue
 from policies.deciding.coins import Groups
-from policies.errors import InvalidLogError
+from policies.errors import CatalogueError, InvalidLogError, did_you_mean
 from policies.learning.baselines import AsDeployed, BusinessRules
 from policies.logged import LoggedDecisions
 from policies.policy import Policy
 from simulation import history, truth
 from simulation.customers import Population
-from simulation.history import Day
-from simulation.response import Floats, Ints, Response
+from simulation.history import Course, Day
+from simulation.response import AMOUNT_CAP, Floats, Ints, Response, visit_worth
 
 Array = npt.NDArray[Any]
 
 START = "2026-01-01"
+REWARDS = ("visits", "money")
+PART = 16_384  # customers that are simulated at a time, so that their days stay in cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,8 @@ class World:
         floor, uniform_share: how the scenario's logging policy explores.
         tries: what makes the policy to try against the incumbent, where the scenario has one.
         spoils: what happens to the log before anybody reads it, where the scenario breaks it.
+        reward: "visits": a visit earns 1; "money": a purchase earns what it pays, and costs, which
+            are in visits' worth, count by `worth`.
     """
 
     name: str
@@ -47,6 +51,14 @@ class World:
     uniform_share: float = 0.2
     tries: Callable[[World], Policy] | None = None
     spoils: Callable[[LoggedDecisions], LoggedDecisions] | None = None
+    reward: str = "visits"
+
+    def __post_init__(self) -> None:
+        """Refuse rewards that nobody pays."""
+        if self.reward not in REWARDS:
+            raise CatalogueError(
+                f"no world earns {self.reward!r}", hint=did_you_mean(self.reward, REWARDS)
+            )
 
     @cached_property
     def candidate(self) -> Policy | None:
@@ -70,8 +82,14 @@ class World:
 
     @property
     def reward_range(self) -> tuple[float, float]:
-        """(low, high) by definition: a visit earns 1, an action costs its cost."""
-        return -float(np.max(self.catalogue.costs)), 1.0
+        """(low, high) by definition, less the cost: a visit earns 1, a purchase `AMOUNT_CAP`."""
+        high = 1.0 if self.reward == "visits" else AMOUNT_CAP
+        return -self.worth * float(np.max(self.catalogue.costs)), high
+
+    @property
+    def worth(self) -> float:
+        """What a visit earns on average, in units of the reward."""
+        return 1.0 if self.reward == "visits" else visit_worth()
 
     @cached_property
     def incumbent(self) -> Policy:
@@ -88,9 +106,9 @@ class World:
     ) -> LoggedDecisions:
         """The log of a policy that acted for so many days, with matured rewards.
 
-        Contexts hold `history.FEATURES`, nothing latent. A reward is 1 for a visit between
-        decision (08:00) and the same hour of the next day, less the action's cost. It starts from
-        28 days without contacts. action_probability is `policy.distribution(contexts, eligible)`
+        Contexts hold `history.FEATURES`, nothing latent. A reward is what is received for the
+        customer's visit between decision (08:00) and the same hour of the next day (1 for a visit;
+        in money, what it pays), less the action's cost. It starts from 28 days without contacts. action_probability is `policy.distribution(contexts, eligible)`
         at the action. There is no holdout and no previous champion in it. The same call gives the
         same bytes.
 
@@ -105,8 +123,8 @@ class World:
     def expected_reward(self, log: LoggedDecisions) -> Floats:
         """(n, k) exact E[reward] of every action for each row, given the row's past.
 
-        Closed form: p_visit less cost. The past enters p_visit through contacts_7d alone, which
-        contexts show, and the logger's next decision comes after the window.
+        Closed form: the share of p_visit that is received, less cost, times `worth`. The past enters
+        p_visit through what contexts show, and the logger's next decision comes after the window.
         """
         return truth.expected_reward(self, log)
 
@@ -132,15 +150,27 @@ class World:
     def best_policy(self, log: LoggedDecisions) -> Policy:
         """The best that can be done, one step ahead, from the observed contexts.
 
-        It takes the eligible action of highest E[uplift | traits] · fatigue(contacts_7d) - cost.
-        This is closed form: tastes are independent factors of mean 1 on a segment's uplift,
-        organic visits are the same under every action, and p_visit stays inside its clip. What past
-        visits hint about a customer's own tastes is not used.
+        It takes the eligible action of highest E[uplift | traits] · left(past) less its cost. This
+        is closed form: tastes are independent factors of mean 1 on a segment's uplift, organic
+        visits are the same under every action, and p_visit stays inside its clip. What past visits
+        hint about a customer's own tastes is not used. Contexts do not show the day, so where
+        preferences shift, both kinds count by their share of the log's rows.
 
         Args:
-            log: gives the order of the actions.
+            log: gives the order of the actions, and the days.
         """
-        return truth.BestFromContexts(self.response, log.action_ids)
+        shift, dates = self.response.shift, log.decision_date
+        late = 0.0 if shift is None or dates is None else float((dates >= shift[0]).mean())
+        return truth.BestFromContexts(self.response, log.action_ids, late)
+
+    def parts(self, size: int = PART) -> Iterator[World]:
+        """The same world for some customers at a time; what happens to them does not change.
+
+        So a history larger than memory is made part by part, in any order or on any machine.
+        """
+        for first in range(0, len(self.customers), size):
+            people = self.customers.part(first, first + size)
+            yield replace(self, response=replace(self.response, population=people))
 
     def population(self) -> pd.DataFrame:
         """The table `customers`."""
@@ -148,11 +178,16 @@ class World:
 
     def burn_in(self, start: str) -> pd.DataFrame:
         """The table `events` of the 28 days before `start`: visits without any contact."""
-        frames = []
-        for rows, date, visit, cents in history.organic_days(self.response, _day(start)):
-            nothing = np.full(len(rows), None, dtype=object)
-            frames.append(self.response.facts(rows, date, visit, cents, nothing)[0])
+        frames, nothing = [], self.catalogue.index(self.catalogue.no_contact)
+        for rows, date, answers in history.organic_days(self.response, _day(start)):
+            ids = np.full(len(rows), None, dtype=object)
+            action = np.full(len(rows), nothing)
+            frames.append(self.response.facts(rows, date, action, answers, ids)[0])
         return pd.concat(frames, ignore_index=True)
+
+    def course(self, start: str = START) -> Course:
+        """This world from day to day, to be decided by whoever is asked each day."""
+        return Course(self.response, _day(start))
 
     def run(
         self, days: int, start: str, policy: Policy | None = None, *, floor: float, groups: Groups
@@ -167,14 +202,17 @@ class World:
             groups: shares of uniform, holdout and previous, and their salt.
         """
         acting = self.incumbent if policy is None else policy
-        return history.run(self.response, days, _day(start), acting, floor=floor, groups=groups)
+        course = self.course(start)
+        for _ in range(days):
+            yield course.day(acting, floor=floor, groups=groups)
 
     def answer(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """What customers do on the days of these decisions: (events, outcomes), as in `run`.
 
         Args:
-            frame: customer_id, decision_date, decision_id, action_id, contacts_7d; one row per
-                customer and date. Order and chunks do not matter.
+            frame: customer_id, decision_date, decision_id, action_id, contacts_7d, and
+                days_since_<channel> where channels saturate; one row per customer and date. Order
+                and chunks do not matter.
 
         Raises:
             InvalidLogError: a customer who does not live here.
@@ -185,11 +223,10 @@ class World:
         codes, names = pd.factorize(frame["action_id"])
         places = np.array([self.catalogue.index(str(each)) for each in names], dtype=np.int64)
         action = places[codes]
-        channel = np.array(self.catalogue.channels, dtype=object)[action]
         ids = frame["decision_id"].to_numpy(dtype=object, copy=True)
-        ids[channel == "none"] = None
-        visit, cents = self.response.answer(rows, dates, action, frame["contacts_7d"].to_numpy())
-        return self.response.facts(rows, dates, visit, cents, ids)
+        ids[self.response.channel_of[action] < 0] = None
+        answers = self.response.answer(rows, dates, action, frame)
+        return self.response.facts(rows, dates, action, answers, ids)
 
     def rows(self, customer_id: Array) -> Ints:
         """(n,) places of these customers in the population.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -84,6 +85,7 @@ def decide(
     groups: Groups,
     previous: Policy | None = None,
     salt: str = "draw",
+    hashes: NDArray[np.uint64] | None = None,
 ) -> Decisions:
     """Rules, groups, distribution and draw; each row's decision depends on that row only.
 
@@ -99,6 +101,7 @@ def decide(
         groups: shares of uniform, holdout and previous.
         previous: the old champion, needed when `groups.previous` is above 0.
         salt: another one gives another, independent draw.
+        hashes: (n,) `hashed_ids` of the customers, where they are at hand.
 
     Raises:
         CatalogueError: customer ids are missing, or the frame lacks what the rules read.
@@ -106,28 +109,36 @@ def decide(
     """
     for each in (policy, previous):
         _same_actions(each, catalogue)
-    if "customer_id" not in frame.columns or frame["customer_id"].isna().any():
-        raise CatalogueError("a decision needs a customer_id in every row", where="customer_id")
+    ids = _hashes(frame) if hashes is None else hashes
     rules = funnel(catalogue, frame, date)
-    eligible, ids = rules.eligible, hashed_ids(frame["customer_id"].to_numpy(dtype=object))
+    eligible = rules.eligible
     group = assign_groups(ids, date, groups)
     wanted = policy.distribution(frame, eligible)
     logged = _mixed(wanted, eligible, floor, groups.uniform)
-    drawn_from = np.where(
-        (group == UNIFORM)[:, None], uniform(eligible), _without_uniform(logged, eligible, groups)
-    )
-    logged[group == HOLDOUT] = np.eye(len(catalogue.actions))[catalogue.index(catalogue.no_contact)]
-    drawn_from[group == HOLDOUT] = logged[group == HOLDOUT]
-    rewards = _expected(policy, frame, eligible.shape)
+    drawn_from = logged
+    if groups.uniform:
+        even = uniform(eligible)
+        rest = _without_uniform(logged, even, groups.uniform)
+        drawn_from = np.where((group == UNIFORM)[:, None], even, rest)
+    held = group == HOLDOUT
+    if held.any():
+        nothing = np.arange(len(catalogue.actions)) == catalogue.index(catalogue.no_contact)
+        logged = np.where(held[:, None], nothing, logged)
+        drawn_from = np.where(held[:, None], nothing, drawn_from)
+    rewards = policy.expected_reward(frame)
     old = group == PREVIOUS
     if old.any():
         if previous is None:
             raise InvalidPolicyError("a share stays with a previous policy, but there is none")
         wanted[old] = previous.distribution(frame[old], eligible[old])
-        logged[old] = drawn_from[old] = _mixed(wanted[old], eligible[old], floor, 0.0)
-        rewards[old] = _expected(previous, frame[old], eligible[old].shape)
+        mixed = _mixed(wanted[old], eligible[old], floor, 0.0)
+        logged, drawn_from = logged.copy(), drawn_from.copy()
+        logged[old] = drawn_from[old] = mixed
     action = draw(drawn_from, uniforms(ids, date, salt))
     rows = np.arange(len(action))
+    chosen = _chosen(rewards, rows, action)
+    if old.any() and previous is not None:
+        chosen[old] = _chosen(previous.expected_reward(frame[old]), rows[: old.sum()], action[old])
     return Decisions(
         action=action,
         action_probability=logged[rows, action],
@@ -136,7 +147,7 @@ def decide(
         distribution=logged,
         eligible=eligible,
         blocked=rules.blocked,
-        chosen_expected_reward=rewards[rows, action],
+        chosen_expected_reward=chosen,
     )
 
 
@@ -185,10 +196,24 @@ def draw(distribution: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[n
         distribution: (n, k), rows sum to 1.
         u: (n,) in [0, 1).
     """
-    reached = np.cumsum(distribution, axis=1)
-    action = np.count_nonzero(reached <= (u * reached[:, -1])[:, None], axis=1)
-    last = distribution.shape[1] - 1 - np.argmax(distribution[:, ::-1] > 0, axis=1)
-    return np.asarray(np.minimum(action, last), dtype=np.int64)
+    columns = distribution.T
+    threshold = u * reduce(np.add, columns, np.zeros(len(u)))
+    reached, action = np.zeros(len(u)), np.zeros(len(u), dtype=np.int64)
+    for column in columns:
+        reached += column
+        action += reached <= threshold
+    np.minimum(action, len(columns) - 1, out=action)
+    off = np.flatnonzero(
+        ~(distribution[np.arange(len(u)), action] > 0)
+    )  # past the last, by rounding
+    action[off] = len(columns) - 1 - np.argmax(distribution[off, ::-1] > 0, axis=1)
+    return action
+
+
+def _hashes(frame: pd.DataFrame) -> NDArray[np.uint64]:
+    if "customer_id" not in frame.columns or frame["customer_id"].isna().any():
+        raise CatalogueError("a decision needs a customer_id in every row", where="customer_id")
+    return hashed_ids(frame["customer_id"].to_numpy(dtype=object))
 
 
 def _mixed(
@@ -206,27 +231,30 @@ def _mixed(
         )
     even = uniform(eligible)
     mixed = (1 - uniform_share) * wanted + uniform_share * even
-    least = np.where(eligible, mixed, 1.0).min(axis=1, keepdims=True, initial=1.0)
-    short = choice & (least < floor)
-    rate = np.where(short, (floor - least) / np.where(short, 1 / m - least, 1.0), 0.0)
-    mixed = (1 - rate) * mixed + rate * even
-    return np.where(eligible & short, np.maximum(mixed, floor), np.where(choice, mixed, wanted))
+    least = np.where(eligible, mixed, 1.0).min(axis=1, initial=1.0)
+    at = np.flatnonzero(choice[:, 0] & (least < floor))
+    mixed = np.where(choice, mixed, wanted)
+    if at.size:
+        rate = ((floor - least[at]) / (1 / m[at, 0] - least[at]))[:, None]
+        raised = np.maximum((1 - rate) * mixed[at] + rate * even[at], floor)
+        mixed[at] = np.where(eligible[at], raised, 0.0)
+    return mixed
 
 
 def _without_uniform(
-    logged: NDArray[np.float64], eligible: NDArray[np.bool_], groups: Groups
+    logged: NDArray[np.float64], even: NDArray[np.float64], share: float
 ) -> NDArray[np.float64]:
     """The policy's part of the mixture: (1-u) of it plus u uniform is what is logged."""
-    if groups.uniform in (0.0, 1.0):
-        return logged
-    return np.maximum(logged - groups.uniform * uniform(eligible), 0.0) / (1 - groups.uniform)
+    return logged if share == 1.0 else np.maximum(logged - share * even, 0.0) / (1 - share)
 
 
-def _expected(policy: Policy, frame: pd.DataFrame, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    rewards = policy.expected_reward(frame)
-    return np.array(
-        np.broadcast_to(np.nan if rewards is None else rewards, shape), dtype=np.float64
-    )
+def _chosen(
+    rewards: NDArray[np.float64] | None, rows: NDArray[np.int64], action: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(n,) expected reward of the action taken; NaN where a policy has none."""
+    if rewards is None:
+        return np.full(len(rows), np.nan)
+    return np.array(np.broadcast_to(rewards, (len(rows), rewards.shape[-1]))[rows, action])
 
 
 def _same_actions(policy: Policy | None, catalogue: Catalogue) -> None:

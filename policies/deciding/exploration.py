@@ -15,7 +15,7 @@ Exploration = Callable[[NDArray[np.float64], NDArray[np.bool_]], NDArray[np.floa
 
 def uniform(eligible: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(n, k): every eligible action of a row alike."""
-    return eligible / np.count_nonzero(eligible, axis=1, keepdims=True)
+    return np.where(eligible, 1 / np.count_nonzero(eligible, axis=1, keepdims=True), 0.0)
 
 
 def greedy(scores: NDArray[np.float64], eligible: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -47,6 +47,7 @@ _INFERRED = {  # what pandas calls a column's content: our kind, the dtype we co
     "datetime": ("date", "datetime64[us]"),
     "datetime64": ("date", "datetime64[us]"),
 }
+_PLAIN = {"i": ("number", "int64"), "f": ("number", "float64"), "b": ("boolean", "bool")}
 _FILLER = {"number": 0, "string": "", "boolean": False, "date": date(1970, 1, 1)}
 
 
@@ -83,6 +84,7 @@ class Predicate:
         self._value(lambda _: _NOTHING)
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def parse(cls, text: str) -> Predicate:
         """The predicate that `text` says."""
         return cls(text)
@@ -92,20 +94,38 @@ class Predicate:
         """The columns it reads, sorted."""
         return tuple(sorted({column.name for column in _tree(self.text).find_all(exp.Column)}))
 
-    def holds(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
+    def holds(self, frame: pd.DataFrame | Columns) -> NDArray[np.bool_]:
         """(n,) bool: the rows in which it is true, neither false nor null.
+
+        Args:
+            frame: n rows; `Columns` of them where several predicates read the same ones.
 
         Raises:
             PredicateError: a column is missing or of a type that cannot be compared so.
         """
-        value = self._value(lambda name: read_column(frame, name))
-        return np.array(np.broadcast_to(value.values, len(frame)), dtype=bool)
+        columns = frame if isinstance(frame, Columns) else Columns(frame)
+        value = self._value(columns.read)
+        return np.array(np.broadcast_to(value.values, len(columns.frame)), dtype=bool)
 
     def _value(self, read: Reader) -> Value:
         try:
             return _condition(_tree(self.text), read)
         except PredicateError as error:
             raise PredicateError(error.what, where=self.text, hint=error.hint) from error
+
+
+class Columns:
+    """A frame whose columns are read once each, however many predicates ask for them."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame = frame
+        self._known: dict[str, Value] = {}
+
+    def read(self, name: str) -> Value:
+        """What `read_column` gives for a column of this frame."""
+        if name not in self._known:
+            self._known[name] = read_column(self.frame, name)
+        return self._known[name]
 
 
 def read_column(frame: pd.DataFrame, name: str) -> Value:
@@ -118,6 +138,8 @@ def read_column(frame: pd.DataFrame, name: str) -> Value:
     if name not in frame.columns:
         raise PredicateError(f"there is no column {name!r}", hint=did_you_mean(name, frame.columns))
     series = frame[name]
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in _PLAIN:
+        return _plain(series.to_numpy(), *_PLAIN[series.dtype.kind])
     if isinstance(series.dtype, pd.DatetimeTZDtype):
         series = series.dt.tz_convert(None)
     null = series.isna().to_numpy(dtype=bool)
@@ -135,6 +157,16 @@ def read_column(frame: pd.DataFrame, name: str) -> Value:
     if null.any():
         raw[null] = _FILLER[kind]
     return Value(kind, raw.astype(dtype, copy=False), null)
+
+
+def _plain(raw: NDArray[Any], kind: str, dtype: str) -> Value:
+    """A column of numpy's own numbers, where only NaN is null."""
+    if raw.dtype.kind != "f":
+        return Value(kind, raw.astype(dtype, copy=False), np.zeros(len(raw), dtype=bool))
+    null = np.isnan(raw)
+    if null.all():
+        return Value("null", np.zeros(len(raw), dtype=bool), null)
+    return Value(kind, np.where(null, 0.0, raw), null)
 
 
 @lru_cache(maxsize=4096)

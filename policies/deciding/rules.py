@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from policies.actions import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
-from policies.deciding.predicates import Predicate, read_column
+from policies.deciding.predicates import Columns, Predicate
 from policies.errors import CatalogueError, PredicateError, did_you_mean
 
 RULES = ("not_valid", "no_consent", "not_eligible", "not_applicable", "not_suitable")
@@ -46,22 +46,25 @@ def funnel(catalogue: Catalogue, frame: pd.DataFrame, date: Day) -> Funnel:
         CatalogueError: a consent column is missing or not boolean.
         PredicateError: a predicate's column is missing; it names the action and the key.
     """
-    n, days = len(frame), as_days(date)
+    days, columns = as_days(date), Columns(frame)
     holds: dict[str, NDArray[np.bool_]] = {}
-    blocked = np.zeros((n, len(catalogue.actions)), dtype=np.int8)
-    for column, action in enumerate(catalogue.actions):
-        passes = [_valid(action, days), _consents(action, frame)]
+    blocked = np.zeros((len(catalogue.actions), len(frame)), dtype=np.int8)
+    for action, row in zip(catalogue.actions, blocked):
+        passes = [_valid(action, days), _consents(action, columns)]
         for key in PREDICATE_KEYS:
             text = getattr(action, key)
             if text is None:
                 passes.append(np.asarray(True))
                 continue
             if text not in holds:
-                holds[text] = _holds(action, key, text, frame)
+                holds[text] = _holds(action, key, text, columns)
             passes.append(holds[text])
         for code in range(len(RULES), 0, -1):
-            blocked[~np.broadcast_to(passes[code - 1], n), column] = code
-    return Funnel(eligible=blocked == 0, blocked=blocked)
+            fails = ~passes[code - 1]
+            if fails.ndim or fails:  # one answer for all rows is mostly yes
+                row[fails] = code
+    # One action's column lies together in memory: what is asked of rows is then asked k times of n.
+    return Funnel(eligible=(blocked == 0).T, blocked=blocked.T)
 
 
 def as_days(date: Day) -> NDArray[np.datetime64]:
@@ -75,18 +78,18 @@ def _valid(action: Action, days: NDArray[np.datetime64]) -> NDArray[Any]:
     return np.asarray(start & end)
 
 
-def _consents(action: Action, frame: pd.DataFrame) -> NDArray[Any]:
+def _consents(action: Action, columns: Columns) -> NDArray[Any]:
     if action.channel == NO_CHANNEL:
         return np.asarray(True)
     name = f"consent_{action.channel}"
-    if name not in frame.columns:
-        consents = [each for each in map(str, frame.columns) if each.startswith("consent_")]
+    if name not in columns.frame.columns:
+        consents = [each for each in map(str, columns.frame.columns) if each.startswith("consent_")]
         raise CatalogueError(
             f"the customers have no column {name!r}",
             where=f"action {action.id}, channel",
             hint=did_you_mean(name, consents),
         )
-    consent = read_column(frame, name)
+    consent = columns.read(name)
     if consent.kind not in ("boolean", "null"):
         raise CatalogueError(
             f"the column {name!r} holds {consent.kind} values, not booleans",
@@ -95,9 +98,9 @@ def _consents(action: Action, frame: pd.DataFrame) -> NDArray[Any]:
     return np.asarray(consent.values & ~consent.null)
 
 
-def _holds(action: Action, key: str, text: str, frame: pd.DataFrame) -> NDArray[np.bool_]:
+def _holds(action: Action, key: str, text: str, columns: Columns) -> NDArray[np.bool_]:
     try:
-        return Predicate.parse(text).holds(frame)
+        return Predicate.parse(text).holds(columns)
     except PredicateError as error:
         where = f"action {action.id}, {key}: {text}"
         raise PredicateError(error.what, where=where, hint=error.hint) from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from policies.deciding.decision import final_distribution
 from policies.deciding.exploration import greedy
-from policies.deciding.predicates import Predicate
+from policies.deciding.predicates import Columns, Predicate
 from policies.errors import InvalidPolicyError, LearningError, did_you_mean
 from policies.learning.teaching import Logs, blocks, survey
 from policies.policy import Policy, load_policy, require_features
@@ -183,7 +183,8 @@ class BusinessRules(Policy):
     ) -> NDArray[np.float64]:
         columns = sorted({name for rule, _ in self._rules for name in rule.columns})
         frame = require_features(contexts, columns, self._name)
-        holds = [(column, rule.holds(frame)) for rule, column in self._rules]
+        read = Columns(frame)
+        holds = [(column, rule.holds(read)) for rule, column in self._rules]
         return _first_eligible([*holds, *self._last], eligible)
 
     def _state(self) -> dict[str, Any]:
@@ -256,13 +257,13 @@ def _first_eligible(
     choices: Sequence[tuple[int, NDArray[np.bool_] | None]], eligible: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """(n, k): 1 on the first choice that holds (None: everywhere) and is eligible, else uniform."""
-    weights = np.zeros(eligible.shape)
+    weights = np.zeros_like(eligible, dtype=np.float64)
     open_rows = np.ones(len(eligible), dtype=bool)
     for column, holds in choices:
         taken = open_rows & eligible[:, column]
         if holds is not None:
             taken &= holds
-        weights[taken, column] = 1.0
+        weights[:, column] += taken
         open_rows &= ~taken
-    weights[open_rows] = eligible[open_rows]
+    weights += open_rows[:, None] & eligible
     return weights

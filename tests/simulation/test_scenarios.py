@@ -12,6 +12,7 @@ from policies import LoggedDecisions, assess
 from policies.errors import CatalogueError, InvalidLogError
 from simulation import SCENARIOS, World, scenario
 from simulation.candidates import better_by
+from simulation.history import CHANNELS
 
 CUSTOMERS, DAYS, NEW_DAY = 800, 45, np.datetime64("2026-01-31")
 
@@ -124,15 +125,22 @@ def test_a_new_action_comes_on_its_day() -> None:
 def test_seasons_swing_and_fatigue_tires() -> None:
     """Visits without contact follow the season; contacts of the last days take more off."""
     usual, seasonal, tiring = (made(each)[0].response for each in ("stable", "season", "fatigue"))
-    rows, none = np.arange(50), np.zeros(50)
+    rows, none = np.arange(50), {"contacts_7d": np.zeros(50)}
     spring, autumn = np.datetime64("2026-04-01"), np.datetime64("2026-10-01")
 
     def swing(response: Any) -> float:
-        ratio = response.p_visit(rows, spring, none) / response.p_visit(rows, autumn, none)
+        here = response.population.here(rows, spring) & response.population.here(rows, autumn)
+        ratio = (
+            response.p_visit(rows, spring, none)[here] / response.p_visit(rows, autumn, none)[here]
+        )
         return float(ratio[:, 0].mean())
 
     assert swing(seasonal) > 1.5 > 1.2 > swing(usual)
-    assert tiring.left(3)[()] < usual.left(3)[()] ** 2
+    tired = {
+        "contacts_7d": np.array([3]),
+        **{f"days_since_{c}": np.array([np.nan]) for c in CHANNELS},
+    }
+    assert tiring.left(tired).max() < usual.left(tired).max() ** 2
 
 
 def test_a_candidate_out_of_reach_is_refused() -> None:

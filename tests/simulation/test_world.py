@@ -12,6 +12,7 @@ from policies.learning.baselines import UniformPolicy
 from simulation import SCENARIOS, Day, World, demo_catalogue, demo_rules, scenario
 from simulation.history import decision_ids
 from simulation.response import LOWEST_UPLIFT, P_VISIT, Response, rhythm
+from simulation.world import START
 
 
 def asked(world: World, days: list[Day]) -> pd.DataFrame:
@@ -157,9 +158,9 @@ def test_probabilities_never_reach_their_clip() -> None:
     extra = tuple(Action(f"x{i}", f"X{i}", "email", "email", None, None) for i in range(40))
     full = Catalogue("EUR", (*demo_catalogue().actions, *extra))
     world = scenario("stable", customers=3000, seed=0, catalogue=full)
-    assert world.response.uplift.min() >= 1.8 * LOWEST_UPLIFT
+    assert world.response.uplift(np.arange(3000), np.datetime64(START)).min() >= 1.8 * LOWEST_UPLIFT
     for date in np.arange("2026-01-01", "2027-01-01", dtype="datetime64[D]")[::5]:
-        p = world.response.p_visit(np.arange(3000), date, np.zeros(3000))
+        p = world.response.p_visit(np.arange(3000), date, {"contacts_7d": np.zeros(3000)})
         assert p.min() > P_VISIT[0]
         assert p.max() < P_VISIT[1]
 
@@ -183,12 +184,13 @@ def test_any_catalogue_is_answered() -> None:
     )
     catalogue = Catalogue("USD", actions)
     world = scenario("stable", customers=500, seed=0, catalogue=catalogue, rules=())
-    uplift = world.response.uplift
+    uplift = world.response.uplift(np.arange(500), np.datetime64(START))
     assert (uplift[:, :2] == 0).all()
     assert np.abs(uplift[:, 2] - uplift[:, 3]).mean() > 0.01
     assert len(world.history(3)) == 1500
     other = Catalogue("USD", (actions[0], actions[3], actions[2]))
-    again = scenario("stable", customers=500, seed=0, catalogue=other, rules=()).response.uplift
+    law = scenario("stable", customers=500, seed=0, catalogue=other, rules=()).response
+    again = law.uplift(np.arange(500), np.datetime64(START))
     np.testing.assert_array_equal(again[:, [2, 1]], uplift[:, [2, 3]])
 
 
