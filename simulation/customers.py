@@ -44,6 +44,7 @@ class Population:
 
     Args:
         seed: seed of the attributes and of the latent tastes.
+        turnover: share of the customers who leave in a year.
         customer_id: (n,) ids.
         signup_date: (n,) datetime64[D].
         left_on: (n,) datetime64[D], the first day on which a customer is gone; or `NEVER`.
@@ -54,6 +55,7 @@ class Population:
     """
 
     seed: int
+    turnover: float
     customer_id: Array
     signup_date: npt.NDArray[np.datetime64]
     left_on: npt.NDArray[np.datetime64]
@@ -63,15 +65,16 @@ class Population:
     hashes: npt.NDArray[np.uint64]
 
     @classmethod
-    def of(cls, seed: int, n: int, turnover: float = 0.0) -> Population:
-        """The first n customers of a seed.
+    def of(cls, seed: int, n: int, turnover: float = 0.0, first: int = 0) -> Population:
+        """The first n customers of a seed, or only those from number `first` on.
 
         Args:
             seed: any.
-            n: how many.
+            n: the number after the last.
             turnover: share of the customers who leave in a year, at a constant rate; as many come.
+            first: the number of the first.
         """
-        ids = np.array([f"C{i:07d}" for i in range(n)], dtype=object)
+        ids = np.array([f"C{i:07d}" for i in range(first, n)], dtype=object)
         hashes = hashed_ids(ids)
 
         def coin(salt: str) -> Floats:
@@ -84,7 +87,7 @@ class Population:
         level = PLAN_PART * traits["plan"] / (len(TRAITS["plan"]) - 1)
         organic = level + (1 - PLAN_PART) * coin("organic")
         signup = LAST_SIGNUP - np.floor(coin("signup") * SIGNUP_DAYS).astype(np.int64)
-        left = np.full(n, NEVER)
+        left = np.full(len(ids), NEVER)
         if turnover:
             new = np.flatnonzero(coin("new") < turnover / (1 + turnover))
             signup[new] = LAST_SIGNUP + np.ceil(coin("signup")[new] * YEAR).astype(np.int64)
@@ -92,6 +95,7 @@ class Population:
             left = np.maximum(signup, LAST_SIGNUP) + np.ceil(stays).astype(np.int64) + 1
         return cls(
             seed=seed,
+            turnover=turnover,
             customer_id=ids,
             signup_date=signup,
             left_on=left,
@@ -122,7 +126,7 @@ class Population:
         }
         for name in ("customer_id", "signup_date", "left_on", "organic", "hashes"):
             cut[name] = getattr(self, name)[rows]
-        return Population(seed=self.seed, **cut)
+        return Population(seed=self.seed, turnover=self.turnover, **cut)
 
     def tastes(self, action_ids: Sequence[str]) -> Floats:
         """(n, k) latent factors on the uplift, independent of all else, of mean 1."""

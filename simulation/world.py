@@ -169,12 +169,33 @@ class World:
         So a history larger than memory is made part by part, in any order or on any machine.
         """
         for first in range(0, len(self.customers), size):
-            people = self.customers.part(first, first + size)
-            yield replace(self, response=replace(self.response, population=people))
+            yield self._with(self.customers.part(first, first + size))
 
-    def population(self) -> pd.DataFrame:
-        """The table `customers`."""
-        return self.customers.frame()
+    def people(self, first: int, last: int) -> World:
+        """The same world for the customers of numbers first … last - 1 of its seed.
+
+        They need not be among its own: a worker makes its part of a large world from a small one.
+        """
+        old = self.customers
+        return self._with(Population.of(old.seed, last, old.turnover, first))
+
+    def _with(self, people: Population) -> World:
+        return replace(self, response=replace(self.response, population=people))
+
+    def population(self, date: str, events: pd.DataFrame | None = None) -> pd.DataFrame:
+        """The table `customers` on a day, with the consent that they have left.
+
+        Args:
+            date: who has signed up before it and not left is listed.
+            events: customer_id and event_type of the events so far; None = there were no contacts.
+        """
+        frame = self.customers.frame()
+        if events is not None:
+            for name in self.customers.consent:
+                kinds = [f"unsubscribe_{name}", "complaint"]
+                gone = events.loc[events["event_type"].isin(kinds), "customer_id"]
+                frame.loc[frame["customer_id"].isin(gone), f"consent_{name}"] = False
+        return frame.iloc[self.customers.present(_day(date))].reset_index(drop=True)
 
     def burn_in(self, start: str) -> pd.DataFrame:
         """The table `events` of the 28 days before `start`: visits without any contact."""

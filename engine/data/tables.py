@@ -150,6 +150,15 @@ class Tables:
 
     def add_new(self, table: str, rows: DataFrame) -> int:
         """Insert the rows whose key is not there yet; rows that are there never change."""
+        return self._merge(table, rows, "num_inserted_rows")
+
+    def put(self, table: str, rows: DataFrame) -> int:
+        """Insert the rows whose key is not there yet, and renew those that have changed."""
+        same = " AND ".join(f"t.`{name}` <=> s.`{name}`" for name in rows.columns)
+        renew = f"WHEN MATCHED AND NOT ({same}) THEN UPDATE SET *"
+        return self._merge(table, rows, "num_affected_rows", renew)
+
+    def _merge(self, table: str, rows: DataFrame, counted: str, renew: str = "") -> int:
         new = self.ensure(table, _ddl(rows))
         there = self._checked(table, rows)
         if new:  # nothing to merge with
@@ -157,11 +166,11 @@ class Tables:
             return self._written(table)
         keys = " AND ".join(f"t.`{key}` = s.`{key}`" for key in TABLES[table].keys)
         merged = self.spark.sql(
-            f"MERGE INTO {self.name(table)} t USING {{incoming}} s ON {keys} "
+            f"MERGE INTO {self.name(table)} t USING {{incoming}} s ON {keys} {renew} "
             "WHEN NOT MATCHED THEN INSERT *",
             incoming=rows,
         )
-        return int(merged.first()["num_inserted_rows"])
+        return int(merged.first()[counted])
 
     def add_rows(self, table: str, rows: pd.DataFrame) -> int:
         """`add_new` for a few rows of plain values; None and NaN become null."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from engine.data.sources import EVENTS, OUTCOMES, Facts
 from engine.errors import SourceError
 from policies.deciding.decision import Groups
 from simulation import World
+from simulation.customers import CHANNELS
 
 if TYPE_CHECKING:
     from engine.data.tables import Tables
@@ -73,7 +74,7 @@ class Simulated:
             f"the world {self.world.name!r} with {self.history_days} days of past, "
             "decided by the business rules with exploration"
         )
-        return self._facts(*facts, taken, note)
+        return self._facts(*facts, taken, note, as_of)
 
     def _answers(self, as_of: dt.date, tables: Tables) -> Facts:
         last = tables.read("events").agg(F.to_date(F.max("event_ts"))).first()[0]
@@ -92,13 +93,15 @@ class Simulated:
         )
         names = ("customer_id", "decision_date", "decision_id", "action_id", "channel")
         taken = decisions.select(*names).toArrow().to_pandas()
-        asked = self._asked(taken, np.arange(np.datetime64(first), np.datetime64(as_of)))
+        asked = self.asked(taken, np.arange(np.datetime64(first), np.datetime64(as_of)))
         events, outcomes = self.world.answer(asked)
         days = f"{first} to {as_of - dt.timedelta(days=1)}"
         note = f"the world {self.world.name!r} answered the decisions of {days}"
-        return self._facts(events, _received(outcomes, as_of), None, note)
+        quits = tables.read("events").where("event_type NOT IN ('visit', 'purchase')")
+        known = quits.select("customer_id", "event_type").toArrow().to_pandas()
+        return self._facts(events, _received(outcomes, as_of), None, note, as_of, known)
 
-    def _asked(self, taken: pd.DataFrame, days: npt.NDArray[np.datetime64]) -> pd.DataFrame:
+    def asked(self, taken: pd.DataFrame, days: npt.NDArray[np.datetime64]) -> pd.DataFrame:
         """What every customer was given on each of these days, no contact where nothing is said.
 
         Args:
@@ -112,8 +115,10 @@ class Simulated:
         column = (
             pd.to_datetime(taken["decision_date"]).to_numpy().astype("datetime64[D]") - start
         ).astype(np.int64)
-        contact = np.zeros((n, width), dtype=np.int64)
-        contact[row, column] = taken["channel"].to_numpy() != "none"
+        channel = np.full((n, width), "none", dtype=object)
+        channel[row, column] = taken["channel"]
+        contact = (channel != "none").astype(np.int64)
+        last = {each: _last_day(channel == each) for each in CHANNELS}
         before = np.cumsum(np.pad(contact, ((0, 0), (1, 0))), axis=1)
         action = np.full((n, width), self.world.catalogue.no_contact, dtype=object)
         decision = np.full((n, width), None, dtype=object)
@@ -129,13 +134,23 @@ class Simulated:
                 "action_id": action[here, number],
                 "contacts_7d": before[here, number] - before[here, number - MEMORY_DAYS],
             }
+            for each, days_ago in last.items():
+                columns[f"days_since_{each}"] = days_ago[here, number]
             parts.append(pd.DataFrame(columns))
         return pd.concat(parts, ignore_index=True)
 
     def _facts(
-        self, events: pd.DataFrame, outcomes: pd.DataFrame, decisions: Any, note: str
+        self,
+        events: pd.DataFrame,
+        outcomes: pd.DataFrame,
+        decisions: Any,
+        note: str,
+        as_of: dt.date,
+        known: Optional[pd.DataFrame] = None,
     ) -> Facts:
-        customers = self.world.population()
+        """Facts as Arrow tables; `known` are events of before that changed somebody's consent."""
+        told = pd.concat([known, events[["customer_id", "event_type"]]])
+        customers = self.world.population(str(as_of), told)
         customers["signup_date"] = customers["signup_date"].dt.date
         return Facts(
             customers=pa.Table.from_pandas(customers, preserve_index=False),
@@ -144,6 +159,14 @@ class Simulated:
             decisions=decisions,
             note=note,
         )
+
+
+def _last_day(used: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """(n, d) days since the last day before each one on which it was used; NaN where none was."""
+    day = np.arange(used.shape[1])
+    last = np.maximum.accumulate(np.where(used, day, -np.inf), axis=1)
+    ago = day - np.pad(last[:, :-1], ((0, 0), (1, 0)), constant_values=-np.inf)
+    return np.where(np.isfinite(ago), ago, np.nan)
 
 
 def _received(outcomes: pd.DataFrame, as_of: dt.date) -> pd.DataFrame:

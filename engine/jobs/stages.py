@@ -35,7 +35,8 @@ def data_generation(run: Run) -> Result:
     for table in ("customers", "events", "decisions", "outcomes"):
         rows = getattr(facts, table)
         if rows is not None:
-            written[table] = tables.add_new(table, tables.frame(rows))
+            merge = tables.put if table == "customers" else tables.add_new
+            written[table] = merge(table, tables.frame(rows))
         if table == "customers":
             run.claim()
     tables.clear_staging()

@@ -119,7 +119,7 @@ def test_contexts_follow_from_events_and_decisions(world: World, days: list[Day]
         )
         for day in days
     )
-    signup = world.population().set_index("customer_id")["signup_date"]
+    signup = world.population("2027-01-01").set_index("customer_id")["signup_date"]
     for at in (0, 1, 6, 7, 8, 27, 28, 29, 39):
         date = start + at
         shown = days[at].contexts.set_index("customer_id")
@@ -151,7 +151,7 @@ def test_contexts_follow_from_events_and_decisions(world: World, days: list[Day]
 def test_nobody_is_there_before_signing_up() -> None:
     """Customers arrive the day after their signup date."""
     world = scenario("stable", customers=300, seed=0)
-    signup = world.population().set_index("customer_id")["signup_date"]
+    signup = world.population("2027-01-01").set_index("customer_id")["signup_date"]
     for day in world.run(2, "2024-01-10", floor=0.0, groups=Groups(0.0, 0.0)):
         here = signup[day.contexts["customer_id"]]
         assert 0 < len(here) < 300

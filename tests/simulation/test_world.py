@@ -133,7 +133,7 @@ def test_contacts_move_visits_only_where_contacts_work() -> None:
     """In `no_effect` a contact changes nothing, customer by customer; in `stable` it does."""
     for name, works in (("no_effect", False), ("stable", True)):
         world = scenario(name, customers=2000, seed=1)
-        frame = pd.DataFrame({"customer_id": world.population()["customer_id"]})
+        frame = pd.DataFrame({"customer_id": world.population("2026-01-01")["customer_id"]})
         frame = frame.assign(decision_date="2026-02-02", decision_id="x", contacts_7d=0)
         sent, _ = world.answer(frame.assign(action_id="email_news"))
         left, _ = world.answer(frame.assign(action_id="no_contact"))
