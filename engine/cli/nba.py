@@ -226,6 +226,54 @@ def report(asked: Asked) -> None:
     asked.answer({"as_of": str(run.parameters.as_of), "path": str(path)}, [str(path)])
 
 
+@main.command("simulate")
+@click.option("--scenario", "name", default="stable", show_default=True, help="Which world.")
+@click.option("--days", default=120, show_default=True, type=click.IntRange(1))
+@click.option("--customers", default=20_000, show_default=True, type=click.IntRange(100))
+@click.option("--seed", default=0, show_default=True)
+@click.option("--reward", default="visits", show_default=True, help="visits or money.")
+@click.option(
+    "--out",
+    default=Path(".local/simulate"),
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the picture and of the days as CSV.",
+)
+@_format
+@_debug
+def simulate(
+    name: str,
+    days: int,
+    customers: int,
+    seed: int,
+    reward: str,
+    out: Path,
+    form: str,
+    debug: bool,
+) -> None:
+    """Live through a simulated company's days: decide, learn, be judged, be promoted.
+
+    The champion's true value is shown beside that of the business rules and of the best that the
+    contexts allow. Nothing is read or written but the folder; no Spark is needed.
+    """
+    from engine.jobs.rehearsal import rehearse, spans
+
+    def say(line: str) -> None:
+        click.echo(f"nba: {line}", err=True)
+
+    course, path = rehearse(name, days, customers, seed, reward, out, say)
+    numbers = dict.fromkeys(("rules", "learned", "best"), "{:.3f}".format)
+    shown = spans(course).to_string(
+        index=False, formatters={**numbers, "of the gap": "{:.0%}".format}, justify="left"
+    )
+    content = {
+        "scenario": name,
+        "picture": str(path),
+        "days": course.table.astype({"date": str}).to_dict("records"),
+    }
+    Asked("", None, None, form).answer(content, [shown, "", f"picture: {path}"])
+
+
 @main.command("validate-bundle")
 @click.argument("target", default="dev")
 @click.option("--verbose", is_flag=True, help="Ask the workspace for catalog, schema and volume.")
