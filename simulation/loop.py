@@ -49,7 +49,7 @@ class Pace:
         grid: the recipes, as settings of `VowpalPolicy`.
     """
 
-    gate: Gate = field(default_factory=lambda: Gate(minimum_effect=0.01, min_days=7))
+    gate: Gate = field(default_factory=lambda: Gate(margin=0.005, minimum_effect=0.01, min_days=7))
     prior: Prior = field(default_factory=lambda: Prior.default(0.02))
     retrain_days: int = 7
     first_days: int = 14

@@ -46,6 +46,7 @@ class Survey:
         largest: the largest size of a reward seen.
         newest: the last decision date, where there are dates.
         same_size: whether every choice row had equally many eligible actions.
+        taken: (k,) how many choice rows took each action.
     """
 
     contexts: pd.DataFrame
@@ -54,6 +55,7 @@ class Survey:
     largest: float
     newest: np.datetime64 | None
     same_size: bool
+    taken: Ints
 
 
 def blocks(logs: Logs, action_ids: Sequence[str]) -> Iterator[Block]:
@@ -116,7 +118,7 @@ def survey(logs: Logs, action_ids: Sequence[str], *, afresh: bool = True) -> Sur
         _require_variety(taken, action_ids, low, high)
     low_end, high_end = declared or (low, high)
     largest = max(abs(low), abs(high))
-    return Survey(sample.frame(), low_end, high_end, largest, newest, len(sizes) == 1)
+    return Survey(sample.frame(), low_end, high_end, largest, newest, len(sizes) == 1, taken)
 
 
 def joined(logs: Logs, most: int | None = None) -> LoggedDecisions:

@@ -33,7 +33,7 @@ from policies.learning.teaching import BLOCK, Block, Logs, Survey, blocks, surve
 from policies.policy import Policy
 
 Floats = npt.NDArray[np.float64]
-KEPT = ("rows", "eligible", "bits", "unit")  # of Learned, beside the model file
+KEPT = ("rows", "eligible", "bits", "unit", "taken")  # of Learned, beside the model file
 STEPPING = ("learning_rate", "power_t", "l1", "l2")  # what the model file does not keep
 
 
@@ -47,6 +47,7 @@ class Learned:
         bits: of the weight table.
         unit: rewards are learned in multiples of it, a power of 2: steps that suit rewards around 1
             suit no others.
+        taken: ids of the actions that were ever taken on a choice row.
     """
 
     model: bytes = b""
@@ -54,10 +55,14 @@ class Learned:
     eligible: int = 0
     bits: int = 0
     unit: float = 1.0
+    taken: Sequence[str] = ()
 
 
 class VowpalPolicy(Policy):
     """A policy that scores actions linearly in the encoded contexts and picks by `exploration`.
+
+    An action that was never taken in the log, and that nothing describes, is scored below all others
+    of its row: the floor and the uniform share try it, and then it is learned.
 
     The model is one weight per feature, per action, and per pair of the two (`-q sa`), learned on
     choice rows in the order of the log, on costs (minus the reward). Order matters: one pass over
@@ -204,7 +209,7 @@ class VowpalPolicy(Policy):
     ) -> VowpalPolicy:
         """The model read out for these actions: a new one is scored by what it shares with others.
 
-        Without anything shared it is scored by what holds for every action.
+        Without anything shared it is scored below them, until it has been tried and learned.
         """
         encoder, _ = self._fitted()
         described = action_features if self.settings["action_features"] else None
@@ -255,7 +260,13 @@ class VowpalPolicy(Policy):
         for at in range(0, len(contexts), BLOCK):
             rows = slice(at, at + BLOCK)
             out[rows] = scorer.scores(encoder.encode(contexts.iloc[rows]))
+        known = np.array([self._knows(each) for each in self.action_ids])
+        if known.any() and not known.all():
+            out[:, ~known] = out[:, known].min(axis=1, keepdims=True) - self._learned.unit
         return out
+
+    def _knows(self, action: str) -> bool:
+        return action in self._learned.taken or action in self.settings["action_features"]
 
     def _fitted(self) -> tuple[Encoder, LinearScorer]:
         if self._encoder is None or self._scorer is None:
@@ -305,7 +316,9 @@ class VowpalPolicy(Policy):
                         yield self._text(block, encoder, known, before, counts)
 
         model = vowpal_driver.learn(arguments, text(), passes=passes, start=before.model)
-        return replace(before, model=model, rows=int(counts[0]), eligible=int(counts[1]))
+        taken = {*before.taken, *np.array(self.action_ids)[known.taken > 0].tolist()}
+        now = replace(before, model=model, taken=sorted(taken))
+        return replace(now, rows=int(counts[0]), eligible=int(counts[1]))
 
     def _text(
         self,

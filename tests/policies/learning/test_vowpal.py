@@ -418,6 +418,31 @@ def test_a_new_action_starts_from_its_relatives() -> None:
     assert not relation > 0.95
 
 
+def test_an_action_nobody_knows_comes_last_until_it_was_tried() -> None:
+    """Never taken and not described, an action is taken only where nothing else is eligible."""
+    log = make_log(3_000, vary=False)
+    policy = VowpalPolicy(IDS, learning_rate=0.1).fit(log).for_actions((*IDS, "letter"))
+    shown = make_log(200, seed=6).contexts
+    assert shown is not None
+    scores = policy.expected_reward(shown)
+    assert scores is not None
+    assert (scores[:, 3] <= scores[:, :3].min(axis=1)).all()
+    assert (policy.distribution(shown)[:, 3] == 0).all()
+    only = np.tile([False, False, False, True], (200, 1))
+    assert (policy.distribution(shown, only)[:, 3] == 1).all()
+    ids = (*IDS, "letter")
+    tried = make_log(3_000, seed=1, vary=False)
+    tried = LoggedDecisions(
+        ids, np.where(np.arange(3_000) % 4, tried.action, 3), tried.action_probability,
+        np.where(np.arange(3_000) % 4, tried.reward, 1.0), contexts=tried.contexts,
+        eligible=np.ones((3_000, 4), dtype=bool),
+    )  # fmt: skip
+    learned = VowpalPolicy(ids, learning_rate=0.1).fit(tried, start=policy)
+    assert (learned.distribution(shown)[:, 3] > 0.5).mean() > 0.9
+    again = learned.for_actions(ids)
+    assert np.array_equal(again.distribution(shown), learned.distribution(shown))
+
+
 def test_a_policy_is_read_out_for_the_actions_there_are(tmp_path: Path) -> None:
     """Where an action retires and another comes, the others keep their scores to the last bit."""
     policy = VowpalPolicy(IDS, action_features={"call": {"by": "phone"}}).fit(make_log(2_000))
