@@ -263,15 +263,21 @@ def simulate(
 
     course, path = rehearse(name, days, customers, seed, reward, out, say)
     numbers = dict.fromkeys(("rules", "learned", "best"), "{:.3f}".format)
-    shown = spans(course).to_string(
-        index=False, formatters={**numbers, "of the gap": "{:.0%}".format}, justify="left"
+    found = spans(course)
+    left = f"{{:{max(map(len, found['what happened']))}}}".format
+    shown = found.to_string(
+        index=False,
+        formatters={**numbers, "of the gap": "{:.0%}".format, "what happened": left},
+        justify="left",
     )
     content = {
         "scenario": name,
         "picture": str(path),
         "days": course.table.astype({"date": str}).to_dict("records"),
     }
-    Asked("", None, None, form).answer(content, [shown, "", f"picture: {path}"])
+    Asked("", None, None, form).answer(
+        content, [*map(str.rstrip, shown.splitlines()), "", f"picture: {path}"]
+    )
 
 
 @main.command("validate-bundle")

@@ -500,3 +500,31 @@ def test_an_unknown_baseline_names_the_closest(config: Config) -> None:
     name = resolve(fake_run(config), "baseline:unifrm")
     with pytest.raises(ConfigError, match="did you mean 'baseline:uniform'"):
         baseline(name, config)
+
+
+def test_simulate_leaves_a_picture_and_a_table(tmp_path: Path) -> None:
+    """A simulated company's days are printed in spans, and kept as picture and CSV."""
+    few = ["simulate", "--customers", "200", "--days", "20", "--out", str(tmp_path / "out")]
+    found = call(*few)
+    assert found.exit_code == 0, found.output
+    lines = found.stdout.splitlines()
+    assert lines[0].split()[:2] == ["from", "champion"]
+    assert lines[-1] == f"picture: {tmp_path}/out/stable-200-0.png"
+    assert (tmp_path / "out" / "stable-200-0.png").stat().st_size > 20_000
+    table = pd.read_csv(tmp_path / "out" / "stable-200-0.csv")
+    assert len(table) == 20
+    assert (table["learned"] <= table["best"] + 0.01).all()
+    told = json.loads(call(*few, "--format", "json").stdout)
+    assert told["schema_version"] == 1
+    assert [day["date"] for day in told["days"]][-1] == "2026-01-20"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "hint"),
+    [("--scenario", "stabel", "did you mean 'stable'"), ("--reward", "mony", "'money'")],
+)
+def test_simulate_suggests_what_was_meant(option: str, value: str, hint: str) -> None:
+    """A scenario or reward that is none ends with 1 and a hint."""
+    found = call("simulate", option, value, "--customers", "100", "--days", "1")
+    assert found.exit_code == 1
+    assert hint in found.stderr
