@@ -10,6 +10,7 @@ import pandas as pd
 
 from policies.deciding.coins import Groups
 from policies.errors import InvalidLogError, did_you_mean
+from policies.learning.baselines import BusinessRules
 from policies.logged import LoggedDecisions
 from policies.policy import Policy, require_features
 from simulation.customers import TRAITS
@@ -54,6 +55,24 @@ def true_value(world: World, policy: Union[Policy, Array], log: LoggedDecisions)
                 f"the target has shape {distribution.shape}, the log {log.eligible.shape}"
             )
     return float((distribution * expected_reward(world, log)).sum(axis=1).mean())
+
+
+def rule_effects(world: World, log: LoggedDecisions) -> pd.DataFrame:
+    """What `World.rule_effects` describes."""
+    rules, nothing = list(world.rules), world.catalogue.no_contact
+    expected, rows = expected_reward(world, log), []
+
+    def acts(some: list[tuple[str, str]]) -> Floats:
+        policy = BusinessRules(log.action_ids, some, fallback=nothing)
+        return policy.distribution(log.contexts, log.eligible)
+
+    whole = acts(rules)
+    for number, (text, action) in enumerate(rules):
+        before, without = acts(rules[:number]), acts(rules[:number] + rules[number + 1 :])
+        decides = (acts(rules[: number + 1]) != before).any(axis=1)
+        effect = ((whole - without) * expected).sum(axis=1).mean()
+        rows.append((text, action, float(decides.mean()), float(effect)))
+    return pd.DataFrame(rows, columns=["rule", "action", "share", "effect"])
 
 
 def live_value(world: World, policy: Policy, days: int, start: str) -> tuple[float, float]:

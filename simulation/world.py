@@ -137,6 +137,15 @@ class World:
         """
         return truth.true_value(self, policy, log)
 
+    def rule_effects(self, log: LoggedDecisions) -> pd.DataFrame:
+        """What each business rule truly adds, one step ahead, to the others on these rows.
+
+        Returns:
+            One row a rule, in order: rule, action, share (of the rows that it decides) and effect:
+            the true value of all rules less that of all others, in reward units per decision.
+        """
+        return truth.rule_effects(self, log)
+
     def live_value(self, policy: Policy, days: int = 60, seed: int = 1) -> tuple[float, float]:
         """(value, std_error) per decision when the policy acts alone from `START`, fatigue and all.
 

@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 from policies import compare, cross_fit, evaluate
 from policies.deciding.coins import Groups
 from policies.errors import InvalidLogError
-from policies.learning.baselines import AsDeployed, FixedAction, UniformPolicy
+from policies.learning.baselines import AsDeployed, BusinessRules, FixedAction, UniformPolicy
 from policies.logged import LoggedDecisions
 from policies.policy import Policy
 from simulation import SCENARIOS, World, scenario
@@ -264,3 +264,21 @@ def test_where_contacts_do_nothing_ips_finds_nothing() -> None:
         scores.append((gap.difference - true) / gap.std_error)
     assert abs(np.mean(scores)) < 3 / np.sqrt(len(scores))
     assert max(np.abs(scores)) < 3.5
+
+
+def test_a_rules_effect_is_what_is_missing_without_it() -> None:
+    """The effect of a rule is the true value of all rules less that of all others."""
+    world = scenario("stable", customers=300, seed=4)
+    log = world.history(20)
+    found = world.rule_effects(log)
+    assert list(zip(found["rule"], found["action"])) == list(world.rules)
+    value = world.true_value(world.incumbent, log)
+    for number, effect in enumerate(found["effect"]):
+        rest = [rule for other, rule in enumerate(world.rules) if other != number]
+        without = world.true_value(BusinessRules(world.action_ids, rest), log)
+        assert effect == pytest.approx(value - without, abs=1e-12)
+    assert np.abs(found["effect"]).max() > 0.002
+    assert log.contexts is not None
+    first = (log.contexts["plan"] == "premium") & log.eligible[:, 5]
+    assert found["share"][0] == pytest.approx(first.mean())
+    assert found["share"].sum() <= 1
