@@ -30,6 +30,8 @@ from simulation.world import START, World
 Array = npt.NDArray[Any]
 Say = Callable[[str], None]
 
+PROGRESS = 10  # days after which something is said, whatever happens
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -306,7 +308,7 @@ def run_loop(
         world: who answers, and how decisions are explored.
         days: how many.
         pace: how it learns and judges.
-        say: told a line whenever something happens.
+        say: told a line whenever something happens, and every tenth day.
     """
     loop, rows, actions, right = Loop(world, pace), [], [], []
     for _ in range(days):
@@ -323,8 +325,11 @@ def run_loop(
         rows.append((day.date, name, *values, gain, verdict, note))
         actions.append(shares[0].mean(axis=0))
         right.append(shares[2].mean(axis=0))
-        if note and say is not None:
-            say(f"{day.date}  {note}")
+        if say is not None and (note or len(rows) % PROGRESS == 0):
+            earns = (
+                f"{name} earns {values[0]:.3f}, the rules {values[1]:.3f}, the best {values[2]:.3f}"
+            )
+            say(f"{day.date}  {note or earns}")
     columns = ("date", "champion", "learned", "rules", "best", "gain", "verdict", "note")
     table = pd.DataFrame(rows, columns=columns)
     gap = (table["best"] - table["rules"]).to_numpy()

@@ -113,32 +113,22 @@ def decide(
     rules = funnel(catalogue, frame, date)
     eligible = rules.eligible
     group = assign_groups(ids, date, groups)
-    wanted = policy.distribution(frame, eligible)
+    wanted, rewards = policy.distribution(frame, eligible), policy.expected_reward(frame)
     logged = _mixed(wanted, eligible, floor, groups.uniform)
-    drawn_from = logged
-    if groups.uniform:
-        even = uniform(eligible)
-        rest = _without_uniform(logged, even, groups.uniform)
-        drawn_from = np.where((group == UNIFORM)[:, None], even, rest)
-    held = group == HOLDOUT
-    if held.any():
-        nothing = np.arange(len(catalogue.actions)) == catalogue.index(catalogue.no_contact)
-        logged = np.where(held[:, None], nothing, logged)
-        drawn_from = np.where(held[:, None], nothing, drawn_from)
-    rewards = policy.expected_reward(frame)
-    old = group == PREVIOUS
+    drawn_from = _drawn_from(logged, eligible, group == UNIFORM, groups.uniform)
+    held, old = group == HOLDOUT, group == PREVIOUS
+    nothing = np.arange(len(catalogue.actions)) == catalogue.index(catalogue.no_contact)
+    logged[held] = drawn_from[held] = nothing
     if old.any():
         if previous is None:
             raise InvalidPolicyError("a share stays with a previous policy, but there is none")
         wanted[old] = previous.distribution(frame[old], eligible[old])
-        mixed = _mixed(wanted[old], eligible[old], floor, 0.0)
-        logged, drawn_from = logged.copy(), drawn_from.copy()
-        logged[old] = drawn_from[old] = mixed
+        logged[old] = drawn_from[old] = _mixed(wanted[old], eligible[old], floor, 0.0)
     action = draw(drawn_from, uniforms(ids, date, salt))
     rows = np.arange(len(action))
-    chosen = _chosen(rewards, rows, action)
+    chosen = _chosen(rewards, action)
     if old.any() and previous is not None:
-        chosen[old] = _chosen(previous.expected_reward(frame[old]), rows[: old.sum()], action[old])
+        chosen[old] = _chosen(previous.expected_reward(frame[old]), action[old])
     return Decisions(
         action=action,
         action_probability=logged[rows, action],
@@ -241,20 +231,29 @@ def _mixed(
     return mixed
 
 
-def _without_uniform(
-    logged: NDArray[np.float64], even: NDArray[np.float64], share: float
+def _drawn_from(
+    logged: NDArray[np.float64],
+    eligible: NDArray[np.bool_],
+    at_random: NDArray[np.bool_],
+    share: float,
 ) -> NDArray[np.float64]:
-    """The policy's part of the mixture: (1-u) of it plus u uniform is what is logged."""
-    return logged if share == 1.0 else np.maximum(logged - share * even, 0.0) / (1 - share)
+    """(n, k) what a row is drawn from once its coin is known: uniform, or the policy's part.
+
+    (1-u) of the policy's part plus u uniform is what is logged.
+    """
+    if not share:
+        return logged.copy()
+    even = uniform(eligible)
+    rest = logged if share == 1.0 else np.maximum(logged - share * even, 0.0) / (1 - share)
+    return np.where(at_random[:, None], even, rest)
 
 
-def _chosen(
-    rewards: NDArray[np.float64] | None, rows: NDArray[np.int64], action: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _chosen(rewards: NDArray[np.float64] | None, action: NDArray[np.int64]) -> NDArray[np.float64]:
     """(n,) expected reward of the action taken; NaN where a policy has none."""
     if rewards is None:
-        return np.full(len(rows), np.nan)
-    return np.array(np.broadcast_to(rewards, (len(rows), rewards.shape[-1]))[rows, action])
+        return np.full(len(action), np.nan)
+    rewards = np.broadcast_to(rewards, (len(action), rewards.shape[-1]))
+    return np.array(rewards[np.arange(len(action)), action])
 
 
 def _same_actions(policy: Policy | None, catalogue: Catalogue) -> None:

@@ -79,21 +79,22 @@ def test_live_value_depends_on_its_seed_only(world: World) -> None:
     assert values[0] == pytest.approx(values[2], abs=0.01)
 
 
-def test_ips_on_histories_is_unbiased() -> None:
-    """Over 12 worlds IPS minus truth averages to zero, and its errors are as large as claimed."""
-    scores: dict[str, list[float]] = {}
+def test_ips_and_dr_on_histories_are_unbiased() -> None:
+    """Over 12 worlds IPS and DR minus truth average to zero, and err as much as they claim."""
+    scores: dict[tuple[str, str], list[float]] = {}
     for seed in range(12):
         world = scenario("stable", customers=300, seed=seed)
         log = world.history(20)
+        model = cross_fit(log)
         for name, policy in five_policies(world, log).items():
-            target = policy.distribution(log.contexts, log.eligible)
-            weight = target[np.arange(len(log)), log.action] / log.action_probability
-            error = weight * log.reward
-            off = error.mean() - world.true_value(policy, log)
-            scores.setdefault(name, []).append(off / (error.std() / np.sqrt(len(log))))
-    for name, z in scores.items():
-        assert abs(np.mean(z)) < 3 / np.sqrt(len(z)), name
-        assert 0.4 < np.std(z) < 1.7, name
+            found = evaluate(log, policy, estimators=("ips", "dr"), expected_reward=model)
+            true = world.true_value(policy, log)
+            for kind, row in found.iterrows():
+                score = (row["value"] - true) / row["std_error"]
+                scores.setdefault((name, str(kind)), []).append(score)
+    for key, z in scores.items():
+        assert abs(np.mean(z)) < 3 / np.sqrt(len(z)), key
+        assert 0.4 < np.std(z) < 1.7, key
 
 
 def test_expected_reward_is_the_mean_of_what_was_earned(world: World) -> None:
