@@ -11,6 +11,8 @@ from policies.logged import Bools, Floats, Ints, LoggedDecisions
 
 ROUNDING = 1e-12  # of the bound
 START = 0.25  # of a row's range: how far from 0 a centre may settle without widening a sequence
+DEARER = 1.03  # how much more variance a lower bound may cost
+HALVINGS, ENOUGH = 14, 20_000  # how finely, and on how many rows, that is found out
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,7 @@ class Terms:
             and log.probabilities == "logged",
         )
 
-    def __getitem__(self, rows: Bools) -> Terms:
+    def __getitem__(self, rows: Bools | Ints) -> Terms:
         """These rows only."""
         names = ("weights", "chance", "drawn", "action", "action_probability", "reward", "model")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
@@ -125,8 +127,10 @@ class Terms:
         return np.asarray(ends.min(axis=1, initial=0.0))
 
     def suggested_bound(self) -> float:
-        """A bound that these rows respect, from contexts and distributions only; 0 if none matters.
+        """A bound worth having, from contexts and distributions only; 0 if no row matters.
 
+        Residuals cannot pass the highest one that is tried. Below it, rows are kept within by
+        moving q (see `moved`), which costs variance; the lowest bound that costs 3 % is taken.
         Nothing but what is known before the draws is read, so a sequence may start with the bound
         of its first day.
         """
@@ -138,8 +142,44 @@ class Terms:
                 f"all rewards are {self.low:g}, so their range cannot be read from the log",
                 hint="declare reward_range when the log is made",
             )
-        spread = np.abs(rows.weights).sum(axis=1).max() * (self.high - self.low)
-        return float(max(0.0, -rows.least_residual().min()) + START * spread)
+        slack = START * np.abs(rows.weights).sum(axis=1).max() * (self.high - self.low)
+        most = float(max(0.0, -rows.least_residual().min()) + slack)
+        few = rows[np.arange(0, len(rows.action), -(-len(rows.action) // ENOUGH))]
+        allowed = DEARER * few.foreseen_square(few.model)
+        least = 0.0
+        for _ in range(HALVINGS):
+            middle = (least + most) / 2
+            room = np.full(len(few.action), max(middle - slack, middle / 2))
+            if few.foreseen_square(few.moved(room)) <= allowed:
+                most = middle
+            else:
+                least = middle
+        return most
+
+    def spread(self) -> float:
+        """Σ t(a)² / p(a): times a variance of rewards, what Σ residual² is expected to be."""
+        return float((self._gain() * self.weights).sum())
+
+    def foreseen_square(self, model: Floats) -> float:
+        """Σ residual² to expect with another model, if q is right: Σ t²/p·(noise + (q − model)²).
+
+        The noise is the most that a reward of mean q can have: (q − low)·(high − q) (Bhatia &
+        Davis 2000).
+        """
+        mean = np.clip(self.model, self.low, self.high)
+        noise = (mean - self.low) * (self.high - mean)
+        return float((self._gain() * self.weights * (noise + (mean - model) ** 2)).sum())
+
+    def moved(self, room: Floats) -> Floats:
+        """(n, k) q, moved just so far that no residual can fall below −room.
+
+        Down where t > 0, up where t < 0: any q keeps DR unbiased, so this costs variance only.
+        """
+        gain = self._gain()
+        reach = np.divide(room[:, None], gain, out=np.full(gain.shape, np.inf), where=gain != 0)
+        lowered = np.minimum(self.model, self.low + reach)
+        raised = np.maximum(self.model, self.high + np.where(gain < 0, reach, -np.inf))
+        return np.where(gain > 0, lowered, raised)
 
     def span(self) -> float:
         """Highest minus lowest contribution that any of these rows could have given."""
@@ -150,11 +190,10 @@ class Terms:
     def bounded(self, centre: Floats, bound: float) -> tuple[Floats, Floats]:
         """Contributions whose mean is at most the row's, and that stay above centre − bound.
 
-        Three steps, all decided before the draw. (1) Where t(a) > 0, q(a) is lowered until the
-        residual cannot fall below: any q keeps DR unbiased, so this costs variance only. (2) An
-        action that cannot be drawn gets the q that is worst for the target. (3) If the row can
-        still pass the bound, its residual Z becomes θ·Z + (1 − θ)·sure, `sure` being a certain
-        lower bound of its mean, with the largest θ in [0, 1] that respects the bound.
+        Three steps, all decided before the draw. (1) q is `moved` until the residual cannot fall
+        below. (2) An action that cannot be drawn gets the q that is worst for the target. (3) If
+        the row can still pass the bound, its residual Z becomes θ·Z + (1 − θ)·sure, `sure` being a
+        certain lower bound of its mean, with the largest θ in [0, 1] that respects the bound.
 
         Args:
             centre: (n,) of residuals, fixed before each row.
@@ -164,10 +203,8 @@ class Terms:
             (n,) contributions and (n,) squared distances of their residuals to the centre, which
             is itself lowered where it would lie more than the bound above `sure`.
         """
-        gain, t = self._gain(), self.weights
-        room = np.maximum(bound - np.maximum(centre, 0.0), bound / 2)[:, None]
-        limit = np.divide(room, gain, out=np.full(gain.shape, np.inf), where=gain > 0)
-        model = np.minimum(self.model, self.low + limit)
+        t = self.weights
+        model = self.moved(np.maximum(bound - np.maximum(centre, 0.0), bound / 2))
         model = np.where(self.drawn, model, np.where(t > 0, self.low, self.high))
         safe = replace(self, model=model)
         direct, residual, least = safe.direct, safe.residual, safe.least_residual()

@@ -43,9 +43,13 @@ class DaySums:
         n_choice: rows with at least two eligible actions; the others contribute exactly 0.
         n_differing: rows where candidate and incumbent differ.
         total, square: Σ of the contributions as they are, and of their squares.
-        reward: Σ of the rewards.
+        reward, reward_square: Σ of the rewards, and of their squares.
         residual: Σ of what the draws added to what was known before them.
         weight, weight_square: Σ of |candidate − incumbent| / probability, and of its square.
+        spread: Σ over rows and actions of (candidate − incumbent)² / probability, which is known
+            before the draws and what weight_square should be.
+        foreseen: variance per logged row to expect from contributions, fixed before the first day
+            that has it, the same from then on; 0 while nothing is known to foresee it from.
         centre: of residuals, fixed before the day (of the first row where rows are the looks).
         low, high: what the lower and the upper bound rest on.
         range: "declared" where every bound was known before the rows, else "learned".
@@ -59,9 +63,12 @@ class DaySums:
     total: float
     square: float
     reward: float
+    reward_square: float
     residual: float
     weight: float
     weight_square: float
+    spread: float
+    foreseen: float
     centre: float
     low: Side
     high: Side
@@ -100,6 +107,7 @@ def day_sums(
     bound_low: float | None = None,
     bound_high: float | None = None,
     floor: float | None = None,
+    noise: float | None = None,
 ) -> list[DaySums]:
     """The log's days as sums, oldest first, continuing the days `before`.
 
@@ -123,6 +131,9 @@ def day_sums(
             react to its own log.
         floor: smallest probability the logger gives an eligible action, for logs that do not know
             their distribution; None then takes it from the log, and the range is "learned".
+        noise: variance of rewards as known before the first day, see `reward_noise`. None takes the
+            variance of the days before; where there are none, a dated day foresees nothing, and
+            rows without dates expect the most that the reward's range allows.
 
     Raises:
         EvaluationError: another estimator, no expected_reward, a day that is not after those
@@ -152,8 +163,40 @@ def day_sums(
                 hint="a day's sums are frozen; give later days, oldest first",
             )
         bounds = (bound_low, bound_high)
-        done.append(_sum(terms[rows], day, int(choice[rows].sum()), done, bounds, chosen.name))
+        known = _noise_before(terms, day, done) if noise is None else noise
+        done.append(
+            _sum(terms[rows], day, int(choice[rows].sum()), done, bounds, chosen.name, known)
+        )
     return done[len(before) :]
+
+
+def reward_noise(log: LoggedDecisions, day: Any) -> float | None:
+    """The variance of rewards that had matured before a day, to tune a sequence that starts there.
+
+    Args:
+        log: decisions with dates.
+        day: a date. Rows without `matured_on` count as matured on the day after the decision.
+
+    Returns:
+        The variance, over rows with a choice; None when fewer than two had matured.
+
+    Raises:
+        EvaluationError: a log without dates.
+    """
+    if log.decision_date is None:
+        raise EvaluationError("reward_noise needs decision_date", hint="give the log its dates")
+    known = log.decision_date + 1 if log.matured_on is None else log.matured_on
+    rows = (known <= np.datetime64(day)) & log.choice
+    return float(log.reward[rows].var()) if rows.sum() > 1 else None
+
+
+def _noise_before(terms: Terms, day: date | None, before: Sequence[DaySums]) -> float:
+    """The variance of the rewards of earlier days; 0 if there are none, but for rows as looks."""
+    n = sum(each.n for each in before)
+    if not n:
+        return (terms.high - terms.low) ** 2 / 4 if day is None else 0.0
+    mean = sum(each.reward for each in before) / n
+    return max(sum(each.reward_square for each in before) / n - mean**2, 0.0)
 
 
 def _days(log: LoggedDecisions) -> list[tuple[date | None, Array]]:
@@ -173,6 +216,7 @@ def _sum(
     before: Sequence[DaySums],
     bounds: tuple[float | None, float | None],
     estimator: str,
+    noise: float,
 ) -> DaySums:
     """One day's sums, given the days before it."""
     n, uncertain = len(terms.reward), terms.uncertain
@@ -201,6 +245,7 @@ def _sum(
         values, squares = rows.bounded(middle, bound)
         sign = 1.0 if name == "low" else -1.0
         sides.append(Side(float(sign * values.sum()), float(squares.sum()), float(bound)))
+    spread = terms.spread()
     weight = np.abs(terms.weights[np.arange(n), terms.action]) / terms.action_probability
     return DaySums(
         decision_date=day,
@@ -210,9 +255,12 @@ def _sum(
         total=float(plain.sum()),
         square=float(plain @ plain),
         reward=float(terms.reward.sum()),
+        reward_square=float(terms.reward @ terms.reward),
         residual=float(residual.sum()),
         weight=float(weight.sum()),
         weight_square=float(weight @ weight),
+        spread=spread,
+        foreseen=(before[-1].foreseen if before else 0.0) or noise * spread / n,
         centre=start,
         low=sides[0],
         high=sides[1],

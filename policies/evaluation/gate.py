@@ -9,8 +9,8 @@ from typing import Any
 
 from policies.errors import EvaluationError
 from policies.evaluation.day_sums import DaySums
-from policies.evaluation.evidence import MIN_EFFECTIVE_N, POWER
-from policies.evaluation.sequence import TUNED_AT, sequence_interval
+from policies.evaluation.evidence import MIN_EFFECTIVE_N
+from policies.evaluation.sequence import rows_to_decide, sequence_interval, tuned_days
 
 STEPS = ("staging", "champion")
 
@@ -38,6 +38,8 @@ class Verdict:
         difference, low, high: per logged row; low and high each hold with 1 − alpha at every look.
         alpha: error probability of each side.
         n, n_choice, effective_n: rows behind it.
+        rows_needed: logged rows in all after which the gate has found the minimum effect with 80 %
+            power; None where there is none to find, or nothing to foresee it from.
         rules: name -> {"holds", "reading", "limit"}; a promotion needs all but "worse", a rejection
             "log", "range" and "worse".
         sentence: the verdict in words.
@@ -54,6 +56,7 @@ class Verdict:
     effective_n: float
     rules: dict[str, dict[str, Any]]
     sentence: str
+    rows_needed: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A dict of numbers and strings, the rules nested."""
@@ -67,13 +70,14 @@ class Gate:
     Attributes:
         alpha: lifetime error probability of a wrong promotion; a wrong rejection has its own.
         margin: how much worse a candidate may be and still go to staging, per logged row.
-        minimum_effect: smallest difference that matters; only reported, as rows still needed.
+        minimum_effect: smallest difference that matters, per logged row: what the sequence is
+            tuned to (`Tuning`), so that it is found after the fewest rows. Then only `tuned_days`
+            are judged: where no earlier rewards are known, the first day tunes and does not count.
         min_effective_n: effective number of choice rows below which nothing is promoted.
         min_days: days of evidence below which nothing is promoted.
-        tuned_at: see `sequence_interval`.
 
     Raises:
-        EvaluationError: alpha outside (0, .5], or a negative margin.
+        EvaluationError: alpha outside (0, .5], a negative margin, or a minimum effect of 0 or less.
     """
 
     alpha: float = 0.05
@@ -81,7 +85,6 @@ class Gate:
     minimum_effect: float | None = None
     min_effective_n: float = MIN_EFFECTIVE_N
     min_days: int = 1
-    tuned_at: float = TUNED_AT
 
     def __post_init__(self) -> None:
         """Refuse settings that mean nothing."""
@@ -89,6 +92,8 @@ class Gate:
             raise EvaluationError(f"alpha must lie in (0, 0.5], and is {self.alpha}")
         if not self.margin >= 0:
             raise EvaluationError(f"margin must not be negative, and is {self.margin}")
+        if self.minimum_effect is not None and not self.minimum_effect > 0:
+            raise EvaluationError(f"minimum_effect must be positive, and is {self.minimum_effect}")
 
     def judge(
         self,
@@ -115,10 +120,14 @@ class Gate:
         if step not in STEPS:
             raise EvaluationError(f"no step is called {step!r}", hint=f"one of {', '.join(STEPS)}")
         alpha = lifetime_alpha(self.alpha, tried)
+        if self.minimum_effect is not None:
+            days = tuned_days(days)
         n, n_choice = sum(each.n for each in days), sum(each.n_choice for each in days)
         low, high, difference = -math.inf, math.inf, 0.0
         if n:
-            low, high, difference = sequence_interval(days, alpha, alpha, tuned_at=self.tuned_at)
+            low, high, difference = sequence_interval(
+                days, alpha, alpha, minimum_effect=self.minimum_effect
+            )
         limit = -self.margin if step == "staging" else 0.0
         effective_n = _effective_n(days)
         rules = {
@@ -138,25 +147,38 @@ class Gate:
         if all(rules[name]["holds"] for name in ("log", "range", "worse")):
             verdict = "reject"
         else:
-            needed = ("log", "range", "days", "effective_n", "better")
-            verdict = "promote" if all(rules[name]["holds"] for name in needed) else "hold"
+            asked = ("log", "range", "days", "effective_n", "better")
+            verdict = "promote" if all(rules[name]["holds"] for name in asked) else "hold"
+        needed = self._rows_needed(days, alpha, limit)
         sentence = f"{verdict}: {_reading(difference, low, high, alpha, n_choice)}"
         if verdict == "hold":
-            sentence += _why(rules, step) + self._rows_needed(days, difference)
+            sentence += _why(rules, step) + self._collect(days, needed)
         return Verdict(
-            verdict, step, difference, low, high, alpha, n, n_choice, effective_n, rules, sentence
+            *(verdict, step, difference, low, high, alpha, n, n_choice, effective_n, rules),
+            *(sentence, needed),
         )
 
-    def _rows_needed(self, days: Sequence[DaySums], difference: float) -> str:
-        """How many logged rows would show the minimum effect at one look with 80 % power."""
-        n = sum(each.n for each in days)
-        if self.minimum_effect is None or not n:
+    def _rows_needed(self, days: Sequence[DaySums], alpha: float, limit: float) -> int | None:
+        """Rows in all until a candidate better by the minimum effect is promoted in 80 % of cases."""
+        if self.minimum_effect is None:
+            return None
+        return rows_to_decide(days, alpha, self.minimum_effect - limit, self.minimum_effect)
+
+    def _collect(self, days: Sequence[DaySums], needed: int | None) -> str:
+        """What a held verdict asks for, in rows and days at the pace so far."""
+        if self.minimum_effect is None:
             return ""
-        variance = sum(each.square for each in days) / n - difference**2
-        needed = math.ceil(POWER * variance / self.minimum_effect**2)
+        if not days:
+            return " Nothing is known yet to tune it with; days are judged from the next one on."
+        if needed is None:
+            return ""
+        n, effect = sum(each.n for each in days), f"a difference of {self.minimum_effect:g}"
         if needed <= n:
-            return ""
-        return f" An effect of {self.minimum_effect:g} needs about {needed:,} rows; {n:,} are in."
+            return f" In four of five cases {effect} would have been found by now."
+        text = f" Collect about {needed - n:,} more decisions"
+        if days[0].decision_date is not None:
+            text += f", {math.ceil((needed - n) * len(days) / n):,} more days at this pace"
+        return f"{text}: then {effect} is found in four of five cases."
 
 
 def _effective_n(days: Sequence[DaySums]) -> float:

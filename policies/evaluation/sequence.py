@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special
 
 from policies.errors import EvaluationError
-from policies.evaluation.day_sums import DaySums
+from policies.evaluation.day_sums import DaySums, Side
+from policies.evaluation.mixture import POWER_AT, TUNED_AT, Tuning, best_rho, boundary
 from policies.logged import Floats
 
 TUNED_ROWS = 5_000.0  # rows at which an asymptotic sequence is tightest
-TUNED_AT = 200.0  # V / (wider bound)² at which a sequence is tightest; see best_rho
+PLANS = np.geomspace(10, 1e13, 2_000)  # rows that may be needed
 
 
 def sequence_interval(
@@ -22,6 +22,7 @@ def sequence_interval(
     alpha_high: float,
     *,
     tuned_at: float = TUNED_AT,
+    minimum_effect: float | None = None,
 ) -> tuple[float, float, float]:
     """Bounds that hold at every look, from day sums: (low, high, difference) per logged row.
 
@@ -37,40 +38,95 @@ def sequence_interval(
         alpha_low, alpha_high: error probability of each side.
         tuned_at: V, in squares of the wider of the two bounds, at which the interval is tightest;
             declared, like everything else, before the first look.
+        minimum_effect: a difference per logged row; the sequence is then tuned to decide it soonest
+            (see `Tuning`), and is about the `tuned_days`. Without any, the bounds are infinite.
 
     Raises:
         EvaluationError: no days, or bounds that changed within the sequence or are far from any
             contribution.
     """
+    if minimum_effect is not None:
+        days = tuned_days(days) or days
     n = sum(each.n for each in days)
     if not n:
         raise EvaluationError("a sequence needs at least one row", hint="wait for a matured day")
+    difference = sum(each.total for each in days) / n
+    if minimum_effect is not None and not days[0].foreseen:
+        return -math.inf, math.inf, difference
     widest = max(max(each.low.bound, each.high.bound) for each in days)
     reach = []
     for name, alpha in (("low", alpha_low), ("high", alpha_high)):
-        sides = [getattr(each, name) for each in days]
-        bound = {side.bound for side in sides if side.square or side.bound}
-        if len(bound) > 1:
-            raise EvaluationError(
-                f"the {name} bound changed within the sequence: {sorted(bound)}",
-                hint="a bound is fixed before the first row; pass the days so far as `before`",
-            )
-        c = bound.pop() if bound else 0.0
-        v = sum(side.square for side in sides)
-        half = 0.0
+        c, half = _bound(days, name), 0.0
         if c:
-            try:
-                rho = best_rho(alpha, tuned_at * (widest / c) ** 2)
-                half = c * float(boundary(v / c**2, alpha, rho))
-            except ArithmeticError as error:
-                raise EvaluationError(
-                    f"bounds of {c:g} and {widest:g} are too far from each other, or from all"
-                    " contributions, to compute with",
-                    hint="leave them out, or declare how far below 0 a contribution may lie",
-                ) from error
-        reach.append((sum(side.total for side in sides), half))
+            if minimum_effect is None:
+                tuning = Tuning(best_rho(alpha, tuned_at * float(np.square(widest / c))))
+            else:
+                tuning = Tuning.to_decide(minimum_effect, days[0].foreseen, alpha, c)
+            half = float(_half(sum(getattr(each, name).square for each in days), alpha, c, tuning))
+        reach.append((sum(getattr(each, name).total for each in days), half))
     low, high = (reach[0][0] - reach[0][1]) / n, (reach[1][0] + reach[1][1]) / n
-    return low, high, sum(each.total for each in days) / n
+    return low, high, difference
+
+
+def tuned_days(days: Sequence[DaySums]) -> Sequence[DaySums]:
+    """The days that a tuned sequence is about: from the first whose variance was foreseen."""
+    first = next((i for i, each in enumerate(days) if each.foreseen), len(days))
+    return days[first:]
+
+
+def rows_to_decide(
+    days: Sequence[DaySums], alpha: float, effect: float, minimum_effect: float
+) -> int | None:
+    """Logged rows of a tuned sequence after which an effect has been shown with 80 % power.
+
+    The n at which n·effect exceeds the boundary for n·variance by .84 standard errors of the sum;
+    the variance is that of the rewards so far times what the draws so far made of it (`spread`),
+    which is steadier than the contributions' own where hardly any draw tells the two apart.
+
+    Args:
+        days: the days so far.
+        alpha: error probability of the lower bound.
+        effect: per logged row, above what is to be exceeded.
+        minimum_effect: what the sequence is tuned to.
+
+    Returns:
+        The total number of rows; None while nothing is foreseen, or for more than 10¹³.
+    """
+    days = tuned_days(days)
+    c = _bound(days, "low") if days else 0.0
+    if not c:
+        return None
+    n = sum(each.n for each in days)
+    mean = sum(each.reward for each in days) / n
+    noise = sum(each.reward_square for each in days) / n - mean**2
+    v = PLANS * noise * sum(each.spread for each in days) / n
+    tuning = Tuning.to_decide(minimum_effect, days[0].foreseen, alpha, c)
+    enough = PLANS * effect >= _half(v, alpha, c, tuning) + POWER_AT * np.sqrt(v)
+    return math.ceil(PLANS[enough.argmax()]) if enough.any() else None
+
+
+def _bound(days: Sequence[DaySums], name: str) -> float:
+    """The one bound of a side; 0 if no row has needed any."""
+    sides: list[Side] = [getattr(each, name) for each in days]
+    bound = {side.bound for side in sides if side.square or side.bound}
+    if len(bound) > 1:
+        raise EvaluationError(
+            f"the {name} bound changed within the sequence: {sorted(bound)}",
+            hint="a bound is fixed before the first row; pass the days so far as `before`",
+        )
+    return bound.pop() if bound else 0.0
+
+
+def _half(v: Floats | float, alpha: float, c: float, tuning: Tuning) -> Floats:
+    """How far Σ contributions may be above its mean, for V and a bound c."""
+    try:
+        return c * boundary(v / c**2, alpha, tuning.rho, tuning.line)
+    except ArithmeticError as error:
+        raise EvaluationError(
+            f"a bound of {c:g} is too far from the other side's, or from all contributions, to"
+            " compute with",
+            hint="leave the bounds out, or declare how far below 0 a contribution may lie",
+        ) from error
 
 
 def asymptotic_interval(
@@ -98,60 +154,3 @@ def asymptotic_interval(
         inside = (v + rho) * math.log1p(math.sqrt((v + rho) / rho) / (2 * alpha)) if v else 0.0
         reach.append(math.sqrt(2 * inside))
     return (total - reach[0]) / n, (total + reach[1]) / n, total / n
-
-
-def log_mixture(s: Floats, v: Floats, rho: float) -> Floats:
-    """log of the gamma-exponential mixture m(s, v) for s >= 0, v >= 0, in units where c = 1.
-
-    m(s, v) = ∫_0^1 exp(λs − ψ(λ)v) f(λ) dλ, ψ(λ) = −log(1 − λ) − λ, where 1 − λ has the gamma
-    density of shape and rate rho, cut at 1. With a = v + rho and P the regularised lower
-    incomplete gamma function, log m = s − a·log1p(s/a) + g(a) − g(rho) + log P(a, a + s)
-    − log P(rho, rho), g(a) = lgamma(a) + a − a·log a: Howard, Ramdas, McAuliffe & Sekhon (2021),
-    Proposition 9, arranged so that nothing cancels when v is large (P >= 1/2 as s >= 0).
-    """
-    a = v + rho
-    prior = _gamma_rest(np.asarray(rho)) + math.log(special.gammainc(rho, rho))
-    mixed: Floats = (
-        s - a * np.log1p(s / a) + _gamma_rest(a) + np.log(special.gammainc(a, a + s)) - prior
-    )
-    return mixed
-
-
-def _gamma_rest(a: Floats) -> Floats:
-    """lgamma(a) + a − a·log a, by Stirling's series where a is large."""
-    large = np.maximum(a, 50.0)
-    series = 0.5 * np.log(2 * np.pi / large) + 1 / (12 * large) - 1 / (360 * large**3)
-    small = np.minimum(a, 50.0)
-    return np.where(a > 50.0, series, special.gammaln(small) + small - small * np.log(small))
-
-
-def boundary(v: Floats | float, alpha: float, rho: float) -> Floats:
-    """s such that log_mixture(s, v, rho) = log(1 / alpha), for c = 1.
-
-    By Ville's inequality the probability that Σ(X_i − μ_i) ever exceeds it is at most alpha, when
-    X_i − centre_i >= −1 and v = Σ(X_i − centre_i)²: exp(λ(X − μ) − ψ(λ)(X − centre)²) has mean at
-    most 1 for every λ in [0, 1) (Fan, Grama & Liu 2015), hence so has the mixture.
-    """
-    wanted = math.log(1 / alpha)
-    a = np.asarray(v, dtype=np.float64) + rho
-    s = np.sqrt(2 * a * (wanted + 2)) + wanted  # Newton: log_mixture is convex and rises in s
-    for _ in range(100):
-        x = a + s
-        log_density = -s + a * np.log1p(s / a) - np.log(x) - _gamma_rest(a)
-        slope = s / x + np.exp(log_density) / special.gammainc(a, x)
-        step = (log_mixture(s, a - rho, rho) - wanted) / slope
-        s = s - step
-        if (np.abs(step) <= 1e-9 * s).all():
-            return np.asarray(s)
-    raise ArithmeticError(f"no boundary found for v = {v}, alpha = {alpha}, rho = {rho}")
-
-
-def best_rho(alpha: float, tuned_at: float = TUNED_AT) -> float:
-    """The rho that makes `boundary` tight around v = tuned_at.
-
-    About tuned_at / (L + log(1 + L)), L = 2·log(1 / (2·alpha)): Howard et al. (2021), Section 3.5.
-    The choice moves the width only: v ten times later than tuned for costs some 6 %, ten times
-    earlier some 25 %.
-    """
-    logs = 2 * math.log(1 / min(2 * alpha, 0.5))
-    return tuned_at / (logs + math.log1p(logs))
