@@ -60,7 +60,8 @@ TABLES = {
         ("lineage", "incumbent", "decision_date"),
         "lineage STRING, incumbent STRING, decision_date DATE, candidate STRING, n BIGINT, "
         "n_choice BIGINT, n_differing BIGINT, total DOUBLE, square DOUBLE, reward DOUBLE, "
-        "residual DOUBLE, weight DOUBLE, weight_square DOUBLE, centre DOUBLE, low_total DOUBLE, "
+        "reward_square DOUBLE, residual DOUBLE, weight DOUBLE, weight_square DOUBLE, "
+        "spread DOUBLE, centre DOUBLE, low_total DOUBLE, "
         "low_square DOUBLE, low_bound DOUBLE, high_total DOUBLE, high_square DOUBLE, "
         "high_bound DOUBLE, `range` STRING, estimator STRING, candidate_hash STRING, "
         "incumbent_hash STRING, frozen_as_of DATE",

@@ -12,7 +12,7 @@ import pandas as pd
 from engine.config import Config
 from engine.data.lineages import Lineage
 from policies import LoggedDecisions, Policy, cross_fit, final_distribution
-from policies.evaluation.day_sums import DaySums, day_sums
+from policies.evaluation.day_sums import DaySums, day_sums, noise_share
 
 
 def evidence_rows(
@@ -54,13 +54,14 @@ def evidence_rows(
 
     expected_reward = cross_fit(log, by="date")
     policies = {number: load(number) for number in {lineage.scoring(day) for day in days} if number}
+    noise = None if before else noise_share(log, days[0])  # what the sequence is tuned with
     rows = []
     for day in days:
         here = dates == np.datetime64(day)
         part, number = log[here], lineage.scoring(day)
         assert number is not None
         theirs, ours = acting(incumbent[1], part), acting(policies[number], part)
-        [sums] = day_sums(part, ours, theirs, expected_reward[here], before=before)
+        [sums] = day_sums(part, ours, theirs, expected_reward[here], before=before, noise=noise)
         before.append(sums)
         hashes = {"candidate_hash": _digest(ours), "incumbent_hash": _digest(theirs)}
         rows.append({**sums.to_dict(), **hashes, "candidate": number})

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from engine.config import EngineConfig
 from engine.monitoring.pictures import BAND, GREY, INK, TRUTH, canvas, dated
 from policies.evaluation.day_sums import DaySums
-from policies.evaluation.sequence import sequence_interval
+from policies.evaluation.sequence import sequence_interval, tuned_days
 
 ASKS = {
     "log": "nothing says that the log is broken",
@@ -128,7 +128,12 @@ def _draw_looks(axes: Axes, page: Page) -> None:
     alpha = (
         float(page.verdicts.iloc[0]["alpha"]) if len(page.verdicts) else page.settings.gate.alpha
     )
-    looks = [sequence_interval(days[: n + 1], alpha, alpha) for n in range(len(days))]
+    tuned = list(tuned_days(days))
+    effect, days = (page.settings.gate.minimum_effect, tuned) if tuned else (None, days)
+    looks = [
+        sequence_interval(days[: n + 1], alpha, alpha, minimum_effect=effect)
+        for n in range(len(days))
+    ]
     low, high, middle = (list(each) for each in zip(*looks))
     dates: Any = [each.decision_date for each in days]
     axes.fill_between(dates, low, high, color=BAND, alpha=0.6, lw=0, label="valid at every look")

@@ -145,7 +145,7 @@ class Terms:
         slack = START * np.abs(rows.weights).sum(axis=1).max() * (self.high - self.low)
         most = float(max(0.0, -rows.least_residual().min()) + slack)
         few = rows[np.arange(0, len(rows.action), -(-len(rows.action) // ENOUGH))]
-        allowed = DEARER * few.foreseen_square(few.model)
+        allowed = DEARER * few.foreseen_square()
         least = 0.0
         for _ in range(HALVINGS):
             middle = (least + most) / 2
@@ -156,19 +156,16 @@ class Terms:
                 least = middle
         return most
 
-    def spread(self) -> float:
-        """Σ t(a)² / p(a): times a variance of rewards, what Σ residual² is expected to be."""
-        return float((self._gain() * self.weights).sum())
+    def foreseen_square(self, model: Floats | None = None) -> float:
+        """The most that Σ residual² can be expected to be, if q is right; q gives way to `model`.
 
-    def foreseen_square(self, model: Floats) -> float:
-        """Σ residual² to expect with another model, if q is right: Σ t²/p·(noise + (q − model)²).
-
-        The noise is the most that a reward of mean q can have: (q − low)·(high − q) (Bhatia &
-        Davis 2000).
+        Σ t²/p·((q − low)·(high − q) + (q − model)²): no reward of mean q has more variance than
+        (q − low)·(high − q), and one at either end of the range has it (Bhatia & Davis 2000).
         """
         mean = np.clip(self.model, self.low, self.high)
+        away = 0.0 if model is None else (mean - model) ** 2
         noise = (mean - self.low) * (self.high - mean)
-        return float((self._gain() * self.weights * (noise + (mean - model) ** 2)).sum())
+        return float((self._gain() * self.weights * (noise + away)).sum())
 
     def moved(self, room: Floats) -> Floats:
         """(n, k) q, moved just so far that no residual can fall below −room.

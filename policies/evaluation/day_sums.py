@@ -46,10 +46,8 @@ class DaySums:
         reward, reward_square: Σ of the rewards, and of their squares.
         residual: Σ of what the draws added to what was known before them.
         weight, weight_square: Σ of |candidate − incumbent| / probability, and of its square.
-        spread: Σ over rows and actions of (candidate − incumbent)² / probability, which is known
-            before the draws and what weight_square should be.
-        foreseen: variance per logged row to expect from contributions, fixed before the first day
-            that has it, the same from then on; 0 while nothing is known to foresee it from.
+        spread: what Σ of the residuals' squares is expected to be, known before the draws; 0 while
+            nothing is known to expect it from.
         centre: of residuals, fixed before the day (of the first row where rows are the looks).
         low, high: what the lower and the upper bound rest on.
         range: "declared" where every bound was known before the rows, else "learned".
@@ -68,7 +66,6 @@ class DaySums:
     weight: float
     weight_square: float
     spread: float
-    foreseen: float
     centre: float
     low: Side
     high: Side
@@ -131,9 +128,9 @@ def day_sums(
             react to its own log.
         floor: smallest probability the logger gives an eligible action, for logs that do not know
             their distribution; None then takes it from the log, and the range is "learned".
-        noise: variance of rewards as known before the first day, see `reward_noise`. None takes the
-            variance of the days before; where there are none, a dated day foresees nothing, and
-            rows without dates expect the most that the reward's range allows.
+        noise: share of the largest possible variance that rewards had before the first day, see
+            `noise_share`; later days read it from those before. None: without it a dated first day
+            expects nothing, and rows without dates the largest.
 
     Raises:
         EvaluationError: another estimator, no expected_reward, a day that is not after those
@@ -163,40 +160,62 @@ def day_sums(
                 hint="a day's sums are frozen; give later days, oldest first",
             )
         bounds = (bound_low, bound_high)
-        known = _noise_before(terms, day, done) if noise is None else noise
+        seen = share_so_far(done, (terms.low, terms.high))
+        share = seen or noise or (1.0 if day is None else 0.0)
         done.append(
-            _sum(terms[rows], day, int(choice[rows].sum()), done, bounds, chosen.name, known)
+            _sum(terms[rows], day, int(choice[rows].sum()), done, bounds, chosen.name, share)
         )
     return done[len(before) :]
 
 
-def reward_noise(log: LoggedDecisions, day: Any) -> float | None:
-    """The variance of rewards that had matured before a day, to tune a sequence that starts there.
+def noise_share(log: LoggedDecisions, day: Any) -> float | None:
+    """The share for `day_sums(noise=…)` from rewards that had matured before a day.
+
+    Their variance, divided by the largest that rewards of this mean and range can have (Bhatia &
+    Davis 2000): 1 for visits that cost nothing, less for money.
 
     Args:
-        log: decisions with dates.
-        day: a date. Rows without `matured_on` count as matured on the day after the decision.
+        log: decisions with dates. Rows without `matured_on` count as matured the day after.
+        day: a date.
 
     Returns:
-        The variance, over rows with a choice; None when fewer than two had matured.
+        The share, from rows with a choice; None where none had matured, or no range is declared.
 
     Raises:
         EvaluationError: a log without dates.
     """
     if log.decision_date is None:
-        raise EvaluationError("reward_noise needs decision_date", hint="give the log its dates")
+        raise EvaluationError("noise_share needs decision_date", hint="give the log its dates")
     known = log.decision_date + 1 if log.matured_on is None else log.matured_on
-    rows = (known <= np.datetime64(day)) & log.choice
-    return float(log.reward[rows].var()) if rows.sum() > 1 else None
+    reward = log.reward[(known <= np.datetime64(day)) & log.choice]
+    if log.reward_range is None or not len(reward):
+        return None
+    return _share(len(reward), float(reward.sum()), float(reward @ reward), log.reward_range)
 
 
-def _noise_before(terms: Terms, day: date | None, before: Sequence[DaySums]) -> float:
-    """The variance of the rewards of earlier days; 0 if there are none, but for rows as looks."""
-    n = sum(each.n for each in before)
+def share_so_far(days: Sequence[DaySums], reward_range: tuple[float, float]) -> float:
+    """The same from all rows of some days; 0 where there are none."""
+    n, total = sum(each.n for each in days), sum(each.reward for each in days)
+    square = sum(each.reward_square for each in days)
+    return _share(n, total, square, reward_range) if n else 0.0
+
+
+def _share(n: int, total: float, square: float, reward_range: tuple[float, float]) -> float:
+    mean, (low, high) = total / n, reward_range
+    most = (mean - low) * (high - mean)
+    return float(np.clip((square / n - mean**2) / most, 0.0, 1.0)) if most > 0 else 0.0
+
+
+def _spread(terms: Terms, before: Sequence[DaySums]) -> float:
+    """The most that Σ residual² may be expected to be, by the reward model or the mean so far.
+
+    The larger of the two: without earlier rows a reward model may know nothing yet, and say 0.
+    """
+    by_model, n = terms.foreseen_square(), sum(each.n for each in before)
     if not n:
-        return (terms.high - terms.low) ** 2 / 4 if day is None else 0.0
-    mean = sum(each.reward for each in before) / n
-    return max(sum(each.reward_square for each in before) / n - mean**2, 0.0)
+        return by_model
+    mean = np.full(terms.model.shape, sum(each.reward for each in before) / n)
+    return max(by_model, replace(terms, model=mean).foreseen_square())
 
 
 def _days(log: LoggedDecisions) -> list[tuple[date | None, Array]]:
@@ -216,7 +235,7 @@ def _sum(
     before: Sequence[DaySums],
     bounds: tuple[float | None, float | None],
     estimator: str,
-    noise: float,
+    share: float,
 ) -> DaySums:
     """One day's sums, given the days before it."""
     n, uncertain = len(terms.reward), terms.uncertain
@@ -245,7 +264,7 @@ def _sum(
         values, squares = rows.bounded(middle, bound)
         sign = 1.0 if name == "low" else -1.0
         sides.append(Side(float(sign * values.sum()), float(squares.sum()), float(bound)))
-    spread = terms.spread()
+    spread = share * _spread(terms, before)
     weight = np.abs(terms.weights[np.arange(n), terms.action]) / terms.action_probability
     return DaySums(
         decision_date=day,
@@ -260,7 +279,6 @@ def _sum(
         weight=float(weight.sum()),
         weight_square=float(weight @ weight),
         spread=spread,
-        foreseen=(before[-1].foreseen if before else 0.0) or noise * spread / n,
         centre=start,
         low=sides[0],
         high=sides[1],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import special
 from policies.logged import Floats
 
 TUNED_AT = 200.0  # V / (wider bound)² at which a sequence is tightest; see best_rho
-LEAN = 0.8  # weight of a tuned mixture's one λ
+LINES = ((0.9, 0.45), (1.6, 0.35))  # of a tuned mixture: λs, as shares of the best, and weights
 EARLIER = 10  # the rest of it is tightest that much earlier, for effects that are much larger
 POWER_AT = 0.8416  # standard errors past a bound that make it a chance of 80 % to be past it
 
@@ -41,40 +42,41 @@ def _gamma_rest(a: Floats) -> Floats:
     return np.where(a > 50.0, series, special.gammaln(small) + small - small * np.log(small))
 
 
-def boundary(v: Floats | float, alpha: float, rho: float, line: float = 0.0) -> Floats:
-    """s at which a mixture is 1 / alpha, for c = 1: log_mixture, or with a line that leans to it.
+def boundary(
+    v: Floats | float, alpha: float, rho: float, lines: Sequence[tuple[float, float]] = ()
+) -> Floats:
+    """s at which a mixture is 1 / alpha, for c = 1: log_mixture's, or one with single λs besides.
 
     By Ville's inequality the probability that Σ(X_i − μ_i) ever exceeds it is at most alpha, when
     X_i − centre_i >= −1 and v = Σ(X_i − centre_i)²: exp(λ(X − μ) − ψ(λ)(X − centre)²) has mean at
-    most 1 for every λ in [0, 1) (Fan, Grama & Liu 2015), hence so has every mixture of λs that was
+    most 1 for every λ in [0, 1) (Fan, Grama & Liu 2015), hence so has every mixture over λ that was
     fixed beforehand.
 
     Args:
         v: >= 0.
         alpha: error probability.
         rho: of log_mixture.
-        line: a single λ that gets the weight LEAN; its own boundary is a straight line in v. 0 is
-            log_mixture alone.
+        lines: (λ, weight); each λ's own boundary is a straight line in v. What the weights leave of
+            1 is log_mixture's.
 
     Raises:
         ArithmeticError: arguments so extreme that no boundary is found.
     """
-    wanted = math.log(1 / alpha)
+    wanted, rest = math.log(1 / alpha), 1 - sum(weight for _, weight in lines)
     a = np.asarray(v, dtype=np.float64) + rho
-    if line:  # what leaves the line out lies above, as it adds to the mixture
-        s, psi = boundary(v, alpha * (1 - LEAN), rho), -math.log1p(-line) - line
-    else:
-        s, psi = np.sqrt(2 * a * (wanted + 2)) + wanted, 0.0
-    for _ in range(100):  # Newton, from above: the mixture's log is convex and rises in s
+    s = np.sqrt(2 * a * (wanted + 2)) + wanted
+    if lines:  # they only add to the mixture, so without them it is reached later
+        s = boundary(v, alpha * rest, rho)
+    for _ in range(100):  # Newton, from above: the mixture's log is convex in s and rises
         x = a + s
         log_density = -s + a * np.log1p(s / a) - np.log(x) - _gamma_rest(a)
-        slope = s / x + np.exp(log_density) / special.gammainc(a, x)
-        value = log_mixture(s, a - rho, rho)
-        if line:
-            straight = line * s - psi * (a - rho) + math.log(LEAN)
-            mixed = np.logaddexp(straight, value + math.log(1 - LEAN))
-            share = np.exp(straight - mixed)
-            value, slope = mixed, share * line + (1 - share) * slope
+        slopes = [s / x + np.exp(log_density) / special.gammainc(a, x)]
+        parts = [log_mixture(s, a - rho, rho) + math.log(rest)]
+        for lam, weight in lines:
+            parts.append(lam * s + (math.log1p(-lam) + lam) * (a - rho) + math.log(weight))
+            slopes.append(np.full(s.shape, lam))
+        value = special.logsumexp(parts, axis=0)
+        slope = sum(np.exp(part - value) * each for part, each in zip(parts, slopes))
         step = (value - wanted) / slope
         s = s - step
         if (np.abs(step) <= 1e-9 * s).all():
@@ -98,22 +100,25 @@ class Tuning:
     """Which mixture a sequence uses; it moves the width only, and is fixed before the first row.
 
     Attributes:
-        rho, line: see `boundary`.
+        rho, lines: see `boundary`.
     """
 
     rho: float
-    line: float = 0.0
+    lines: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def to_decide(cls, effect: float, variance: float, alpha: float, bound: float) -> Tuning:
-        """The mixture that has decided an effect, with 80 % power, after the fewest rows.
+        """The mixture that has decided an effect, with 80 % power, after few rows.
 
-        After n rows their sum is at least n·effect − z·sqrt(V) in 80 % of cases, with V =
-        n·variance; a single λ asks for log(1 / alpha) / λ + λV / 2, least sqrt(2·V·log(1 / alpha))
-        at λ = sqrt(2·log(1 / alpha) / V). Both are equal at V = (variance / effect)²·(z +
-        sqrt(2·log(1 / alpha)))², for which λ is chosen; rho is for a tenth
-        of it, so that effects much larger than this one are found much sooner. A wrong variance costs rows, not
-        validity: λ a half too large or too small costs some 10 %.
+        After n rows their sum is at least n·effect − .84·sqrt(V) in 80 % of cases, V being
+        n·variance. A single λ asks for log(1 / alpha) / λ + λV / 2, which is least, with
+        sqrt(2·V·log(1 / alpha)), at λ = sqrt(2·log(1 / alpha) / V). Both are equal at
+
+            V = (variance / effect)² · (.84 + sqrt(2·log(1 / alpha)))².
+
+        Most weight is on two λs around the one for this V, so that a variance foreseen half or
+        twice as large as it turns out costs some 10 % more rows, and no validity; the rest is
+        tight at V / 10, for effects that are much larger.
 
         Args:
             effect: per row, > 0.
@@ -123,5 +128,6 @@ class Tuning:
         """
         logs = 2 * math.log(1 / alpha)
         v = max(float(np.square(variance / effect * (POWER_AT + math.sqrt(logs)) / bound)), 1.0)
-        slope = math.sqrt(logs / v)
-        return cls(best_rho(alpha, v / EARLIER), slope / (1 + slope))
+        slopes = [(share * math.sqrt(logs / v), weight) for share, weight in LINES]
+        lines = tuple((slope / (1 + slope), weight) for slope, weight in slopes)  # ψ bends, too
+        return cls(best_rho(alpha, v / EARLIER), lines)

@@ -51,7 +51,7 @@ def sequence_interval(
     if not n:
         raise EvaluationError("a sequence needs at least one row", hint="wait for a matured day")
     difference = sum(each.total for each in days) / n
-    if minimum_effect is not None and not days[0].foreseen:
+    if minimum_effect is not None and not days[0].spread:
         return -math.inf, math.inf, difference
     widest = max(max(each.low.bound, each.high.bound) for each in days)
     reach = []
@@ -61,7 +61,8 @@ def sequence_interval(
             if minimum_effect is None:
                 tuning = Tuning(best_rho(alpha, tuned_at * float(np.square(widest / c))))
             else:
-                tuning = Tuning.to_decide(minimum_effect, days[0].foreseen, alpha, c)
+                foreseen = days[0].spread / days[0].n
+                tuning = Tuning.to_decide(minimum_effect, foreseen, alpha, c)
             half = float(_half(sum(getattr(each, name).square for each in days), alpha, c, tuning))
         reach.append((sum(getattr(each, name).total for each in days), half))
     low, high = (reach[0][0] - reach[0][1]) / n, (reach[1][0] + reach[1][1]) / n
@@ -69,8 +70,11 @@ def sequence_interval(
 
 
 def tuned_days(days: Sequence[DaySums]) -> Sequence[DaySums]:
-    """The days that a tuned sequence is about: from the first whose variance was foreseen."""
-    first = next((i for i, each in enumerate(days) if each.foreseen), len(days))
+    """The days that a tuned sequence is about: from the first that was known to differ, and how much.
+
+    The variance expected of that day tunes it; whatever came before led to the expectation.
+    """
+    first = next((i for i, each in enumerate(days) if each.spread), len(days))
     return days[first:]
 
 
@@ -79,9 +83,9 @@ def rows_to_decide(
 ) -> int | None:
     """Logged rows of a tuned sequence after which an effect has been shown with 80 % power.
 
-    The n at which n·effect exceeds the boundary for n·variance by .84 standard errors of the sum;
-    the variance is that of the rewards so far times what the draws so far made of it (`spread`),
-    which is steadier than the contributions' own where hardly any draw tells the two apart.
+    The n at which n·effect exceeds the boundary for V by .84 standard errors of the sum. V grows as
+    expected of the days so far (`DaySums.spread`), which is steadier than what it was where hardly
+    any draw tells the two apart.
 
     Args:
         days: the days so far.
@@ -96,11 +100,8 @@ def rows_to_decide(
     c = _bound(days, "low") if days else 0.0
     if not c:
         return None
-    n = sum(each.n for each in days)
-    mean = sum(each.reward for each in days) / n
-    noise = sum(each.reward_square for each in days) / n - mean**2
-    v = PLANS * noise * sum(each.spread for each in days) / n
-    tuning = Tuning.to_decide(minimum_effect, days[0].foreseen, alpha, c)
+    v = PLANS * sum(each.spread for each in days) / sum(each.n for each in days)
+    tuning = Tuning.to_decide(minimum_effect, days[0].spread / days[0].n, alpha, c)
     enough = PLANS * effect >= _half(v, alpha, c, tuning) + POWER_AT * np.sqrt(v)
     return math.ceil(PLANS[enough.argmax()]) if enough.any() else None
 
@@ -120,7 +121,7 @@ def _bound(days: Sequence[DaySums], name: str) -> float:
 def _half(v: Floats | float, alpha: float, c: float, tuning: Tuning) -> Floats:
     """How far Σ contributions may be above its mean, for V and a bound c."""
     try:
-        return c * boundary(v / c**2, alpha, tuning.rho, tuning.line)
+        return c * boundary(v / c**2, alpha, tuning.rho, tuning.lines)
     except ArithmeticError as error:
         raise EvaluationError(
             f"a bound of {c:g} is too far from the other side's, or from all contributions, to"
