@@ -13,7 +13,7 @@ from policies.evaluation.mixture import POWER_AT, TUNED_AT, Tuning, best_rho, bo
 from policies.logged import Floats
 
 TUNED_ROWS = 5_000.0  # rows at which an asymptotic sequence is tightest
-PLANS = np.geomspace(10, 1e13, 2_000)  # rows that may be needed
+PLANS = np.geomspace(1, 1e13, 200)  # rows that may be needed; between them is interpolated
 
 
 def sequence_interval(
@@ -102,8 +102,13 @@ def rows_to_decide(
         return None
     v = PLANS * sum(each.spread for each in days) / sum(each.n for each in days)
     tuning = Tuning.to_decide(minimum_effect, days[0].spread / days[0].n, alpha, c)
-    enough = PLANS * effect >= _half(v, alpha, c, tuning) + POWER_AT * np.sqrt(v)
-    return math.ceil(PLANS[enough.argmax()]) if enough.any() else None
+    reach = _half(v, alpha, c, tuning) + POWER_AT * np.sqrt(v)
+    short = np.log(reach / (PLANS * effect))  # falls through 0 at the number wanted
+    first = int((short <= 0).argmax())
+    if not first:
+        return None
+    around = slice(first - 1, first + 1)
+    return math.ceil(float(np.exp(np.interp(0.0, -short[around], np.log(PLANS[around])))))
 
 
 def _bound(days: Sequence[DaySums], name: str) -> float:
