@@ -2,26 +2,27 @@
 
 Run it with `uv run python -m benchmarks.forecast [WORLDS]`. Each world is a small company's closed loop; its
 promotions are compared with the true gain over whom was replaced, on the rows from the next day to the next
-promotion, and with the gain in live value, which no log shows. A forecast's prior is learned from the trials
-of all other worlds, promoted or not.
+promotion, and with the gain in live value, which no log shows. What a forecast knows of candidates in
+general it learns from all other worlds: from their trials, promoted or not, and from what their promotions
+earned by the estimates of later rows, never from the truth.
 """
 
 from __future__ import annotations
 
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from policies import Gate
 from policies.evaluation.day_sums import DaySums
-from policies.evaluation.forecast import Prior, forecast
+from policies.evaluation.forecast import Forecast, Kept, Prior, forecast, trial_result
 from simulation import scenario
 from simulation.loop import Loop, Pace, run_loop
 
 SCENARIOS = ("stable", "season", "fatigue", "delayed_rewards", "new_action")
-CUSTOMERS, DAYS, LATER, EFFECT, WORLDS = 2_500, 60, 7, 0.01, 150
+CUSTOMERS, DAYS, LATER, LIVE, EFFECT, WORLDS = 2_000, 60, 7, 45, 0.01, 220
 GRID = (
     {"cb_type": "mtr", "learning_rate": 0.1, "passes": 2, "standardise": True},
     {"cb_type": "mtr", "learning_rate": 0.02, "passes": 3, "bins": 8, "standardise": True},
@@ -29,10 +30,11 @@ GRID = (
 
 
 class Promoted(NamedTuple):
-    """A promotion: its evidence, and the gain that was realised, one-step and live."""
+    """A promotion: its evidence, and the gain that was realised, estimated, true and live."""
 
     world: int
     sums: tuple[DaySums, ...]
+    later: tuple[float, float]
     realised: float
     live: float
 
@@ -44,11 +46,11 @@ def one(seed: int) -> tuple[list[Promoted], list[tuple[float, float]]]:
     course = run_loop(world, DAYS, Pace(gate=gate, grid=GRID, rows=60_000))
     acting, found = Loop(world).acting, []
     for each in course.promotions:
-        later = (course.table["champion"] == str(each.number)).sum()
-        if later < LATER:
+        if len(each.later) < LATER:
             continue
-        new, old = (world.live_value(acting(p), 45)[0] for p in (each.policy, each.replaced))
-        found.append(Promoted(seed, each.sums, course.realised(each), new - old))
+        new, old = (world.live_value(acting(p), LIVE)[0] for p in (each.policy, each.replaced))
+        later = trial_result(each.later)
+        found.append(Promoted(seed, each.sums, later, course.realised(each), new - old))
     return found, list(course.results)
 
 
@@ -58,32 +60,40 @@ def main() -> None:
     with ProcessPoolExecutor() as pool:
         lived = list(pool.map(one, range(worlds)))
     promoted = [each for found, _ in lived for each in found]
-    default = Prior.default(2 * EFFECT)
-    learned = {
-        seed: default.learned(
-            [r for other, (_, rs) in enumerate(lived) if other != seed for r in rs]
-        )
-        for seed in {each.world for each in promoted}
-    }
     realised = np.array([each.realised for each in promoted])
     live = np.array([each.live for each in promoted])
     trials = sum(len(results) for _, results in lived)
     print(f"{worlds} worlds, {trials} trials ended, {len(promoted)} promotions with later rows")
     print(f"mean gain realised {realised.mean():+.4f}, live {live.mean():+.4f}")
-    ways = {"raw": None, "default prior": dict.fromkeys(learned, default), "learned prior": learned}
-    for name, priors in ways.items():
-        told = [forecast(e.sums, (priors or learned)[e.world]) for e in promoted]
-        middle = np.array([each.difference if priors else each.raw for each in told])
-        off = middle - realised
+    told = [_told(each, promoted, lived) for each in promoted]
+    for name, way in (
+        ("raw", [each.raw for each, _ in told]),
+        ("shrunken", [each.shrunken for each, _ in told]),
+        ("first promotion", [each.difference for _, each in told]),
+        ("published", [each.difference for each, _ in told]),
+    ):
+        off = np.array(way) - realised
         error = off.std(ddof=1) / np.sqrt(len(off))
-        line = (
-            f"{name:14} mean error {off.mean():+.4f} ± {error:.4f} ({off.mean() / error:+.1f} se)"
+        print(
+            f"{name:16} mean error {off.mean():+.4f} ± {error:.4f} ({off.mean() / error:+.1f} se),"
+            f" above live by {np.mean(np.array(way) - live):+.4f}"
         )
-        if priors:
-            inside = [t.low <= r <= t.high for t, r in zip(told, realised)]
-            width = np.mean([t.high - t.low for t in told])
-            line += f"  90 % intervals hold {np.mean(inside):.1%}, width {width:.4f}"
-        print(f"{line}  above live by {np.mean(middle - live):+.4f}")
+    for name, which in (("published", 0), ("first promotion", 1)):
+        each = [pair[which] for pair in told]
+        inside = np.mean([t.low <= r <= t.high for t, r in zip(each, realised)])
+        width = np.mean([t.high - t.low for t in each])
+        print(f"{name:16} 90 % intervals hold {inside:.1%}, width {width:.4f}")
+
+
+def _told(
+    each: Promoted, promoted: list[Promoted], lived: list[tuple[Any, list[tuple[float, float]]]]
+) -> tuple[Forecast, Forecast]:
+    """The forecast by what other worlds have seen, and by the defaults alone."""
+    default, first = Prior.default(2 * EFFECT), Kept()
+    trials = [r for world, (_, results) in enumerate(lived) if world != each.world for r in results]
+    prior = default.learned(trials)
+    past = [(forecast(o.sums, prior), *o.later) for o in promoted if o.world != each.world]
+    return forecast(each.sums, prior, first.learned(past)), forecast(each.sums, default, first)
 
 
 if __name__ == "__main__":

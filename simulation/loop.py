@@ -15,7 +15,7 @@ from policies.deciding.coins import Groups
 from policies.evaluation.change import Drop, noticed_drop
 from policies.evaluation.day_sums import DaySums, day_sums
 from policies.evaluation.evidence import assess
-from policies.evaluation.forecast import Forecast, Prior, forecast, trial_result
+from policies.evaluation.forecast import Forecast, Kept, Prior, forecast, trial_result
 from policies.evaluation.gate import Gate, Verdict
 from policies.evaluation.reward_model import RewardModel, fit_reward_model
 from policies.learning.averaged import fit_together
@@ -39,7 +39,8 @@ class Pace:
 
     Args:
         gate: what a promotion asks for: a week at least, so that no weekday decides.
-        prior: of what candidates are worth, for forecasts; the loop's own trials add to it.
+        prior, kept: of what candidates are worth and what is left of it, for forecasts; the loop's
+            own trials and promotions add to them.
         retrain_days: days between trainings.
         first_days: matured days before the first training.
         memory_days: decisions older than this are forgotten.
@@ -53,6 +54,7 @@ class Pace:
 
     gate: Gate = field(default_factory=lambda: Gate(margin=0.005, minimum_effect=0.01, min_days=7))
     prior: Prior = field(default_factory=lambda: Prior.default(0.02))
+    kept: Kept = field(default_factory=Kept)
     retrain_days: int = 7
     first_days: int = 14
     memory_days: int = 42
@@ -83,7 +85,8 @@ class Promotion:
     """A champion of the loop: who, since when, whom it replaced, and on what evidence.
 
     `forecast` is what it was expected to earn more than whom it replaced, and `results` are the
-    (difference, standard error) of all trials that had ended before.
+    (difference, standard error) of all trials that had ended before. `later` is the difference to
+    whom it replaced on its own rows, as far as they have matured.
     """
 
     date: np.datetime64
@@ -94,6 +97,12 @@ class Promotion:
     sums: tuple[DaySums, ...]
     results: tuple[tuple[float, float], ...]
     forecast: Forecast
+    later: list[DaySums] = field(default_factory=list)
+
+    @property
+    def told(self) -> tuple[Forecast, float, float]:
+        """The forecast, and what became of it: the later difference and its standard error."""
+        return self.forecast, *trial_result(self.later)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,13 +243,15 @@ class Loop:
 
     def _watch(self, date: np.datetime64) -> None:
         """Add the champion's lead over the business rules on days that have matured."""
-        if self.champion is self.world.incumbent:
+        if not self.promotions:
             return
-        last = self.watch[-1].decision_date if self.watch else self.promotions[-1].date
+        newest, rules = self.promotions[-1], self.world.incumbent
+        last = self.watch[-1].decision_date if self.watch else newest.date
         for log in self._matured(date):
             if _day(log) > np.datetime64(last):
-                sums = self._sums(log, self.champion, self.world.incumbent, self.watch)
-                self.watch += [] if sums is None else [sums]
+                for sums, other in ((self.watch, rules), (newest.later, newest.replaced)):
+                    found = self._sums(log, self.champion, other, sums)
+                    sums += [] if found is None else [found]
 
     def _alarm(self, date: np.datetime64, drop: Drop) -> str:
         """Forget what was learned before the drop, and learn anew as soon as there are days."""
@@ -286,7 +297,8 @@ class Loop:
         if said.verdict == "reject":
             return f"lineage {trial.number} rejected"
         policy, sums = trial.versions[-1][1], tuple(trial.sums)
-        told = forecast(sums, self.pace.prior.learned(results))
+        kept = self.pace.kept.learned([each.told for each in self.promotions if each.later])
+        told = forecast(sums, self.pace.prior.learned(results), kept)
         replaced = (self.champion, said, sums, results, told)
         self.promotions.append(Promotion(date, trial.number, policy, *replaced))
         self.champion, self.champion_name, self.watch = policy, str(trial.number), []

@@ -155,9 +155,11 @@ class Tables:
 
     def put(self, table: str, rows: DataFrame) -> int:
         """Insert the rows whose key is not there yet, and renew those that have changed."""
-        same = " AND ".join(f"t.`{name}` <=> s.`{name}`" for name in rows.columns)
-        renew = f"WHEN MATCHED AND NOT ({same}) THEN UPDATE SET *"
-        return self._merge(table, rows, "num_affected_rows", renew)
+        if self.exists(table):
+            rows = rows.exceptAll(self._checked(table, rows).select(*rows.columns))
+            if rows.isEmpty():  # a merge of nothing would be a version of the table all the same
+                return 0
+        return self._merge(table, rows, "num_affected_rows", "WHEN MATCHED THEN UPDATE SET *")
 
     def _merge(self, table: str, rows: DataFrame, counted: str, renew: str = "") -> int:
         new = self.ensure(table, _ddl(rows))

@@ -69,18 +69,55 @@ class Prior:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What share of a difference is left once the candidate itself makes the rows.
+
+    A champion changes its own contexts (whom it contacts is tired the next day), so a one-step
+    difference that was true on the old champion's rows is mostly smaller on its own.
+
+    Attributes:
+        share: the mean share. The default is what the simulator's closed loops keep.
+        spread: standard deviation of the share from promotion to promotion.
+    """
+
+    share: float = 0.7
+    spread: float = 0.2
+
+    def learned(self, past: Sequence[tuple[Forecast, float, float]]) -> Kept:
+        """The share that promotions so far speak for, this one counting as a few of them.
+
+        Args:
+            past: of earlier promotions the forecast, and the difference to whom they replaced on
+                later rows with its standard error, estimated like any other (`trial_result`).
+        """
+        if not past:
+            return self
+        told = np.array([each.shrunken for each, _, _ in past])
+        noise = np.array([(self.share * each.std_error) ** 2 + se**2 for each, _, se in past])
+        later = np.array([each for _, each, _ in past])
+        known, usual = float(told @ told), DEFAULT_WEIGHT * float(told @ told) / len(told)
+        share = (float(told @ later) + usual * self.share) / (known + usual)
+        rest = float(((later - share * told) ** 2 - noise).sum()) + usual * self.spread**2
+        return Kept(share, math.sqrt(max(rest, 0.0) / (known + usual)))
+
+
+@dataclass(frozen=True)
 class Forecast:
     """What is to be expected of a candidate on later rows, per logged decision.
 
     Attributes:
         raw: the estimate as it stood when the verdict fell. Verdicts fall when luck helps, so on
             average it is too good (the winner's curse).
-        difference: the mean of what is likely given the estimate and the prior.
-        low, high: the prediction interval.
+        shrunken, std_error: mean and standard deviation of what is likely given the estimate and
+            the prior, on rows like those of the trial.
+        difference: what is likely to be left of that on the candidate's own rows.
+        low, high: the prediction interval of the difference.
         confidence: with which the later difference lies in it.
     """
 
     raw: float
+    shrunken: float
+    std_error: float
     difference: float
     low: float
     high: float
@@ -88,21 +125,19 @@ class Forecast:
 
 
 def forecast(
-    days: Sequence[DaySums], prior: Prior, *, drift: float = 0.0, confidence: float = 0.9
+    days: Sequence[DaySums], prior: Prior, kept: Kept | None = None, *, confidence: float = 0.9
 ) -> Forecast:
-    """What the evidence of a trial says of later rows.
+    """What the evidence of a trial says of later rows, decided by the candidate itself.
 
-    The posterior mean and quantiles under the prior, of Σ X / n ~ N(difference, σ² / n). Stopping at
-    a verdict biases the estimate, and not the posterior (the likelihood principle; Berger & Wolpert
-    1988), as far as the prior is right. It is about the same one-step difference as the evidence,
-    on rows as loggers of then will produce them; what living with the policy changes besides
-    (fatigue) no log of another policy shows.
+    First the posterior under the prior, of Σ X / n ~ N(difference, σ² / n). Stopping at a verdict
+    biases the estimate, and not the posterior (the likelihood principle; Berger & Wolpert 1988), as
+    far as the prior is right. Then the share of it that is kept. Both are about one-step
+    differences; what living with the policy changes besides no log of another policy shows.
 
     Args:
         days: all days of the trial.
         prior: `Prior.default`, or `learned` from the lineages tried before.
-        drift: standard deviation of what differs between the evidence's rows and later ones, per
-            decision: contexts move on when another policy acts.
+        kept: None = the default; or `learned` from earlier promotions.
         confidence: of the interval.
 
     Raises:
@@ -111,13 +146,15 @@ def forecast(
     if not 0 < confidence < 1:
         raise EvaluationError(f"confidence must lie between 0 and 1, and is {confidence}")
     raw, error = trial_result(days)
+    kept = kept or Kept()
     points = prior.differences
     likely = _likelihood(np.array([[raw]]), np.array([[error]]), points)[0] * prior.masses
     masses = _normalised(likely)
     mean = float(masses @ points)
-    rest = (1 - confidence) / 2
-    low, high = (_quantile(points, masses, drift, each) for each in (rest, 1 - rest))
-    return Forecast(raw, mean, low, high, confidence)
+    sd = math.sqrt(float(masses @ (points - mean) ** 2))
+    rest, drift = (1 - confidence) / 2, kept.spread * abs(mean)
+    low, high = (_quantile(kept.share * points, masses, drift, q) for q in (rest, 1 - rest))
+    return Forecast(raw, mean, sd, kept.share * mean, low, high, confidence)
 
 
 def trial_result(days: Sequence[DaySums]) -> tuple[float, float]:
@@ -148,8 +185,8 @@ def _normalised(masses: Floats) -> Floats:
 
 def _quantile(points: Floats, masses: Floats, drift: float, share: float) -> float:
     """Quantile of a distribution on the grid, each point spread over its step and by the drift."""
-    step = points[1] - points[0]
-    sd = math.sqrt(drift**2 + step**2 / 12)
+    step = abs(points[1] - points[0])
+    sd = math.sqrt(drift**2 + step**2 / 12) or 1e-12
     reach = np.linspace(points[0] - 4 * sd, points[-1] + 4 * sd, 4 * POINTS)
     below = special.ndtr((reach[:, None] - points) / sd) @ masses
     return float(np.interp(share, below, reach))

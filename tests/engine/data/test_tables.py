@@ -56,6 +56,27 @@ def test_new_rows_enter_and_known_ones_stay(tables: Tables) -> None:
     assert version(tables, "events") == before
 
 
+def test_changed_rows_are_renewed_and_equal_ones_make_no_version(tables: Tables) -> None:
+    """`put` brings what is new and what has changed, and leaves a table alone that has it all."""
+    tables.put("customers", customers(tables, {"a": True, "b": True}))
+    assert tables.put("customers", customers(tables, {"a": True, "b": True})) == 0
+    versions = f"DESCRIBE HISTORY {tables.name('customers')}"
+    before = tables.spark.sql(versions).count()
+    assert tables.put("customers", customers(tables, {"a": False, "b": True, "c": True})) == 2
+    assert tables.spark.sql(versions).count() == before + 1
+    now = tables.read("customers").orderBy("customer_id").toPandas()
+    assert list(now["consent_email"]) == [False, True, True]
+    assert tables.put("customers", customers(tables, {"a": False})) == 0
+    assert tables.spark.sql(versions).count() == before + 1
+
+
+def customers(tables: Tables, consent: dict[str, bool]) -> Any:
+    """Rows of `customers` with their consent."""
+    return tables.spark.createDataFrame(
+        list(consent.items()), "customer_id STRING, consent_email BOOLEAN"
+    )
+
+
 def test_a_first_batch_without_rows_makes_the_table(tables: Tables) -> None:
     """A source without events leaves an empty table that later rows enter."""
     assert tables.add_new("events", tables.frame(EVENTS.empty_table())) == 0

@@ -23,7 +23,8 @@ def days_of(means: np.ndarray, seed: int) -> list[DaySums]:
         values = rng.normal(mean, SD, ROWS)
         total, square = float(values.sum()), float(values @ values)
         side = Side(total, square, 1.0)
-        sums = {"total": total, "square": square, "reward": 0.0, "residual": 0.0}
+        names = ("reward", "reward_square", "residual", "spread", "centre")
+        sums = {"total": total, "square": square, **dict.fromkeys(names, 0.0)}
         day = DaySums(
             decision_date=START + dt.timedelta(days=number),
             n=ROWS,
@@ -31,7 +32,6 @@ def days_of(means: np.ndarray, seed: int) -> list[DaySums]:
             n_differing=ROWS,
             weight=1.0,
             weight_square=1.0,
-            centre=0.0,
             low=side,
             high=side,
             **sums,

@@ -7,7 +7,7 @@ import pytest
 
 from policies.errors import EvaluationError
 from policies.evaluation.day_sums import day_sums
-from policies.evaluation.forecast import Prior, forecast, trial_result
+from policies.evaluation.forecast import Forecast, Kept, Prior, forecast, trial_result
 from policies.logged import LoggedDecisions
 from tests.policies.evaluation.test_change import days_of
 
@@ -17,15 +17,34 @@ def test_a_normal_prior_gives_the_textbook_posterior() -> None:
     days = days_of(np.full(4, 0.02), 3)
     raw, error = trial_result(days)
     spread = 0.01
-    told = forecast(days, Prior.default(spread))
+    told = forecast(days, Prior.default(spread), Kept(1.0, 0.0))
     shrink = spread**2 / (spread**2 + error**2)
     sd = np.sqrt(shrink) * error
     assert told.raw == raw
-    assert told.difference == pytest.approx(raw * shrink, rel=2e-3)
+    assert told.difference == told.shrunken == pytest.approx(raw * shrink, rel=2e-3)
+    assert told.std_error == pytest.approx(sd, rel=0.01)
     assert told.low == pytest.approx(raw * shrink - 1.6449 * sd, abs=sd * 0.02)
     assert told.high == pytest.approx(raw * shrink + 1.6449 * sd, abs=sd * 0.02)
-    wider = forecast(days, Prior.default(spread), drift=sd)
+    half = forecast(days, Prior.default(spread), Kept(0.5, 0.0))
+    assert half.difference == pytest.approx(told.difference / 2)
+    assert half.low == pytest.approx(told.low / 2, abs=sd * 0.02)
+    wider = forecast(days, Prior.default(spread), Kept(1.0, sd / told.difference))
     assert wider.high - wider.low == pytest.approx(np.sqrt(2) * (told.high - told.low), rel=0.02)
+
+
+def test_what_is_kept_is_learned_from_promotions() -> None:
+    """From many promotions the mean share that is left is found, and how much it varies."""
+    rng = np.random.default_rng(0)
+    true = rng.uniform(0.005, 0.03, 400)
+    later = true * (0.6 + 0.15 * rng.normal(size=400)) + rng.normal(0, 0.002, 400)
+    past = [
+        (Forecast(0.0, t + rng.normal(0, 0.001), 0.001, 0.0, 0.0, 0.0, 0.9), x, 0.002)
+        for t, x in zip(true, later)
+    ]
+    kept = Kept().learned(past)
+    assert kept.share == pytest.approx(0.6, abs=0.03)
+    assert kept.spread == pytest.approx(0.15, abs=0.04)
+    assert Kept().learned([]) == Kept()
 
 
 def test_estimate_and_error_are_those_of_the_rows() -> None:
