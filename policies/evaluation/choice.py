@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Optional
 
 import numpy as np
@@ -72,47 +72,53 @@ class Auto(Estimator):
     def resolved(self, ours: Batch, theirs: Batch | None = None) -> Estimator:
         """The estimator that these rows choose, for a value or for a paired difference."""
         pool = self.pool or _pool(ours, theirs)
-        mean, square = _moments([_values(each, ours, theirs) for each in pool], len(ours))
-        best, least, n = pool[0], square[0, 0] / len(ours), len(ours)
-        for at, each in enumerate(pool[1:], 1):
-            (_, away), (risk, noise) = mean[at], square[at] / n
-            risk += n * max(away**2 - noise / n, CAUTION * noise / n)
+        away, noises, risks = _risks(pool, ours, theirs)
+        best, least, n = pool[0], risks[0], len(ours)
+        for each, shift, noise, risk in zip(pool[1:], away[1:], noises[1:], risks[1:]):
+            risk += n * max(shift**2 - noise / n, CAUTION * noise / n)
             if risk < least:
                 best, least = each, risk
         return best
 
 
-def _values(estimator: Estimator, ours: Batch, theirs: Batch | None) -> Callable[[slice], Floats]:
-    """A function that gives some rows' values, or paired differences."""
-    one = estimator.in_blocks(ours)
-    if theirs is None:
-        return one
-    other = estimator.in_blocks(theirs)
-    return lambda rows: one(rows) - other(rows)
+def _risks(
+    pool: Sequence[Estimator], ours: Batch, theirs: Batch | None
+) -> tuple[Floats, Floats, Floats]:
+    """Mean and variance (m,) of m members' differences to the first, and their own variance.
 
-
-def _moments(members: Sequence[Callable[[slice], Floats]], n: int) -> tuple[Floats, Floats]:
-    """Means (m, 2) of m members and of their differences to the first; sums of squares around them.
-
-    From each block's own means and squares (Chan, Golub & LeVeque 1983), so that no member's n
-    values ever stand in memory together, and nothing cancels.
+    Values are those of a batch or paired differences of two. From each block's own moments (Chan,
+    Golub & LeVeque 1983), so that no member's n values ever stand in memory together, and nothing
+    cancels; a member's own squares are the first's, plus the difference's, plus twice their product.
     """
-    shape = (-(-n // ROWS), len(members), 2)
-    means, squares, sizes = np.zeros(shape), np.zeros(shape), np.zeros((shape[0], 1, 1))
+    sides = [ours] if theirs is None else [ours, theirs]
+    members = [[each.in_blocks(side) for side in sides] for each in pool]
+    n, m = len(ours), len(pool)
+    sizes, found = np.zeros((-(-n // ROWS), 1)), np.zeros((-(-n // ROWS), 3, m))
 
     def work(rows: slice) -> None:
-        base, block = members[0](rows), rows.start // ROWS
-        sizes[block] = len(base)
+        parts = [side[rows] for side in sides]
+        first: Floats | float = 0.0
+        spread: Floats | None = None
         for at, member in enumerate(members):
-            values = member(rows) if at else base
-            for column, each in enumerate((values, values - base)):
-                mean = np.add.reduce(each) / len(each)
-                away = each - mean
-                means[block, at, column], squares[block, at, column] = mean, away @ away
+            values = [side(rows, part) for side, part in zip(member, parts)]
+            value = values[0] if theirs is None else values[0] - values[1]
+            away = value - first
+            mean = np.add.reduce(away) / len(away)
+            away -= mean
+            if spread is None:
+                first, spread = value, away
+            found[rows.start // ROWS, :, at] = mean, away @ away, away @ spread
+        sizes[rows.start // ROWS] = len(away)
 
     each_block(n, ROWS, work, alone=True)  # calls too short for two threads to share a lock
-    mean = np.asarray((sizes * means).sum(axis=0) / n)
-    return mean, np.asarray((squares + sizes * (means - mean) ** 2).sum(axis=0))
+    means = found[:, 0]
+    mean = (sizes * means).sum(axis=0) / n
+    between = sizes * (means - mean)
+    square = (found[:, 1] + between * (means - mean)).sum(axis=0) / n
+    product = (found[:, 2] + between * (means - mean)[:, :1]).sum(axis=0) / n
+    own = square[0] + square + 2 * product
+    own[0] = square[0]
+    return mean, square, own
 
 
 def _pool(ours: Batch, theirs: Batch | None) -> list[Estimator]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,20 +20,23 @@ from policies.evaluation.batch import (
     check_seed,
     effective_size,
     number,
+    reader,
     require_probabilities,
 )
+from policies.evaluation.blocks import ROWS, Moments, block_rows, moments
 from policies.evaluation.bounds import Terms
 from policies.evaluation.choice import as_estimator, as_estimators, labels
 from policies.evaluation.day_sums import day_sums
 from policies.evaluation.estimators import Estimator
 from policies.evaluation.sensitivity import robust_factor
 from policies.evaluation.sequence import asymptotic_interval, sequence_interval
-from policies.logged import Floats, LoggedDecisions
+from policies.logged import Bools, Floats, LoggedDecisions
 
 SEQUENCES = {"sequence": sequence_interval, "asymptotic_sequence": asymptotic_interval}
 INTERVALS = ("normal", "bootstrap", "bernstein", *SEQUENCES)
 DEFAULT: tuple[str, ...] = ("ips", "snips", "dm", "dr")
 Bounds = tuple["float | None", "float | None"]
+SEEN, _NONE = 3, np.empty(0)  # columns of `_seen`
 
 
 @dataclass(frozen=True)
@@ -124,38 +127,79 @@ def evaluate(
             it needs, or an empty log.
     """
     asked = _Asked(interval, confidence, floor, bounds, seed).checked(log)
-    batch = batch_of(log, target, expected_reward)
     chosen = as_estimators(estimators)
     if estimators is DEFAULT:
-        chosen = [each for each in chosen if _obtainable(each, batch, interval)]
-    hidden = asked.hidden(log, batch.unsupported)
-    diagnostics = _diagnostics(log, batch.weight)
+        given = expected_reward is not None
+        chosen = [each for each in chosen if _obtainable(each, given, interval)]
+    summed = interval == "normal" and log.customer_id is None  # then moments say it all
+    whole = not (summed and all(each.formula(len(log)) for each in chosen))
+    batch = batch_of(log, target, expected_reward) if whole else None
+    used = [each if batch is None else each.resolved(batch) for each in chosen]
+    anchors = [each if batch is None else each.anchor(batch) for each in chosen]
+    members = list(dict.fromkeys([*used, *anchors]))
+    read = reader(log, target, expected_reward) if batch is None else (batch.__getitem__, False)
+    found, unsupported = _visited(log, members, batch, *read)
+    diagnostics, hidden = _diagnostics(found, len(log)), asked.hidden(log, unsupported)
     rows, kinds = {}, set()
     attrs: dict[str, Any] = {
-        "model_skill": model_skill(log, batch),
-        "unsupported": batch.unsupported,
+        "model_skill": _skill(found),
+        "unsupported": unsupported,
         "probabilities": log.probabilities,
     }
-    for label, each in zip(labels(chosen), chosen):
-        used, anchor = each.resolved(batch), each.anchor(batch)
-        values = used.contributions(batch)
-        spread = values if anchor in (used, each) else anchor.contributions(batch)
-        error = intervals.standard_error(spread, _customers(log))
-        low, high, kind = asked.around(spread, error, anchor, log, target, None, expected_reward)
+    for label, each, one, anchor in zip(labels(chosen), chosen, used, anchors):
+        at = SEEN + members.index(anchor)
+        if batch is None or summed:
+            error = intervals.error_of(found.square[at], len(log), len(log))
+            low, high, kind = *intervals.normal(found.mean[at], error, confidence), "none"
+        else:
+            spread = anchor.contributions(batch)
+            error = intervals.standard_error(spread, _customers(log))
+            low, high, kind = asked.around(
+                spread, error, anchor, log, target, None, expected_reward
+            )
         rows[label] = {
-            "value": float(values.mean()),
+            "value": float(found.mean[SEEN + members.index(one)]),
             "std_error": error,
-            "low": low - hidden,
-            "high": high + hidden,
+            "low": float(low - hidden),
+            "high": float(high + hidden),
             **diagnostics,
         }
         kinds.add(kind)
-        if used is not each:
-            attrs[label] = repr(used)
+        if one is not each:
+            attrs[label] = repr(one)
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index.name = "estimator"
     frame.attrs.update(attrs, range=kinds.pop())  # one interval, so one kind
     return frame
+
+
+def _visited(
+    log: LoggedDecisions,
+    members: Sequence[Estimator],
+    batch: Batch | None,
+    read: Callable[[slice], Batch],
+    alone: bool,
+) -> tuple[Moments, float]:
+    """Moments of `_seen` and of members' contributions, in one visit; and what is unsupported.
+
+    Without a batch, every member has a formula, and nothing of n numbers is made.
+    """
+    n, size = len(log), block_rows(log.n_actions)
+    formulas = [each.formula(n) if batch is None else each.in_blocks(batch) for each in members]
+    outside = np.zeros(-(-n // size))
+
+    def columns(rows: slice) -> list[Floats]:
+        part = read(rows)
+        outside[rows.start // size] = part.unsupported * len(part)
+        return [*_seen(part, log.choice[rows]), *(each(rows, part) for each in formulas if each)]
+
+    return moments(n, size, columns, alone=alone), float(outside.sum()) / n
+
+
+def _seen(part: Batch, choice: Bools) -> list[Floats]:
+    """Weights, rewards and residuals (none without a model) of rows that had a choice."""
+    columns = [part.weight, part.reward, _NONE if part.residual is None else part.residual]
+    return columns if choice.all() else [each[choice[: len(each)]] for each in columns]
 
 
 def compare(
@@ -251,13 +295,14 @@ def model_skill(log: LoggedDecisions, batch: Batch) -> float:
     worse. Honest only if q never saw the row. NaN without a model, or where rewards do not vary.
     DM is as good as this; DR only gets wider as it falls.
     """
-    if batch.residual is None:
-        return math.nan
-    reward, missed = batch.reward, batch.residual
-    if not log.choice.all():
-        reward, missed = reward[log.choice], missed[log.choice]
-    spread = intervals.squared_distance(reward)
-    return 1 - float(missed @ missed) / spread if spread else math.nan
+    found = moments(len(batch), ROWS, lambda rows: _seen(batch[rows], log.choice[rows]))
+    return _skill(found)
+
+
+def _skill(found: Moments) -> float:
+    """The skill of a reward model, from moments of `_seen`."""
+    spread = float(found.square[1])
+    return 1 - float(found.raw_square[2]) / spread if spread else math.nan
 
 
 @dataclass(frozen=True)
@@ -352,19 +397,20 @@ def _customers(log: LoggedDecisions) -> intervals.Customers | None:
     return None if log.customer_id is None else log.customers
 
 
-def _obtainable(estimator: Estimator, batch: Batch, interval: str) -> bool:
+def _obtainable(estimator: Estimator, modelled: bool, interval: str) -> bool:
     """Whether an estimator of the default list can be had with these arguments."""
-    modelled = batch.direct is not None or not estimator.needs_model
-    return modelled and (estimator.unbiased or interval in ("normal", "bootstrap"))
+    return (modelled or not estimator.needs_model) and (
+        estimator.unbiased or interval in ("normal", "bootstrap")
+    )
 
 
-def _diagnostics(log: LoggedDecisions, weight: Floats) -> dict[str, float]:
-    """Row counts, and what the importance weights of choice rows look like."""
-    weight = weight if log.choice.all() else weight[log.choice]
+def _diagnostics(found: Moments, n: int) -> dict[str, float]:
+    """Row counts, and what the importance weights look like, from moments of `_seen`."""
+    n_choice, mean, square = found.size[0], found.mean[0], found.raw_square[0]
     return {
-        "n": len(log),
-        "n_choice": len(weight),
-        "effective_n": effective_size(weight),
-        "max_weight": float(weight.max()) if len(weight) else math.nan,
-        "mean_weight": float(weight.mean()) if len(weight) else math.nan,
+        "n": n,
+        "n_choice": int(n_choice),
+        "effective_n": float((n_choice * mean) ** 2 / square) if n_choice and square else 0.0,
+        "max_weight": float(found.most[0]) if n_choice else math.nan,
+        "mean_weight": float(mean),
     }

@@ -9,7 +9,7 @@ import pytest
 
 from policies.errors import EvaluationError
 from policies.evaluation.batch import Batch, batch_of
-from policies.evaluation.choice import Auto, _moments, _pool, _values
+from policies.evaluation.choice import Auto, _pool, _risks
 from policies.evaluation.estimators import (
     DM,
     DR,
@@ -141,12 +141,16 @@ def test_block_by_block_is_at_once(
         theirs = batch_of(log, uniform, means * 0.7) if paired else None
         named = [DR(), SNDR(), SNIPS(), Squared(), DM(), *(each() for each in SHRUNK)]
         for pool in (named, _pool(batch, theirs)):
-            members = [_values(each, batch, theirs) for each in pool]
-            _, square = _moments(members, len(batch))
             least = risks_at_once(batch, theirs, pool)
             assert Auto(pool).resolved(batch, theirs) is pool[int(np.argmin(least))]
-            values = [each(slice(None)) for each in members]
-            np.testing.assert_allclose(square[:, 0] / 700, [each.var() for each in values])
+            values = [each.contributions(batch) for each in pool]
+            if theirs is not None:
+                values = [ours - each.contributions(theirs) for ours, each in zip(values, pool)]
+            mean, square, own = _risks(pool, batch, theirs)
+            np.testing.assert_allclose(own, [each.var() for each in values])
+            away = [each - values[0] for each in values[1:]]
+            np.testing.assert_allclose(mean[1:], [each.mean() for each in away], atol=1e-15)
+            np.testing.assert_allclose(square[1:], [each.var() for each in away])
 
 
 def test_a_pool_starts_unbiased() -> None:
