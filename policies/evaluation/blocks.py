@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,8 +48,7 @@ def each_block(n: int, size: int, work: Callable[[slice], None], *, alone: bool 
             done.result()
 
 
-@dataclass(frozen=True, eq=False)
-class Moments:
+class Moments(NamedTuple):
     """Of m columns, each (m,): how many numbers, their mean, Σ (x − mean)² and maximum."""
 
     size: Floats
@@ -57,19 +56,14 @@ class Moments:
     square: Floats
     most: Floats
 
-    @property
-    def raw_square(self) -> Floats:
-        """Σ x²."""
-        return np.asarray(self.square + self.size * self.mean**2)
-
 
 def moments(
-    n: int, size: int, columns: Callable[[slice], Sequence[Floats]], *, alone: bool = False
+    n: int, size: int, columns: Callable[[slice], Iterable[Floats]], *, alone: bool = False
 ) -> Moments:
-    """Moments of the columns that columns(rows) gives of every block of `size` of n rows.
+    """Moments of the columns that columns(rows) gives of every block of `size` of n > 0 rows.
 
-    From each block's own moments (Chan, Golub & LeVeque 1983), so that no column ever stands in
-    memory whole, and nothing cancels. A mean of no numbers is NaN, and their maximum −inf.
+    Merged from each block's own (Chan, Golub & LeVeque 1983), so that no column ever stands in
+    memory whole, and nothing cancels. A mean of no numbers is 0, and their maximum −inf.
     """
     found: list[list[tuple[float, ...]]] = [[] for _ in range(0, n, size)]
 
@@ -77,18 +71,17 @@ def moments(
         found[rows.start // size] = [_of(values) for values in columns(rows)]
 
     each_block(n, size, work, alone=alone)
-    sizes, sums, squares, most = np.moveaxis(np.array(found), -1, 0)
+    sizes, means, squares, most = np.moveaxis(np.array(found), -1, 0)
     total = sizes.sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        mean = sums.sum(axis=0) / total
-        away = sums / np.maximum(sizes, 1) - mean
-    squares = squares + np.where(sizes > 0, sizes * away**2, 0.0)
-    return Moments(total, mean, squares.sum(axis=0), most.max(axis=0))
+    mean = (sizes * means).sum(axis=0) / np.maximum(total, 1)
+    return Moments(
+        total, mean, (squares + sizes * (means - mean) ** 2).sum(axis=0), most.max(axis=0)
+    )
 
 
 def _of(values: Floats) -> tuple[float, ...]:
-    """Size, sum, squares around the mean, and maximum."""
-    size, total = len(values), np.add.reduce(values)
-    away = values - total / max(size, 1)
+    """Size, mean, squares around it, and maximum."""
+    mean = np.add.reduce(values) / max(len(values), 1)
+    away = values - mean
     square = np.einsum("n,n->", away, away)
-    return size, total, square, np.maximum.reduce(values, initial=-np.inf)
+    return len(values), mean, square, np.maximum.reduce(values, initial=-np.inf)

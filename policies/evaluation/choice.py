@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Optional
 
 import numpy as np
 
 from policies.errors import EvaluationError, did_you_mean
 from policies.evaluation.batch import Batch
-from policies.evaluation.blocks import ROWS, each_block
+from policies.evaluation.blocks import moments
 from policies.evaluation.estimators import (
     DM,
     DR,
@@ -28,6 +28,7 @@ from policies.evaluation.estimators import (
 )
 from policies.logged import Floats
 
+SHARED_ROWS = 32_768  # fewer, and two threads wait for one another
 CAUTION = 0.5  # of a bias's own variance: a bias that happens to read 0 is not taken to be 0
 STRENGTHS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # of sub-Gaussian shrinkage
 CUTS = (0.8, 0.9, 0.95, 0.99)  # quantiles of the weights to clip or switch at
@@ -63,7 +64,7 @@ class Auto(Estimator):
 
     def anchor(self, batch: Batch) -> Estimator:
         """The unbiased first member of the pool."""
-        return (self.pool or _pool(batch, None))[0]
+        return self.pool[0] if self.pool else IPS() if batch.direct is None else DR()
 
     def contributions(self, batch: Batch) -> Floats:
         """Those of the chosen estimator, (n,)."""
@@ -72,53 +73,34 @@ class Auto(Estimator):
     def resolved(self, ours: Batch, theirs: Batch | None = None) -> Estimator:
         """The estimator that these rows choose, for a value or for a paired difference."""
         pool = self.pool or _pool(ours, theirs)
-        away, noises, risks = _risks(pool, ours, theirs)
-        best, least, n = pool[0], risks[0], len(ours)
-        for each, shift, noise, risk in zip(pool[1:], away[1:], noises[1:], risks[1:]):
-            risk += n * max(shift**2 - noise / n, CAUTION * noise / n)
+        means, squares = _moments(pool, ours, theirs)
+        best, least, n = pool[0], np.inf, len(ours)
+        for each, (_, away), (risk, noise) in zip(pool, means, squares / n):
+            risk += n * max(away**2 - noise / n, CAUTION * noise / n)
             if risk < least:
                 best, least = each, risk
         return best
 
 
-def _risks(
-    pool: Sequence[Estimator], ours: Batch, theirs: Batch | None
-) -> tuple[Floats, Floats, Floats]:
-    """Mean and variance (m,) of m members' differences to the first, and their own variance.
+def _moments(pool: Sequence[Estimator], ours: Batch, theirs: Batch | None) -> tuple[Floats, Floats]:
+    """Means (m, 2) of m members' values and of their differences to the first; squares around them.
 
-    Values are those of a batch or paired differences of two. From each block's own moments (Chan,
-    Golub & LeVeque 1983), so that no member's n values ever stand in memory together, and nothing
-    cancels; a member's own squares are the first's, plus the difference's, plus twice their product.
+    Values are a batch's contributions, or paired differences to another's.
     """
     sides = [ours] if theirs is None else [ours, theirs]
     members = [[each.in_blocks(side) for side in sides] for each in pool]
-    n, m = len(ours), len(pool)
-    sizes, found = np.zeros((-(-n // ROWS), 1)), np.zeros((-(-n // ROWS), 3, m))
 
-    def work(rows: slice) -> None:
-        parts = [side[rows] for side in sides]
-        first: Floats | float = 0.0
-        spread: Floats | None = None
-        for at, member in enumerate(members):
-            values = [side(rows, part) for side, part in zip(member, parts)]
+    def columns(rows: slice) -> Iterator[Floats]:
+        parts, first = [side[rows] for side in sides], None
+        for member in members:
+            values = [terms(rows, part) for terms, part in zip(member, parts)]
             value = values[0] if theirs is None else values[0] - values[1]
-            away = value - first
-            mean = np.add.reduce(away) / len(away)
-            away -= mean
-            if spread is None:
-                first, spread = value, away
-            found[rows.start // ROWS, :, at] = mean, away @ away, away @ spread
-        sizes[rows.start // ROWS] = len(away)
+            first = value if first is None else first
+            yield value
+            yield value - first
 
-    each_block(n, ROWS, work, alone=True)  # calls too short for two threads to share a lock
-    means = found[:, 0]
-    mean = (sizes * means).sum(axis=0) / n
-    between = sizes * (means - mean)
-    square = (found[:, 1] + between * (means - mean)).sum(axis=0) / n
-    product = (found[:, 2] + between * (means - mean)[:, :1]).sum(axis=0) / n
-    own = square[0] + square + 2 * product
-    own[0] = square[0]
-    return mean, square, own
+    found = moments(len(ours), SHARED_ROWS, columns)
+    return found.mean.reshape(-1, 2), found.square.reshape(-1, 2)
 
 
 def _pool(ours: Batch, theirs: Batch | None) -> list[Estimator]:

@@ -14,7 +14,6 @@ import numpy as np
 
 from policies.errors import EvaluationError
 from policies.evaluation.batch import Batch
-from policies.evaluation.blocks import ROWS, each_block
 from policies.logged import Floats
 
 Formula = Callable[[slice, Batch], Floats]  # contributions of rows, from the batch's part there
@@ -250,13 +249,7 @@ class _Shrunk(Estimator):
 
     def contributions(self, batch: Batch) -> Floats:
         """The estimator's terms with these weights in place of w, (n,)."""
-        terms, some = np.empty(len(batch)), self.formula(len(batch))
-
-        def fill(rows: slice) -> None:
-            terms[rows] = some(rows, batch[rows])
-
-        each_block(len(batch), ROWS, fill)
-        return terms
+        return self._terms(batch, self._strength(len(batch)))
 
     def formula(self, n: int) -> Formula:
         """The estimator's terms, with the parameter that n rows choose."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -129,16 +129,17 @@ def evaluate(
     asked = _Asked(interval, confidence, floor, bounds, seed).checked(log)
     chosen = as_estimators(estimators)
     if estimators is DEFAULT:
-        given = expected_reward is not None
-        chosen = [each for each in chosen if _obtainable(each, given, interval)]
+        modelled = expected_reward is not None
+        chosen = [each for each in chosen if _obtainable(each, modelled, interval)]
     summed = interval == "normal" and log.customer_id is None  # then moments say it all
-    whole = not (summed and all(each.formula(len(log)) for each in chosen))
-    batch = batch_of(log, target, expected_reward) if whole else None
-    used = [each if batch is None else each.resolved(batch) for each in chosen]
-    anchors = [each if batch is None else each.anchor(batch) for each in chosen]
-    members = list(dict.fromkeys([*used, *anchors]))
-    read = reader(log, target, expected_reward) if batch is None else (batch.__getitem__, False)
-    found, unsupported = _visited(log, members, batch, *read)
+    streamed = summed and all(each.formula(len(log)) for each in chosen)
+    batch = None if streamed else batch_of(log, target, expected_reward)
+    pairs = [
+        (each, each) if batch is None else (each.resolved(batch), each.anchor(batch))
+        for each in chosen
+    ]
+    place = {each: at for at, each in enumerate(dict.fromkeys(sum(pairs, ())), SEEN)}
+    found, unsupported = _visited(log, target, expected_reward, batch, place)
     diagnostics, hidden = _diagnostics(found, len(log)), asked.hidden(log, unsupported)
     rows, kinds = {}, set()
     attrs: dict[str, Any] = {
@@ -146,11 +147,11 @@ def evaluate(
         "unsupported": unsupported,
         "probabilities": log.probabilities,
     }
-    for label, each, one, anchor in zip(labels(chosen), chosen, used, anchors):
-        at = SEEN + members.index(anchor)
+    for label, each, (used, anchor) in zip(labels(chosen), chosen, pairs):
         if batch is None or summed:
-            error = intervals.error_of(found.square[at], len(log), len(log))
-            low, high, kind = *intervals.normal(found.mean[at], error, confidence), "none"
+            mean, square = found.mean[place[anchor]], found.square[place[anchor]]
+            error = intervals.error_of(square, len(log), len(log))
+            low, high, kind = *intervals.normal(mean, error, confidence), "none"
         else:
             spread = anchor.contributions(batch)
             error = intervals.standard_error(spread, _customers(log))
@@ -158,15 +159,15 @@ def evaluate(
                 spread, error, anchor, log, target, None, expected_reward
             )
         rows[label] = {
-            "value": float(found.mean[SEEN + members.index(one)]),
+            "value": float(found.mean[place[used]]),
             "std_error": error,
-            "low": float(low - hidden),
-            "high": float(high + hidden),
+            "low": low - hidden,
+            "high": high + hidden,
             **diagnostics,
         }
         kinds.add(kind)
-        if one is not each:
-            attrs[label] = repr(one)
+        if used is not each:
+            attrs[label] = repr(used)
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index.name = "estimator"
     frame.attrs.update(attrs, range=kinds.pop())  # one interval, so one kind
@@ -175,18 +176,23 @@ def evaluate(
 
 def _visited(
     log: LoggedDecisions,
-    members: Sequence[Estimator],
+    target: Any,
+    expected_reward: Any,
     batch: Batch | None,
-    read: Callable[[slice], Batch],
-    alone: bool,
+    members: Iterable[Estimator],
 ) -> tuple[Moments, float]:
     """Moments of `_seen` and of members' contributions, in one visit; and what is unsupported.
 
-    Without a batch, every member has a formula, and nothing of n numbers is made.
+    Without a batch the log itself is read, and every member must have a formula.
     """
     n, size = len(log), block_rows(log.n_actions)
-    formulas = [each.formula(n) if batch is None else each.in_blocks(batch) for each in members]
     outside = np.zeros(-(-n // size))
+    if batch is None:
+        read, alone = reader(log, target, expected_reward)
+        formulas = [each.formula(n) for each in members]
+    else:
+        read, alone = batch.__getitem__, False
+        formulas = [each.in_blocks(batch) for each in members]
 
     def columns(rows: slice) -> list[Floats]:
         part = read(rows)
@@ -194,12 +200,6 @@ def _visited(
         return [*_seen(part, log.choice[rows]), *(each(rows, part) for each in formulas if each)]
 
     return moments(n, size, columns, alone=alone), float(outside.sum()) / n
-
-
-def _seen(part: Batch, choice: Bools) -> list[Floats]:
-    """Weights, rewards and residuals (none without a model) of rows that had a choice."""
-    columns = [part.weight, part.reward, _NONE if part.residual is None else part.residual]
-    return columns if choice.all() else [each[choice[: len(each)]] for each in columns]
 
 
 def compare(
@@ -299,10 +299,16 @@ def model_skill(log: LoggedDecisions, batch: Batch) -> float:
     return _skill(found)
 
 
+def _seen(part: Batch, choice: Bools) -> list[Floats]:
+    """Weights, rewards and residuals (none without a model) of rows that had a choice."""
+    columns = [part.weight, part.reward, _NONE if part.residual is None else part.residual]
+    return columns if choice.all() else [each[choice] if len(each) else each for each in columns]
+
+
 def _skill(found: Moments) -> float:
-    """The skill of a reward model, from moments of `_seen`."""
     spread = float(found.square[1])
-    return 1 - float(found.raw_square[2]) / spread if spread else math.nan
+    missed = found.square[2] + found.size[2] * found.mean[2] ** 2
+    return 1 - float(missed) / spread if spread and found.size[2] else math.nan
 
 
 @dataclass(frozen=True)
@@ -399,18 +405,18 @@ def _customers(log: LoggedDecisions) -> intervals.Customers | None:
 
 def _obtainable(estimator: Estimator, modelled: bool, interval: str) -> bool:
     """Whether an estimator of the default list can be had with these arguments."""
-    return (modelled or not estimator.needs_model) and (
-        estimator.unbiased or interval in ("normal", "bootstrap")
-    )
+    possible = modelled or not estimator.needs_model
+    return possible and (estimator.unbiased or interval in ("normal", "bootstrap"))
 
 
 def _diagnostics(found: Moments, n: int) -> dict[str, float]:
     """Row counts, and what the importance weights look like, from moments of `_seen`."""
-    n_choice, mean, square = found.size[0], found.mean[0], found.raw_square[0]
+    n_choice, mean = int(found.size[0]), float(found.mean[0])
+    square = float(found.square[0]) + n_choice * mean**2
     return {
         "n": n,
-        "n_choice": int(n_choice),
-        "effective_n": float((n_choice * mean) ** 2 / square) if n_choice and square else 0.0,
+        "n_choice": n_choice,
+        "effective_n": (n_choice * mean) ** 2 / square if square else 0.0,
         "max_weight": float(found.most[0]) if n_choice else math.nan,
-        "mean_weight": float(mean),
+        "mean_weight": mean if n_choice else math.nan,
     }
