@@ -49,12 +49,11 @@ def each_block(n: int, size: int, work: Callable[[slice], None], *, alone: bool 
 
 
 class Moments(NamedTuple):
-    """Of m columns, each (m,): how many numbers, their mean, Σ (x − mean)² and maximum."""
+    """Of m columns, each (m,): how many numbers, their mean, and Σ (x − mean)²."""
 
     size: Floats
     mean: Floats
     square: Floats
-    most: Floats
 
 
 def moments(
@@ -63,7 +62,7 @@ def moments(
     """Moments of the columns that columns(rows) gives of every block of `size` of n > 0 rows.
 
     Merged from each block's own (Chan, Golub & LeVeque 1983), so that no column ever stands in
-    memory whole, and nothing cancels. A mean of no numbers is 0, and their maximum −inf.
+    memory whole, and nothing cancels. A mean of no numbers is 0.
     """
     found: list[list[tuple[float, ...]]] = [[] for _ in range(0, n, size)]
 
@@ -71,17 +70,14 @@ def moments(
         found[rows.start // size] = [_of(values) for values in columns(rows)]
 
     each_block(n, size, work, alone=alone)
-    sizes, means, squares, most = np.moveaxis(np.array(found), -1, 0)
+    sizes, means, squares = np.moveaxis(np.array(found), -1, 0)
     total = sizes.sum(axis=0)
     mean = (sizes * means).sum(axis=0) / np.maximum(total, 1)
-    return Moments(
-        total, mean, (squares + sizes * (means - mean) ** 2).sum(axis=0), most.max(axis=0)
-    )
+    return Moments(total, mean, (squares + sizes * (means - mean) ** 2).sum(axis=0))
 
 
 def _of(values: Floats) -> tuple[float, ...]:
-    """Size, mean, squares around it, and maximum."""
+    """Size, mean, and squares around it."""
     mean = np.add.reduce(values) / max(len(values), 1)
     away = values - mean
-    square = np.einsum("n,n->", away, away)
-    return len(values), mean, square, np.maximum.reduce(values, initial=-np.inf)
+    return len(values), mean, np.einsum("n,n->", away, away)

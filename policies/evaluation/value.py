@@ -36,7 +36,7 @@ SEQUENCES = {"sequence": sequence_interval, "asymptotic_sequence": asymptotic_in
 INTERVALS = ("normal", "bootstrap", "bernstein", *SEQUENCES)
 DEFAULT: tuple[str, ...] = ("ips", "snips", "dm", "dr")
 Bounds = tuple["float | None", "float | None"]
-SEEN, _NONE = 3, np.empty(0)  # columns of `_seen`
+SEEN = 3  # columns of `_seen`
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ def evaluate(
         for each in chosen
     ]
     place = {each: at for at, each in enumerate(dict.fromkeys(sum(pairs, ())), SEEN)}
-    found, unsupported = _visited(log, target, expected_reward, batch, place)
-    diagnostics, hidden = _diagnostics(found, len(log)), asked.hidden(log, unsupported)
+    found, most, unsupported = _visited(log, target, expected_reward, batch, place)
+    diagnostics, hidden = _diagnostics(found, most, len(log)), asked.hidden(log, unsupported)
     rows, kinds = {}, set()
     attrs: dict[str, Any] = {
         "model_skill": _skill(found),
@@ -180,13 +180,13 @@ def _visited(
     expected_reward: Any,
     batch: Batch | None,
     members: Iterable[Estimator],
-) -> tuple[Moments, float]:
-    """Moments of `_seen` and of members' contributions, in one visit; and what is unsupported.
+) -> tuple[Moments, float, float]:
+    """In one visit, moments of `_seen` and members' contributions, most weight, and unsupported.
 
     Without a batch the log itself is read, and every member must have a formula.
     """
     n, size = len(log), block_rows(log.n_actions)
-    outside = np.zeros(-(-n // size))
+    most, outside = np.zeros((2, -(-n // size)))
     if batch is None:
         read, alone = reader(log, target, expected_reward)
         formulas = [each.formula(n) for each in members]
@@ -196,10 +196,12 @@ def _visited(
 
     def columns(rows: slice) -> list[Floats]:
         part = read(rows)
-        outside[rows.start // size] = part.unsupported * len(part)
-        return [*_seen(part, log.choice[rows]), *(each(rows, part) for each in formulas if each)]
+        seen, at = _seen(part, log.choice[rows]), rows.start // size
+        most[at], outside[at] = seen[0].max(initial=0), part.unsupported * len(part)
+        return [*seen, *(each(rows, part) for each in formulas if each)]
 
-    return moments(n, size, columns, alone=alone), float(outside.sum()) / n
+    found = moments(n, size, columns, alone=alone)
+    return found, float(most.max()), float(outside.sum()) / n
 
 
 def compare(
@@ -300,15 +302,17 @@ def model_skill(log: LoggedDecisions, batch: Batch) -> float:
 
 
 def _seen(part: Batch, choice: Bools) -> list[Floats]:
-    """Weights, rewards and residuals (none without a model) of rows that had a choice."""
-    columns = [part.weight, part.reward, _NONE if part.residual is None else part.residual]
+    """Weights of rows that had a choice, and with a model their residuals and rewards."""
+    nothing = np.empty(0)
+    columns = [part.weight, nothing, nothing]
+    if part.residual is not None:
+        columns[1:] = part.residual, part.reward
     return columns if choice.all() else [each[choice] if len(each) else each for each in columns]
 
 
 def _skill(found: Moments) -> float:
-    spread = float(found.square[1])
-    missed = found.square[2] + found.size[2] * found.mean[2] ** 2
-    return 1 - float(missed) / spread if spread and found.size[2] else math.nan
+    missed = float(found.square[1] + found.size[1] * found.mean[1] ** 2)
+    return 1 - missed / float(found.square[2]) if found.square[2] else math.nan
 
 
 @dataclass(frozen=True)
@@ -409,7 +413,7 @@ def _obtainable(estimator: Estimator, modelled: bool, interval: str) -> bool:
     return possible and (estimator.unbiased or interval in ("normal", "bootstrap"))
 
 
-def _diagnostics(found: Moments, n: int) -> dict[str, float]:
+def _diagnostics(found: Moments, most: float, n: int) -> dict[str, float]:
     """Row counts, and what the importance weights look like, from moments of `_seen`."""
     n_choice, mean = int(found.size[0]), float(found.mean[0])
     square = float(found.square[0]) + n_choice * mean**2
@@ -417,6 +421,6 @@ def _diagnostics(found: Moments, n: int) -> dict[str, float]:
         "n": n,
         "n_choice": n_choice,
         "effective_n": (n_choice * mean) ** 2 / square if square else 0.0,
-        "max_weight": float(found.most[0]) if n_choice else math.nan,
+        "max_weight": most if n_choice else math.nan,
         "mean_weight": mean if n_choice else math.nan,
     }
