@@ -45,8 +45,9 @@ class Estimator(ABC):
 
     def in_blocks(self, batch: Batch) -> Formula:
         """What gives contributions of some of the batch's rows, as parts of all of them."""
-        if self.by_row:
-            return lambda _, part: self.contributions(part)
+        formula = self.formula(len(batch))
+        if formula is not None:
+            return formula
         values = self.contributions(batch)
         return lambda rows, _: values[rows]
 
@@ -255,10 +256,6 @@ class _Shrunk(Estimator):
         """The estimator's terms, with the parameter that n rows choose."""
         strength = self._strength(n)
         return lambda _, part: self._terms(part, strength)
-
-    def in_blocks(self, batch: Batch) -> Formula:
-        """Terms of some rows, with the parameter that all rows choose."""
-        return self.formula(len(batch))
 
 
 class ClippedIPS(_Shrunk):

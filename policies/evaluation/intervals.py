@@ -29,7 +29,7 @@ def standard_error(contributions: Floats, customers: Customers | None = None) ->
     if count < 2:
         return math.nan
     if customers is None:
-        square = squared_distance(contributions)
+        square = float(moments(n, ROWS, lambda rows: [contributions[rows]]).square[0])
     else:
         away = contributions - contributions.mean()
         sums = np.bincount(customers[0], away, minlength=count)
@@ -40,13 +40,6 @@ def standard_error(contributions: Floats, customers: Customers | None = None) ->
 def error_of(square: float, count: int, n: int) -> float:
     """Standard error of a mean of n rows whose sums by `count` customers have this Σ (x − mean)²."""
     return math.sqrt(square * count / (count - 1)) / n if count > 1 else math.nan
-
-
-def squared_distance(values: Floats) -> float:
-    """Σ (x − mean)² of (n,) values, block by block, so that nothing of their size is made."""
-    if not len(values):
-        return 0.0
-    return float(moments(len(values), ROWS, lambda rows: [values[rows]]).square[0])
 
 
 def normal(mean: float, std_error: float, confidence: float) -> tuple[float, float]:

@@ -297,8 +297,9 @@ def model_skill(log: LoggedDecisions, batch: Batch) -> float:
     worse. Honest only if q never saw the row. NaN without a model, or where rewards do not vary.
     DM is as good as this; DR only gets wider as it falls.
     """
-    found = moments(len(batch), ROWS, lambda rows: _seen(batch[rows], log.choice[rows]))
-    return _skill(found)
+    if batch.residual is None or not len(batch):
+        return math.nan
+    return _skill(moments(len(batch), ROWS, lambda at: _seen(batch[at], log.choice[at])))
 
 
 def _seen(part: Batch, choice: Bools) -> list[Floats]:
@@ -311,6 +312,7 @@ def _seen(part: Batch, choice: Bools) -> list[Floats]:
 
 
 def _skill(found: Moments) -> float:
+    """The skill of a reward model, from moments of `_seen`."""
     missed = float(found.square[1] + found.size[1] * found.mean[1] ** 2)
     return 1 - missed / float(found.square[2]) if found.square[2] else math.nan
 
