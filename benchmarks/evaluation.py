@@ -15,20 +15,26 @@ import numpy as np
 
 from policies import LoggedDecisions, evaluate
 
-ROWS, ACTIONS, CALLS, ROUNDS = 5_000_000, 8, 200_000, 3
+ROWS, ACTIONS, CALLS, ROUNDS = 5_000_000, 8, 200_000, 7
 PASSES, MEMORY = 3.0, 0.5
 RIVALS = {("ips", "gaussian"): 50.0, ("snips", "gaussian"): 35.0, ("snips", "cressieread"): 35.0}
 FED = {"a log's columns": False, "Python lists made beforehand": True}
 
 
-def best(work: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """The least seconds of several runs."""
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def seconds(work: Callable[[], object]) -> float:
+    """How long one call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def beside(
+    ours: Callable[[], object], other: Callable[[], object], rounds: int = ROUNDS
+) -> tuple[float, float, float]:
+    """Seconds of both, called in turn, and ours over the other's: each the median of the rounds."""
+    taken = np.array([(seconds(ours), seconds(other)) for _ in range(rounds)])
+    ratios = taken[:, 0] / taken[:, 1]
+    return (*np.median(taken, axis=0), float(np.median(ratios)))
 
 
 def rival(
@@ -80,22 +86,29 @@ def main() -> None:
         def whole(name: str = name, given: dict[str, np.ndarray] = given) -> object:
             return evaluate(log, target, estimators=name, **given)
 
-        one = best(lambda read=read: [each.sum() for each in read])  # type: ignore[misc]
-        took = best(whole, 1 if name == "auto" else ROUNDS)
+        def one(read: list[np.ndarray] = read) -> object:
+            return [each.sum() for each in read]
+
+        first = seconds(whole) if name == "ips" else 0.0
+        took, _, passes = beside(whole, one)
         tracemalloc.start()
         whole()
         extra = tracemalloc.get_traced_memory()[1] / (bytes_read + model.nbytes * needs)
         tracemalloc.stop()
         print(
-            f"{name}: {took / one:.1f} passes (target {PASSES:.0f}), "
+            f"{name}: {passes:.1f} passes (target {PASSES:.0f}), "
             f"{extra:.2f} of the input in memory (target {MEMORY}), {ROWS / took:,.0f} rows/s"
+            + f", the first call of all {first - took:+.2f} s" * (name == "ips")
         )
     part = log[:CALLS]
     chosen = target[np.arange(CALLS), part.action]
     for (name, around), wanted in RIVALS.items():
-        ours = ROWS / best(lambda name=name: evaluate(log, target, estimators=name))  # type: ignore[misc]
         for fed, lists in FED.items():
-            theirs = CALLS / best(rival(name, around, part, chosen, lists))
+            took, taken, _ = beside(
+                lambda name=name: evaluate(log, target, estimators=name),  # type: ignore[misc]
+                rival(name, around, part, chosen, lists),
+            )
+            ours, theirs = ROWS / took, CALLS / taken
             print(
                 f"{name}: ours {ours:,.0f} rows/s, vw-estimators with its {around} interval, from"
                 f" {fed}, {theirs:,.0f}, ratio {ours / theirs:.0f} (target {wanted:.0f})"

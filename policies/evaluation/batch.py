@@ -77,34 +77,58 @@ def batch_of(log: LoggedDecisions, target: Any, expected_reward: Any = None) -> 
         EvaluationError: the target is no distribution over the eligible actions, predictions are
             not n × k finite numbers, or the log's action probabilities are not known.
     """
-    require_probabilities(log)
-    n, k = len(log), log.n_actions
-    model = None if expected_reward is None else _shaped(log, expected_reward, "expected_reward")
-    weight, direct, residual = np.empty(n), np.empty(n), np.empty(n)
+    n, size = len(log), block_rows(log.n_actions)
+    read, alone = reader(log, target, expected_reward)
+    modelled = expected_reward is not None
+    columns = [np.empty(n) for _ in range(3 if modelled else 1)]
+    outside = np.zeros(n // size + 1)
 
-    size = block_rows(k)
-    starts, never, outside = np.arange(min(n, size)) * k, log.never_drawn, np.zeros(n // size + 1)
+    def fill(rows: slice) -> None:
+        part = read(rows)
+        for column, values in zip(columns, (part.weight, part.direct, part.residual)):
+            column[rows] = values
+        outside[rows.start // size] = part.unsupported * len(part)
+
+    each_block(n, size, fill, alone=alone)
+    unsupported = float(outside.sum()) / max(n, 1)
+    batch = Batch(log.reward, log.action_probability, columns[0], unsupported=unsupported)
+    return replace(batch, direct=columns[1], residual=columns[2]) if modelled else batch
+
+
+def reader(
+    log: LoggedDecisions, target: Any, expected_reward: Any = None
+) -> tuple[Callable[[slice], Batch], bool]:
+    """A function that gives a block of at most `block_rows` rows as a batch, checked on the way.
+
+    With it, whether only one thread at a time may call it.
+
+    Raises:
+        EvaluationError: as `batch_of`, at once or when a block is read.
+    """
+    require_probabilities(log)
+    model = None if expected_reward is None else _shaped(log, expected_reward, "expected_reward")
+    k, never = log.n_actions, log.never_drawn
+    starts = np.arange(block_rows(k)) * k
     asked, alone = _asked(log, target)
 
-    def reduce(rows: slice) -> None:
+    def read(rows: slice) -> Batch:
         part = asked(rows)
         at = starts[: len(part)] + log.action[rows]
-        part.take(at, out=weight[rows], mode="clip")  # all in range; "clip" is the fast mode
-        weight[rows] /= log.action_probability[rows]
+        weight = part.take(at, mode="clip")  # all in range; "clip" is the fast mode
+        weight /= log.action_probability[rows]
+        direct = residual = None
         if model is not None:
             block = np.ascontiguousarray(model[rows])
-            np.einsum("nk,nk->n", part, block, out=direct[rows])
-            if not np.isfinite(direct[rows].sum()):  # also where the target is 0: 0·inf is NaN
+            direct = np.einsum("nk,nk->n", part, block)
+            if not np.isfinite(direct.sum()):  # also where the target is 0: 0·inf is NaN
                 _check_finite(model)
-            block.take(at, out=residual[rows], mode="clip")
-            np.subtract(log.reward[rows], residual[rows], out=residual[rows])
-        if never is not None:
-            outside[rows.start // size] = part[never[rows]].sum()
+            residual = block.take(at, mode="clip")
+            np.subtract(log.reward[rows], residual, out=residual)
+        unseen = 0.0 if never is None else float(part[never[rows]].sum()) / len(part)
+        known = (log.reward[rows], log.action_probability[rows])
+        return Batch(*known, weight, direct, residual, unseen)
 
-    each_block(n, size, reduce, alone=alone)
-    unsupported = float(outside.sum()) / max(n, 1)
-    batch = Batch(log.reward, log.action_probability, weight, unsupported=unsupported)
-    return batch if model is None else replace(batch, direct=direct, residual=residual)
+    return read, alone
 
 
 def as_target(log: LoggedDecisions, target: Any) -> Floats:
@@ -194,9 +218,9 @@ def _checked(
 ) -> Floats:
     """A block of a target, forced rows set to 1; errors name rows of `whole`."""
     eligible = log.eligible[rows]
-    sums = part @ np.ones(part.shape[1])
-    sums -= 1
-    if not (part.min() >= 0 and sums.min() >= -SUMS_TO_ONE and sums.max() <= SUMS_TO_ONE):
+    sums = np.einsum("nk->n", part)
+    least, most = 1 - SUMS_TO_ONE, 1 + SUMS_TO_ONE
+    if not (part.min() >= 0 and sums.min() >= least and sums.max() <= most):
         proper = (whole >= 0).all(axis=1) & (np.abs(whole.sum(axis=1) - 1) <= SUMS_TO_ONE)
         every(proper, "a target's rows must be non-negative and sum to 1")
     if eligible.all():

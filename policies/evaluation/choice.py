@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Optional
 
 import numpy as np
 
 from policies.errors import EvaluationError, did_you_mean
 from policies.evaluation.batch import Batch
-from policies.evaluation.blocks import ROWS, each_block
+from policies.evaluation.blocks import moments
 from policies.evaluation.estimators import (
     DM,
     DR,
@@ -28,6 +28,7 @@ from policies.evaluation.estimators import (
 )
 from policies.logged import Floats
 
+SHARED_ROWS = 32_768  # fewer, and two threads wait for one another
 CAUTION = 0.5  # of a bias's own variance: a bias that happens to read 0 is not taken to be 0
 STRENGTHS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # of sub-Gaussian shrinkage
 CUTS = (0.8, 0.9, 0.95, 0.99)  # quantiles of the weights to clip or switch at
@@ -63,7 +64,7 @@ class Auto(Estimator):
 
     def anchor(self, batch: Batch) -> Estimator:
         """The unbiased first member of the pool."""
-        return (self.pool or _pool(batch, None))[0]
+        return self.pool[0] if self.pool else IPS() if batch.direct is None else DR()
 
     def contributions(self, batch: Batch) -> Floats:
         """Those of the chosen estimator, (n,)."""
@@ -72,47 +73,34 @@ class Auto(Estimator):
     def resolved(self, ours: Batch, theirs: Batch | None = None) -> Estimator:
         """The estimator that these rows choose, for a value or for a paired difference."""
         pool = self.pool or _pool(ours, theirs)
-        mean, square = _moments([_values(each, ours, theirs) for each in pool], len(ours))
-        best, least, n = pool[0], square[0, 0] / len(ours), len(ours)
-        for at, each in enumerate(pool[1:], 1):
-            (_, away), (risk, noise) = mean[at], square[at] / n
+        means, squares = _moments(pool, ours, theirs)
+        best, least, n = pool[0], np.inf, len(ours)
+        for each, (_, away), (risk, noise) in zip(pool, means, squares / n):
             risk += n * max(away**2 - noise / n, CAUTION * noise / n)
             if risk < least:
                 best, least = each, risk
         return best
 
 
-def _values(estimator: Estimator, ours: Batch, theirs: Batch | None) -> Callable[[slice], Floats]:
-    """A function that gives some rows' values, or paired differences."""
-    one = estimator.in_blocks(ours)
-    if theirs is None:
-        return one
-    other = estimator.in_blocks(theirs)
-    return lambda rows: one(rows) - other(rows)
+def _moments(pool: Sequence[Estimator], ours: Batch, theirs: Batch | None) -> tuple[Floats, Floats]:
+    """Means (m, 2) of m members' values and of their differences to the first; squares around them.
 
-
-def _moments(members: Sequence[Callable[[slice], Floats]], n: int) -> tuple[Floats, Floats]:
-    """Means (m, 2) of m members and of their differences to the first; sums of squares around them.
-
-    From each block's own means and squares (Chan, Golub & LeVeque 1983), so that no member's n
-    values ever stand in memory together, and nothing cancels.
+    Values are a batch's contributions, or paired differences to another's.
     """
-    shape = (-(-n // ROWS), len(members), 2)
-    means, squares, sizes = np.zeros(shape), np.zeros(shape), np.zeros((shape[0], 1, 1))
+    sides = [ours] if theirs is None else [ours, theirs]
+    members = [[each.in_blocks(side) for side in sides] for each in pool]
 
-    def work(rows: slice) -> None:
-        base, block = members[0](rows), rows.start // ROWS
-        sizes[block] = len(base)
-        for at, member in enumerate(members):
-            values = member(rows) if at else base
-            for column, each in enumerate((values, values - base)):
-                mean = np.add.reduce(each) / len(each)
-                away = each - mean
-                means[block, at, column], squares[block, at, column] = mean, away @ away
+    def columns(rows: slice) -> Iterator[Floats]:
+        parts, first = [side[rows] for side in sides], None
+        for member in members:
+            values = [terms(rows, part) for terms, part in zip(member, parts)]
+            value = values[0] if theirs is None else values[0] - values[1]
+            first = value if first is None else first
+            yield value
+            yield value - first
 
-    each_block(n, ROWS, work, alone=True)  # calls too short for two threads to share a lock
-    mean = np.asarray((sizes * means).sum(axis=0) / n)
-    return mean, np.asarray((squares + sizes * (means - mean) ** 2).sum(axis=0))
+    found = moments(len(ours), SHARED_ROWS, columns)
+    return found.mean.reshape(-1, 2), found.square.reshape(-1, 2)
 
 
 def _pool(ours: Batch, theirs: Batch | None) -> list[Estimator]:

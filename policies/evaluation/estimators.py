@@ -14,8 +14,9 @@ import numpy as np
 
 from policies.errors import EvaluationError
 from policies.evaluation.batch import Batch
-from policies.evaluation.blocks import ROWS, each_block
 from policies.logged import Floats
+
+Formula = Callable[[slice, Batch], Floats]  # contributions of rows, from the batch's part there
 
 
 class Estimator(ABC):
@@ -38,11 +39,17 @@ class Estimator(ABC):
     def contributions(self, batch: Batch) -> Floats:
         """(n,) in reward units; their mean is the estimate."""
 
-    def in_blocks(self, batch: Batch) -> Callable[[slice], Floats]:
-        """A function that gives some rows' contributions, as parts of all of the batch's."""
-        if self.by_row:
-            return lambda rows: self.contributions(batch[rows])
-        return self.contributions(batch).__getitem__
+    def formula(self, n: int) -> Formula | None:
+        """What gives contributions of some of n rows from these rows alone; None: it takes all."""
+        return (lambda _, part: self.contributions(part)) if self.by_row else None
+
+    def in_blocks(self, batch: Batch) -> Formula:
+        """What gives contributions of some of the batch's rows, as parts of all of them."""
+        formula = self.formula(len(batch))
+        if formula is not None:
+            return formula
+        values = self.contributions(batch)
+        return lambda rows, _: values[rows]
 
     def parts(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
         """Three (n,) columns d, u, v whose sums add up over rows: mean(d) + Σ u / Σ v.
@@ -132,18 +139,18 @@ class _Ratio(Estimator):
 
     def contributions(self, batch: Batch) -> Floats:
         """The linearised terms, (n,); their mean is the estimate itself."""
-        return self.in_blocks(batch)(slice(None))
+        return self.in_blocks(batch)(slice(None), batch)
 
-    def in_blocks(self, batch: Batch) -> Callable[[slice], Floats]:
+    def in_blocks(self, batch: Batch) -> Formula:
         """Terms of some rows, linearised around the ratio of all rows."""
         _, weights, outcomes = self._terms(batch)
         total = weights.sum()
         if not total > 0:
-            return lambda rows: np.full(len(batch.reward[rows]), np.nan)
+            return lambda _, part: np.full(len(part), np.nan)
         value, scale = weights @ outcomes / total, len(batch) / total
 
-        def some(rows: slice) -> Floats:
-            direct, weight, outcome = self._terms(batch[rows])
+        def some(_: slice, part: Batch) -> Floats:
+            direct, weight, outcome = self._terms(part)
             terms: Floats = outcome - value
             terms *= weight
             terms *= scale
@@ -243,18 +250,12 @@ class _Shrunk(Estimator):
 
     def contributions(self, batch: Batch) -> Floats:
         """The estimator's terms with these weights in place of w, (n,)."""
-        terms, some = np.empty(len(batch)), self.in_blocks(batch)
+        return self._terms(batch, self._strength(len(batch)))
 
-        def fill(rows: slice) -> None:
-            terms[rows] = some(rows)
-
-        each_block(len(batch), ROWS, fill)
-        return terms
-
-    def in_blocks(self, batch: Batch) -> Callable[[slice], Floats]:
-        """Terms of some rows, with the parameter that all rows choose."""
-        strength = self._strength(len(batch))
-        return lambda rows: self._terms(batch[rows], strength)
+    def formula(self, n: int) -> Formula:
+        """The estimator's terms, with the parameter that n rows choose."""
+        strength = self._strength(n)
+        return lambda _, part: self._terms(part, strength)
 
 
 class ClippedIPS(_Shrunk):

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from policies.errors import EvaluationError
-from policies.evaluation.blocks import ROWS
+from policies.evaluation.blocks import ROWS, moments
 from policies.logged import Array, Floats
 
 Customers = tuple[Array, int]  # (n,) index of each row's customer, and how many there are
@@ -29,21 +29,17 @@ def standard_error(contributions: Floats, customers: Customers | None = None) ->
     if count < 2:
         return math.nan
     if customers is None:
-        square = squared_distance(contributions)
+        square = float(moments(n, ROWS, lambda rows: [contributions[rows]]).square[0])
     else:
         away = contributions - contributions.mean()
         sums = np.bincount(customers[0], away, minlength=count)
         square = float(sums @ sums)
-    return math.sqrt(square * count / (count - 1)) / n
+    return error_of(square, count, n)
 
 
-def squared_distance(values: Floats) -> float:
-    """Σ (x − mean)² of (n,) values, block by block, so that nothing of their size is made."""
-    mean, total = values.mean() if len(values) else 0.0, 0.0
-    for at in range(0, len(values), ROWS):
-        away = values[at : at + ROWS] - mean
-        total += float(away @ away)
-    return total
+def error_of(square: float, count: int, n: int) -> float:
+    """Standard error of a mean of n rows whose sums by `count` customers have this Σ (x − mean)²."""
+    return math.sqrt(square * count / (count - 1)) / n if count > 1 else math.nan
 
 
 def normal(mean: float, std_error: float, confidence: float) -> tuple[float, float]:

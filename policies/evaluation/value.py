@@ -20,20 +20,23 @@ from policies.evaluation.batch import (
     check_seed,
     effective_size,
     number,
+    reader,
     require_probabilities,
 )
+from policies.evaluation.blocks import ROWS, Moments, block_rows, moments
 from policies.evaluation.bounds import Terms
 from policies.evaluation.choice import as_estimator, as_estimators, labels
 from policies.evaluation.day_sums import day_sums
 from policies.evaluation.estimators import Estimator
 from policies.evaluation.sensitivity import robust_factor
 from policies.evaluation.sequence import asymptotic_interval, sequence_interval
-from policies.logged import Floats, LoggedDecisions
+from policies.logged import Bools, Floats, LoggedDecisions
 
 SEQUENCES = {"sequence": sequence_interval, "asymptotic_sequence": asymptotic_interval}
 INTERVALS = ("normal", "bootstrap", "bernstein", *SEQUENCES)
 DEFAULT: tuple[str, ...] = ("ips", "snips", "dm", "dr")
 Bounds = tuple["float | None", "float | None"]
+SEEN = 3  # columns of `_seen`
 
 
 @dataclass(frozen=True)
@@ -124,26 +127,39 @@ def evaluate(
             it needs, or an empty log.
     """
     asked = _Asked(interval, confidence, floor, bounds, seed).checked(log)
-    batch = batch_of(log, target, expected_reward)
     chosen = as_estimators(estimators)
     if estimators is DEFAULT:
-        chosen = [each for each in chosen if _obtainable(each, batch, interval)]
-    hidden = asked.hidden(log, batch.unsupported)
-    diagnostics = _diagnostics(log, batch.weight)
+        modelled = expected_reward is not None
+        chosen = [each for each in chosen if _obtainable(each, modelled, interval)]
+    summed = interval == "normal" and log.customer_id is None  # then moments say it all
+    streamed = summed and all(each.formula(len(log)) for each in chosen)
+    batch = None if streamed else batch_of(log, target, expected_reward)
+    pairs = [
+        (each, each) if batch is None else (each.resolved(batch), each.anchor(batch))
+        for each in chosen
+    ]
+    place = {each: at for at, each in enumerate(dict.fromkeys(sum(pairs, ())), SEEN)}
+    found, most, unsupported = _visited(log, target, expected_reward, batch, place)
+    diagnostics, hidden = _diagnostics(found, most, len(log)), asked.hidden(log, unsupported)
     rows, kinds = {}, set()
     attrs: dict[str, Any] = {
-        "model_skill": model_skill(log, batch),
-        "unsupported": batch.unsupported,
+        "model_skill": _skill(found),
+        "unsupported": unsupported,
         "probabilities": log.probabilities,
     }
-    for label, each in zip(labels(chosen), chosen):
-        used, anchor = each.resolved(batch), each.anchor(batch)
-        values = used.contributions(batch)
-        spread = values if anchor in (used, each) else anchor.contributions(batch)
-        error = intervals.standard_error(spread, _customers(log))
-        low, high, kind = asked.around(spread, error, anchor, log, target, None, expected_reward)
+    for label, each, (used, anchor) in zip(labels(chosen), chosen, pairs):
+        if batch is None or summed:
+            mean, square = found.mean[place[anchor]], found.square[place[anchor]]
+            error = intervals.error_of(square, len(log), len(log))
+            low, high, kind = *intervals.normal(mean, error, confidence), "none"
+        else:
+            spread = anchor.contributions(batch)
+            error = intervals.standard_error(spread, _customers(log))
+            low, high, kind = asked.around(
+                spread, error, anchor, log, target, None, expected_reward
+            )
         rows[label] = {
-            "value": float(values.mean()),
+            "value": float(found.mean[place[used]]),
             "std_error": error,
             "low": low - hidden,
             "high": high + hidden,
@@ -156,6 +172,36 @@ def evaluate(
     frame.index.name = "estimator"
     frame.attrs.update(attrs, range=kinds.pop())  # one interval, so one kind
     return frame
+
+
+def _visited(
+    log: LoggedDecisions,
+    target: Any,
+    expected_reward: Any,
+    batch: Batch | None,
+    members: Iterable[Estimator],
+) -> tuple[Moments, float, float]:
+    """In one visit, moments of `_seen` and members' contributions, most weight, and unsupported.
+
+    Without a batch the log itself is read, and every member must have a formula.
+    """
+    n, size = len(log), block_rows(log.n_actions)
+    most, outside = np.zeros((2, -(-n // size)))
+    if batch is None:
+        read, alone = reader(log, target, expected_reward)
+        formulas = [each.formula(n) for each in members]
+    else:
+        read, alone = batch.__getitem__, False
+        formulas = [each.in_blocks(batch) for each in members]
+
+    def columns(rows: slice) -> list[Floats]:
+        part = read(rows)
+        seen, at = _seen(part, log.choice[rows]), rows.start // size
+        most[at], outside[at] = seen[0].max(initial=0), part.unsupported * len(part)
+        return [*seen, *(each(rows, part) for each in formulas if each)]
+
+    found = moments(n, size, columns, alone=alone)
+    return found, float(most.max()), float(outside.sum()) / n
 
 
 def compare(
@@ -251,13 +297,24 @@ def model_skill(log: LoggedDecisions, batch: Batch) -> float:
     worse. Honest only if q never saw the row. NaN without a model, or where rewards do not vary.
     DM is as good as this; DR only gets wider as it falls.
     """
-    if batch.residual is None:
+    if batch.residual is None or not len(batch):
         return math.nan
-    reward, missed = batch.reward, batch.residual
-    if not log.choice.all():
-        reward, missed = reward[log.choice], missed[log.choice]
-    spread = intervals.squared_distance(reward)
-    return 1 - float(missed @ missed) / spread if spread else math.nan
+    return _skill(moments(len(batch), ROWS, lambda at: _seen(batch[at], log.choice[at])))
+
+
+def _seen(part: Batch, choice: Bools) -> list[Floats]:
+    """Weights of rows that had a choice, and with a model their residuals and rewards."""
+    nothing = np.empty(0)
+    columns = [part.weight, nothing, nothing]
+    if part.residual is not None:
+        columns[1:] = part.residual, part.reward
+    return columns if choice.all() else [each[choice] if len(each) else each for each in columns]
+
+
+def _skill(found: Moments) -> float:
+    """The skill of a reward model, from moments of `_seen`."""
+    missed = float(found.square[1] + found.size[1] * found.mean[1] ** 2)
+    return 1 - missed / float(found.square[2]) if found.square[2] else math.nan
 
 
 @dataclass(frozen=True)
@@ -352,19 +409,20 @@ def _customers(log: LoggedDecisions) -> intervals.Customers | None:
     return None if log.customer_id is None else log.customers
 
 
-def _obtainable(estimator: Estimator, batch: Batch, interval: str) -> bool:
+def _obtainable(estimator: Estimator, modelled: bool, interval: str) -> bool:
     """Whether an estimator of the default list can be had with these arguments."""
-    modelled = batch.direct is not None or not estimator.needs_model
-    return modelled and (estimator.unbiased or interval in ("normal", "bootstrap"))
+    possible = modelled or not estimator.needs_model
+    return possible and (estimator.unbiased or interval in ("normal", "bootstrap"))
 
 
-def _diagnostics(log: LoggedDecisions, weight: Floats) -> dict[str, float]:
-    """Row counts, and what the importance weights of choice rows look like."""
-    weight = weight if log.choice.all() else weight[log.choice]
+def _diagnostics(found: Moments, most: float, n: int) -> dict[str, float]:
+    """Row counts, and what the importance weights look like, from moments of `_seen`."""
+    n_choice, mean = int(found.size[0]), float(found.mean[0])
+    square = float(found.square[0]) + n_choice * mean**2
     return {
-        "n": len(log),
-        "n_choice": len(weight),
-        "effective_n": effective_size(weight),
-        "max_weight": float(weight.max()) if len(weight) else math.nan,
-        "mean_weight": float(weight.mean()) if len(weight) else math.nan,
+        "n": n,
+        "n_choice": n_choice,
+        "effective_n": (n_choice * mean) ** 2 / square if square else 0.0,
+        "max_weight": most if n_choice else math.nan,
+        "mean_weight": mean if n_choice else math.nan,
     }

@@ -9,7 +9,7 @@ import pytest
 
 from policies.errors import EvaluationError
 from policies.evaluation.batch import Batch, batch_of
-from policies.evaluation.choice import Auto, _moments, _pool, _values
+from policies.evaluation.choice import Auto, _moments, _pool
 from policies.evaluation.estimators import (
     DM,
     DR,
@@ -133,7 +133,7 @@ def test_block_by_block_is_at_once(
         def contributions(self, batch: Batch) -> Any:
             return np.minimum(batch.weight, len(batch) ** 0.25) * batch.reward
 
-    monkeypatch.setattr("policies.evaluation.choice.ROWS", 97)
+    monkeypatch.setattr("policies.evaluation.choice.SHARED_ROWS", 97)
     for seed in range(5):
         log, target, means = contextual(seed, 700)
         uniform = log.eligible / log.eligible.sum(axis=1, keepdims=True)
@@ -141,11 +141,12 @@ def test_block_by_block_is_at_once(
         theirs = batch_of(log, uniform, means * 0.7) if paired else None
         named = [DR(), SNDR(), SNIPS(), Squared(), DM(), *(each() for each in SHRUNK)]
         for pool in (named, _pool(batch, theirs)):
-            members = [_values(each, batch, theirs) for each in pool]
-            _, square = _moments(members, len(batch))
             least = risks_at_once(batch, theirs, pool)
             assert Auto(pool).resolved(batch, theirs) is pool[int(np.argmin(least))]
-            values = [each(slice(None)) for each in members]
+            values = [each.contributions(batch) for each in pool]
+            if theirs is not None:
+                values = [ours - each.contributions(theirs) for ours, each in zip(values, pool)]
+            _, square = _moments(pool, batch, theirs)
             np.testing.assert_allclose(square[:, 0] / 700, [each.var() for each in values])
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from policies.errors import EvaluationError
+from policies.evaluation.batch import batch_of
+from policies.evaluation.choice import ESTIMATORS
 from policies.evaluation.estimators import DR, IPS, DRos
 from policies.evaluation.reward_model import cross_fit
-from policies.evaluation.value import compare, evaluate
+from policies.evaluation.value import compare, evaluate, model_skill
 from policies.learning.baselines import UniformPolicy
 from policies.logged import LoggedDecisions
 
@@ -46,6 +51,34 @@ def test_diagnostics_by_hand() -> None:
     assert (row["n"], row["n_choice"]) == (3, 2)
     assert row["effective_n"] == pytest.approx(2.5**2 / 4.25)
     assert (row["max_weight"], row["mean_weight"]) == (2.0, 1.25)
+
+
+@pytest.mark.parametrize("name", sorted(set(ESTIMATORS) - {"auto"}))
+def test_values_come_from_the_contributions(contextual: Any, name: str) -> None:
+    """Value and error are those of the contributions, with other estimators and without."""
+    log, target, means = contextual(0, 400)
+    log = dataclasses.replace(log, customer_id=None)
+    values = ESTIMATORS[name]().contributions(batch_of(log, target, means))
+    alone = evaluate(log, target, estimators=name, expected_reward=means)
+    assert alone.loc[name, "value"] == pytest.approx(values.mean(), rel=1e-12)
+    assert alone.loc[name, "std_error"] == pytest.approx(stats.sem(values), rel=1e-9)
+    among = evaluate(log, target, estimators=[name, "auto"], expected_reward=means)
+    np.testing.assert_allclose(alone.loc[name], among.loc[name], rtol=1e-12)
+    assert alone.attrs["model_skill"] == pytest.approx(
+        model_skill(log, batch_of(log, target, means))
+    )
+
+
+def test_what_needs_no_other_rows_makes_no_vector(contextual: Any) -> None:
+    """An estimator that is a formula of the row takes memory by the block, not by the log."""
+    log, target, means = contextual(0, 60_000, 8)
+    log = dataclasses.replace(log, customer_id=None)
+    evaluate(log, target, estimators="dr", expected_reward=means)  # what the log keeps is made
+    tracemalloc.start()
+    evaluate(log, target, estimators=["ips", "dr", "dros"], expected_reward=means)
+    extra = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert extra < 0.5 * target.nbytes
 
 
 def test_a_policy_is_its_distribution(contextual: Any) -> None:
