@@ -51,16 +51,16 @@ class Case:
 
 CASES = {
     "same": Case("same", 1_000),
-    "same_money": Case("same", 1_000, 0.4, effect=0.03, reward="money"),
+    "same_money": Case("same", 1_000, 0.2, effect=0.03, reward="money"),
     "worse_5": Case("worse_5", 1_000),
-    "better_5": Case("better_5", 2_500, 0.4),
-    "better_5_small": Case("better_5", 1_000, 0.4),
-    "explore_5": Case("better_5", 2_500, 0.2, share=0.05),
-    "explore_10": Case("better_5", 2_500, 0.2, share=0.1),
-    "explore_50": Case("better_5", 2_500, 0.2, share=0.5),
-    "better_5_money": Case("better_5", 12_000, 0.08, effect=0.03, reward="money"),
-    "broken_log": Case("broken_log", 300, 0.4),
-    "thin_overlap": Case("thin_overlap", 12_000, 0.05, effect=None, goes_on=5),
+    "better_5": Case("better_5", 2_500, 0.3),
+    "better_5_small": Case("better_5", 1_000, 0.2),
+    "explore_5": Case("better_5", 2_500, 0.1, share=0.05),
+    "explore_10": Case("better_5", 2_500, 0.1, share=0.1),
+    "explore_50": Case("better_5", 2_500, 0.1, share=0.5),
+    "better_5_money": Case("better_5", 12_000, 0.06, effect=0.03, reward="money"),
+    "broken_log": Case("broken_log", 300, 0.3),
+    "thin_overlap": Case("thin_overlap", 12_000, 0.04, effect=None, goes_on=5),
 }
 
 

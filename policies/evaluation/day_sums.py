@@ -61,16 +61,16 @@ class DaySums:
     total: float
     square: float
     reward: float
-    reward_square: float
     residual: float
     weight: float
     weight_square: float
-    spread: float
     centre: float
     low: Side
     high: Side
     range: str = "declared"
     estimator: str = "dr"
+    reward_square: float = 0.0
+    spread: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """A flat dict of numbers, strings and a date: one row of a table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -85,6 +86,40 @@ def test_the_least_residual_is_the_least(
     assert (terms.residual >= least - 1e-12).all()
     if known:
         assert terms.residual.min() == pytest.approx(least[0])
+
+
+@pytest.mark.parametrize(("t", "p", "q", "means"), ROWS[:3])
+@pytest.mark.parametrize("room", [0.1, 0.5, 3.0])
+def test_moved_models_keep_within_room(
+    t: list[float], p: list[float], q: list[float], means: list[float], room: float
+) -> None:
+    """With q moved, up or down, no residual falls below −room; what was within is left alone."""
+    terms, _ = every_draw(t, p, q, means)
+    moved = replace(terms, model=terms.moved(np.full(len(terms.action), room)))
+    assert (moved.residual >= -room - 1e-12).all()
+    if -terms.least_residual().min() <= room:
+        np.testing.assert_array_equal(moved.model, terms.model)
+
+
+def test_a_suggested_bound_costs_three_percent() -> None:
+    """The bound is far below the lowest residual, and the variance it is bought with is 3 %."""
+    terms, _ = every_draw([-0.9, 0.9], [0.97, 0.03], [0.2, 0.25], [0.2, 0.25])
+    bound, spread = terms.suggested_bound(), 0.9 * 2
+    assert bound < 0.8 * -terms.least_residual().min()
+    room = max(bound - 0.25 * spread, bound / 2)
+    dearer = terms.foreseen_square(terms.moved(np.full(len(terms.action), room)))
+    assert 1.02 * terms.foreseen_square() < dearer <= 1.03 * terms.foreseen_square()
+
+
+def test_the_expected_square_is_exact_for_binary_rewards() -> None:
+    """For rewards at either end of the range, whose mean is q, it is Σ residual²'s expectation."""
+    t, p, q = [-0.4, 0.7, 0.0], [0.5, 0.1, 0.4], [0.2, 0.6, 0.3]
+    terms, chance = every_draw(t, p, q, q)
+    exact = chance @ terms.residual**2 * len(chance)
+    assert terms.foreseen_square() == pytest.approx(exact)
+    other = np.tile([0.5, 0.1, 0.3], (len(chance), 1))
+    exact = chance @ replace(terms, model=other).residual ** 2 * len(chance)
+    assert terms.foreseen_square(other) == pytest.approx(exact)
 
 
 def test_rows_without_doubt() -> None:

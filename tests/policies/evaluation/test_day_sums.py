@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from policies.errors import EvaluationError
-from policies.evaluation.day_sums import DaySums, day_sums
+from policies.evaluation.day_sums import DaySums, day_sums, noise_share
 from policies.evaluation.reward_model import cross_fit
 from policies.evaluation.sequence import sequence_interval
 from policies.evaluation.value import compare
@@ -66,6 +66,7 @@ def test_a_day_is_fixed_by_the_days_before(contextual: Any) -> None:
     )
     assert ours.centre == theirs.centre
     assert ours.low.bound == theirs.low.bound
+    assert ours.spread == theirs.spread > 0
     assert ours.total != theirs.total
 
 
@@ -104,3 +105,30 @@ def test_days_on_which_both_agree_wait(contextual: Any) -> None:
     assert days[0].low.total == days[0].low.square == 0.0
     low, high, _ = sequence_interval(days, 0.025, 0.025)
     assert low < high
+
+
+def test_noise_known_beforehand_opens_the_first_day(contextual: Any) -> None:
+    """With a share the first day expects that much of the largest variance; without, nothing."""
+    log, target, model = contextual(11, 3_000)
+    uniform = log.eligible / log.eligible.sum(axis=1, keepdims=True)
+    first = day_sums(log, target, uniform, model)[0]
+    half, whole = (day_sums(log, target, uniform, model, noise=each)[0] for each in (0.5, 1.0))
+    assert first.spread == 0
+    assert whole.spread == pytest.approx(2 * half.spread)
+    assert whole.spread > 0
+    assert dataclasses.replace(whole, spread=0.0) == first
+
+
+def test_noise_share_by_hand() -> None:
+    """Matured choice rows' variance over (mean − low)·(high − mean); what matures later is unseen."""
+    log = LoggedDecisions(
+        ["a", "b"], np.zeros(5, dtype=int), np.full(5, 0.5), np.array([0.0, 4.0, 8.0, 8.0, 0.0]),
+        np.array([[True, True]] * 3 + [[True, False], [True, True]]), reward_range=(-1, 10),
+        decision_date=np.array(["2026-01-01"] * 4 + ["2026-01-03"], dtype="datetime64[D]"),
+    )  # fmt: skip
+    assert noise_share(log, "2026-01-02") == pytest.approx((32 / 3) / (5 * 6))
+    assert noise_share(log, "2026-01-03") == pytest.approx((32 / 3) / (5 * 6))
+    assert noise_share(log, "2026-01-01") is None
+    assert noise_share(dataclasses.replace(log, reward_range=None), "2026-01-02") is None
+    with pytest.raises(EvaluationError, match="decision_date"):
+        noise_share(dataclasses.replace(log, decision_date=None), "2026-01-02")

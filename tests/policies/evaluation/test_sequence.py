@@ -1,4 +1,4 @@
-"""Sequences: the mixture against numerical integration, and the error rate under many looks."""
+"""Sequences keep their error rate under many looks, tuned or not, and say when they will decide."""
 
 from __future__ import annotations
 
@@ -7,53 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import integrate, special
 
 from policies.errors import EvaluationError
 from policies.evaluation import sequence
 from policies.evaluation.day_sums import day_sums
-from policies.evaluation.sequence import sequence_interval
+from policies.evaluation.mixture import POWER_AT, Tuning, best_rho, boundary
+from policies.evaluation.sequence import rows_to_decide, sequence_interval, tuned_days
 from policies.evaluation.value import compare, evaluate
 from policies.logged import LoggedDecisions
-
-
-@pytest.mark.parametrize(
-    ("s", "v", "rho"), [(1, 0.5, 2), (30, 100, 12), (0, 5, 0.3), (400, 1e4, 5)]
-)
-def test_the_mixture_is_the_integral(s: float, v: float, rho: float) -> None:
-    """The closed form equals the integral of exp(λs − ψ(λ)v) over the truncated gamma density."""
-    constant = rho * math.log(rho) - special.gammaln(rho) - math.log(special.gammainc(rho, rho))
-
-    def integrand(lam: float) -> float:
-        psi = -math.log1p(-lam) - lam
-        density = constant + (rho - 1) * math.log1p(-lam) - rho * (1 - lam)
-        return math.exp(lam * s - psi * v + density)
-
-    peak = s / (s + v + rho)
-    found, _ = integrate.quad(integrand, 0, 1, points=[peak / 2, peak, peak**0.5], limit=500)
-    closed = sequence.log_mixture(np.asarray(float(s)), np.asarray(float(v)), rho)
-    assert float(closed) == pytest.approx(math.log(found), abs=1e-8)
-
-
-@pytest.mark.parametrize("alpha", [0.5, 0.05, 1e-6])
-@pytest.mark.parametrize("rho", [1e-3, 1.0, 1e4])
-def test_the_boundary_solves_the_mixture(alpha: float, rho: float) -> None:
-    """At the boundary the mixture is 1/alpha, for every V from 0 to a billion, and it rises."""
-    v = np.concatenate([[0.0], np.geomspace(1e-6, 1e9, 31)])
-    s = sequence.boundary(v, alpha, rho)
-    np.testing.assert_allclose(sequence.log_mixture(s, v, rho), math.log(1 / alpha), atol=1e-6)
-    assert (np.diff(s) >= 0).all()
-
-
-def test_rho_is_best_where_it_is_tuned() -> None:
-    """The boundary at V is within 3 % of the least that any rho could give there."""
-    for v in (30.0, 1_000.0, 100_000.0):
-        tuned = float(sequence.boundary(v, 0.025, sequence.best_rho(0.025, v)))
-        least = min(
-            float(sequence.boundary(v, 0.025, v * scale)) for scale in np.geomspace(0.01, 1, 40)
-        )
-        assert least <= tuned <= 1.03 * least
-
 
 LOOKS = np.geomspace(200, 10_000, 20).astype(int)
 
@@ -66,6 +27,7 @@ def stream(
     arms: tuple[int, ...],
     adaptive: bool,
     model: bool,
+    minimum_effect: float | None = None,
 ) -> tuple[list[tuple[float, float, float]], float]:
     """Bounds after each of 20 looks, every arm having the same mean reward; and the truth."""
     rng, n, k = np.random.default_rng(seed), int(LOOKS[-1]), len(chances)
@@ -91,7 +53,10 @@ def stream(
     candidate = np.tile(np.eye(k)[arms[0]], (n, 1))
     incumbent = np.tile(np.eye(k)[arms[1]], (n, 1)) if len(arms) > 1 else None
     days = day_sums(log, candidate, incumbent, expected)
-    looks = [sequence_interval(days[: look + 1], 0.025, 0.025) for look in range(len(days))]
+    looks = [
+        sequence_interval(days[: look + 1], 0.025, 0.025, minimum_effect=minimum_effect)
+        for look in range(len(days))
+    ]
     return looks, 0.0 if len(arms) > 1 else rate
 
 
@@ -110,6 +75,8 @@ CASES = [
     (SKEWED, 0.03, {"arms": (1, 0), "adaptive": False, "model": False}),
     (SKEWED, 0.15, {"arms": (1, 0), "adaptive": True, "model": True}),
     (SKEWED, 0.03, {"arms": (1,), "adaptive": True, "model": True}),
+    (SKEWED, 0.03, {"arms": (1, 0), "adaptive": False, "model": False, "minimum_effect": 0.02}),
+    (SKEWED, 0.15, {"arms": (1, 0), "adaptive": True, "model": True, "minimum_effect": 0.05}),
 ]
 
 
@@ -133,7 +100,7 @@ def test_the_asymptotic_bound_by_hand(bandit: Any, always: Any) -> None:
     low, high, value = sequence.asymptotic_interval(days, 0.025, 0.025)
     terms = np.where(log.action == 1, log.reward / 0.5, 0.0)
     v = float(((terms - terms.mean()) ** 2).sum())
-    rho = sequence.best_rho(0.025, sequence.TUNED_ROWS) * v / 2_000
+    rho = best_rho(0.025, sequence.TUNED_ROWS) * v / 2_000
     half = math.sqrt(2 * (v + rho) * math.log1p(math.sqrt((v + rho) / rho) / 0.05)) / 2_000
     assert value == pytest.approx(terms.mean())
     assert (low, high) == pytest.approx((value - half, value + half))
@@ -194,3 +161,40 @@ def test_bounds_beyond_all_reason(bandit: Any, always: Any, bounds: Any) -> None
     uniform = np.full((200, 2), 0.5)
     with pytest.raises(EvaluationError, match="bounds"):
         compare(log, always(200, 2, 1), uniform, estimator="ips", bounds=bounds)
+
+
+def test_a_tuned_sequence_by_hand(bandit: Any, always: Any) -> None:
+    """It begins on the second day, whose expected variance per row, known before it, tunes it."""
+    n = 4_000
+    log = bandit(3, n, [0.9, 0.1], [0.2, 0.3], days=np.arange(n) // 1_000)
+    days = day_sums(log, always(n, 2, 1), always(n, 2, 0), np.full((n, 2), 0.2))
+    assert [each.spread > 0 for each in days] == [False, True, True, True]
+    assert list(tuned_days(days)) == days[1:]
+    assert sequence_interval(days[:1], 0.05, 0.05, minimum_effect=0.05)[:2] == (-math.inf, math.inf)
+    first = log.reward[:1_000].mean()
+    most = max(0.2 * 0.8, first * (1 - first))  # of a reward in [0, 1] whose mean is known
+    assert days[1].spread == pytest.approx(1_000 * (1 / 0.1 + 1 / 0.9) * most)
+    low, _, value = sequence_interval(days, 0.05, 0.05, minimum_effect=0.05)
+    c = days[1].low.bound
+    tuning = Tuning.to_decide(0.05, days[1].spread / 1_000, 0.05, c)
+    v = sum(each.low.square for each in days[1:])
+    half = c * float(boundary(v / c**2, 0.05, tuning.rho, tuning.lines))
+    assert low == pytest.approx((sum(each.low.total for each in days[1:]) - half) / 3_000)
+    assert value == pytest.approx(sum(each.total for each in days[1:]) / 3_000)
+
+
+def test_the_number_of_rows_is_where_the_effect_passes_the_boundary(
+    bandit: Any, always: Any
+) -> None:
+    """n·effect equals the boundary at n times the expected variance, and .84 standard errors."""
+    n = 4_000
+    log = bandit(3, n, [0.9, 0.1], [0.2, 0.3], days=np.arange(n) // 1_000)
+    days = day_sums(log, always(n, 2, 1), always(n, 2, 0), np.full((n, 2), 0.2))
+    rows = rows_to_decide(days, 0.05, 0.04, 0.03)
+    assert rows is not None
+    v, c = rows * sum(each.spread for each in days[1:]) / 3_000, days[1].low.bound
+    tuning = Tuning.to_decide(0.03, days[1].spread / 1_000, 0.05, c)
+    reach = c * float(boundary(v / c**2, 0.05, tuning.rho, tuning.lines))
+    assert rows * 0.04 == pytest.approx(reach + POWER_AT * math.sqrt(v), rel=0.01)
+    assert rows_to_decide(days[:1], 0.05, 0.04, 0.03) is None
+    assert rows_to_decide(days, 0.05, 1e-9, 0.03) is None
