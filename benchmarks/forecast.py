@@ -19,7 +19,8 @@ from policies import Gate
 from policies.evaluation.day_sums import DaySums
 from policies.evaluation.forecast import Forecast, Kept, Prior, forecast, trial_result
 from simulation import scenario
-from simulation.loop import Loop, Pace, run_loop
+from simulation.loop import Loop, Pace
+from simulation.rehearsal import rehearse
 
 SCENARIOS = ("stable", "season", "fatigue", "delayed_rewards", "new_action")
 CUSTOMERS, DAYS, LATER, LIVE, EFFECT, WORLDS = 2_000, 60, 7, 45, 0.01, 220
@@ -43,7 +44,7 @@ def one(seed: int) -> tuple[list[Promoted], list[tuple[float, float]]]:
     """The promotions of a world that had a week or more to show their worth, and all its trials."""
     gate = Gate(margin=0.005, minimum_effect=EFFECT, min_days=7)
     world = scenario(SCENARIOS[seed % len(SCENARIOS)], CUSTOMERS, seed=seed)
-    course = run_loop(world, DAYS, Pace(gate=gate, grid=GRID, rows=60_000))
+    course = rehearse(world, DAYS, Pace(gate=gate, grid=GRID, rows=60_000))
     acting, found = Loop(world).acting, []
     for each in course.promotions:
         if len(each.later) < LATER:

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from policies.actions import Action, Catalogue
+from policies.actions import Catalogue
 from policies.deciding.coins import uniforms
-from simulation.customers import CHANNELS, TRAITS, Population
+from simulation.customers import CHANNELS, Population
+from simulation.effects import Effect
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -32,7 +33,6 @@ P_VISIT = (0.005, 0.9)  # a day's visit probability never leaves this range
 P_PURCHASE = 0.15  # of a visit; e-mailed Hillstrom visitors buy at .06–.09, these are customers
 AMOUNT = (3.7, 0.35)  # log mean and log sd of a purchase: median 40, mean 43, in currency
 AMOUNT_CAP = 150.0  # no purchase is larger, in currency; 8 in 100,000 would be
-LOWEST_UPLIFT = -0.015  # of a segment: times the widest taste it keeps p_visit inside its range
 LAG_SHARES = (0.6, 0.9, 1.0)  # cumulated: outcomes are received 0, 1 or 2 days late
 DAY_OPENS, DAY_MINUTES = 8 * 60, 15 * 60 + 30  # visits begin from 08:00 to 23:30
 MINUTE = np.timedelta64(1, "m")
@@ -43,37 +43,6 @@ OUTCOME_COLUMNS = (
     *("outcome_id", "decision_id", "customer_id", "outcome_type"),
     *("outcome_ts", "received_ts", "amount"),
 )
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What an action adds to the day's visit probability, before fatigue and taste.
-
-    The uplift of a segment is base + age_band + region + plan, each in the order of
-    `customers.TRAITS`. Sized after e-mail tests on retail customers (Hillstrom 2008: +.045 and
-    +.077 on .106); push, text and calls vary more from segment to segment.
-    """
-
-    base: float
-    age_band: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
-    region: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
-    plan: tuple[float, ...] = (0.0, 0.0, 0.0)
-
-    def of(self, traits: Mapping[str, Ints]) -> Floats:
-        """(n,) uplift of each customer's segment."""
-        total = np.full(len(traits["plan"]), self.base)
-        for name in TRAITS:
-            total += np.array(getattr(self, name))[traits[name]]
-        return np.asarray(np.maximum(total, LOWEST_UPLIFT))
-
-    @classmethod
-    def seeded(cls, action: Action) -> Effect:
-        """The effect of an action nobody described: drawn from its id and channel."""
-        names = [f"{action.id}:{action.channel}:{j}" for j in range(12)]
-        u = 2 * uniforms(np.array(names, dtype=object), None, "effect") - 1
-        spread = np.repeat([0.04, 0.05, 0.01, 0.03], [1, 4, 4, 3]) * u
-        base = 0.06 + float(spread[0])
-        return cls(base, tuple(spread[1:5]), tuple(spread[5:9]), tuple(spread[9:]))
 
 
 @dataclass(frozen=True, eq=False)

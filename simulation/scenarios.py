@@ -15,7 +15,8 @@ from policies.logged import LoggedDecisions
 from policies.policy import Policy
 from simulation.candidates import better_by, equal_to
 from simulation.customers import Population
-from simulation.response import Effect, Response
+from simulation.effects import Effect
+from simulation.response import Response
 from simulation.world import START, World
 
 SCENARIOS = {

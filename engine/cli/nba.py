@@ -256,14 +256,14 @@ def simulate(
     The champion's true value is shown beside that of the business rules and of the best that the
     contexts allow. Nothing is read or written but the folder; no Spark is needed.
     """
-    from engine.jobs.rehearsal import rehearse, spans
+    from engine.jobs.rehearsal import spans, stage
 
     def say(line: str) -> None:
         click.echo(f"nba: {line}", err=True)
 
-    course, path = rehearse(name, days, customers, seed, reward, out, say)
+    rehearsal, path = stage(name, days, customers, seed, reward, out, say)
     numbers = dict.fromkeys(("rules", "learned", "best"), "{:.3f}".format)
-    found = spans(course)
+    found = spans(rehearsal)
     left = f"{{:{max(map(len, found['what happened']))}}}".format
     shown = found.to_string(
         index=False,
@@ -273,7 +273,7 @@ def simulate(
     content = {
         "scenario": name,
         "picture": str(path),
-        "days": course.table.astype({"date": str}).to_dict("records"),
+        "days": rehearsal.table.astype({"date": str}).to_dict("records"),
     }
     Asked("", None, None, form).answer(
         content, [*map(str.rstrip, shown.splitlines()), "", f"picture: {path}"]

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 
 from engine.monitoring.pictures import BAND, COLOURS, GREY, INK, TRUTH, VERDICTS, canvas, dated
 from simulation import SCENARIOS, scenario
-from simulation.loop import Course, run_loop
+from simulation.rehearsal import Rehearsal, rehearse
 
 SPANS = 12  # rows of the printed table
 SMOOTH = 7  # days of the running mean in the picture, so that weekdays do not show
 
 
-def rehearse(
+def stage(
     name: str,
     days: int,
     customers: int,
@@ -25,7 +25,7 @@ def rehearse(
     reward: str,
     folder: Path,
     say: Callable[[str], None],
-) -> tuple[Course, Path]:
+) -> tuple[Rehearsal, Path]:
     """Live through a scenario, and leave a picture and the days as CSV in the folder.
 
     Returns:
@@ -33,17 +33,17 @@ def rehearse(
     """
     world = scenario(name, customers, seed, reward=reward)
     say(SCENARIOS[name])
-    course = run_loop(world, days, say=say)
+    rehearsal = rehearse(world, days, say=say)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{customers}-{seed}.png"
-    picture(course, f"{name}, {customers:,} customers", world.action_ids).savefig(path, dpi=130)
-    course.table.to_csv(path.with_suffix(".csv"), index=False)
-    return course, path
+    picture(rehearsal, f"{name}, {customers:,} customers", world.action_ids).savefig(path, dpi=130)
+    rehearsal.table.to_csv(path.with_suffix(".csv"), index=False)
+    return rehearsal, path
 
 
-def picture(course: Course, title: str, action_ids: tuple[str, ...]) -> Figure:
+def picture(rehearsal: Rehearsal, title: str, action_ids: tuple[str, ...]) -> Figure:
     """True values over time with promotions and alarms, and what the champion does."""
-    table = course.table
+    table = rehearsal.table
     figure, (top, bottom) = canvas(2, 1, (9.0, 6.4))
     at = table["date"]
     kinds = (("best", TRUTH, ":", "best possible"), ("learned", INK, "-", "champion"))
@@ -54,15 +54,15 @@ def picture(course: Course, title: str, action_ids: tuple[str, ...]) -> Figure:
         at, *(table[each].rolling(SMOOTH, min_periods=1).mean() for each in ("rules", "learned")),
         color=BAND, alpha=0.4, lw=0,
     )  # fmt: skip
-    marks = [(each.date, VERDICTS["promote"], "promotion") for each in course.promotions]
-    marks += [(date, VERDICTS["reject"], "loss noticed") for date, _ in course.alarms]
+    marks = [(each.date, VERDICTS["promote"], "promotion") for each in rehearsal.promotions]
+    marks += [(date, VERDICTS["reject"], "loss noticed") for date, _ in rehearsal.alarms]
     for number, (date, colour, label) in enumerate(marks):
         first = [each[2] for each in marks].index(label) == number
         top.axvline(date, color=colour, lw=1.2, ls="--", label=label if first else None)
     top.set_title(f"{title}: true reward per decision, mean of {SMOOTH} days", fontsize=10)
     top.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     colours = [COLOURS[number % len(COLOURS)] for number in range(len(action_ids))]
-    bottom.stackplot(at, course.actions.T, labels=action_ids, colors=colours, alpha=0.85, lw=0)
+    bottom.stackplot(at, rehearsal.actions.T, labels=action_ids, colors=colours, alpha=0.85, lw=0)
     bottom.set_ylim(0, 1)
     bottom.set_title("share of decisions by action, as the champion acts", fontsize=10)
     bottom.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -72,9 +72,9 @@ def picture(course: Course, title: str, action_ids: tuple[str, ...]) -> Figure:
     return figure
 
 
-def spans(course: Course) -> pd.DataFrame:
+def spans(rehearsal: Rehearsal) -> pd.DataFrame:
     """The days in a dozen spans: mean true values, who was champion at the end, what happened."""
-    table, rows = course.table, []
+    table, rows = rehearsal.table, []
     for part in np.array_split(np.arange(len(table)), min(SPANS, len(table))):
         some = table.iloc[part]
         values = some[["rules", "learned", "best"]].mean()

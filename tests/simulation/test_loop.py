@@ -9,7 +9,8 @@ import pytest
 
 from policies.evaluation.gate import Gate
 from simulation import scenario
-from simulation.loop import Course, Loop, Pace, run_loop
+from simulation.loop import Loop, Pace
+from simulation.rehearsal import Rehearsal, rehearse
 from simulation.scenarios import NEW_DAY, SHIFT_DAY
 from simulation.world import START
 
@@ -22,15 +23,15 @@ FULL = Pace(rows=60_000)
 
 
 @cache
-def lived(name: str) -> Course:
+def lived(name: str) -> Rehearsal:
     """A small company's 45 days, learning by one recipe."""
-    return run_loop(scenario(name, 2_000, seed=1), 45, QUICK)
+    return rehearse(scenario(name, 2_000, seed=1), 45, QUICK)
 
 
 def test_the_same_seed_is_the_same_course() -> None:
     """A loop lived again ends in the same table."""
     world = scenario("stable", 300, seed=1)
-    one, two = (run_loop(world, 22, QUICK).table for _ in range(2))
+    one, two = (rehearse(world, 22, QUICK).table for _ in range(2))
     assert one.equals(two)
 
 
@@ -76,7 +77,7 @@ def test_in_no_effect_nobody_is_promoted_over_no_contact() -> None:
     """Where contacts do nothing, no policy replaces one that leaves everybody alone."""
     for seed in range(3):
         world = scenario("no_effect", 1_000, seed=seed, rules=())
-        course = run_loop(world, 40, QUICK)
+        course = rehearse(world, 40, QUICK)
         assert not course.promotions
         assert (course.table["champion"] == "business_rules").all()
 
@@ -91,7 +92,7 @@ def test_a_broken_log_is_promoted_from_by_nobody() -> None:
 
 def test_a_small_company_may_have_too_few_days() -> None:
     """A loop shorter than its first training ends with the rules and no verdict."""
-    course = run_loop(scenario("stable", 100), 10, QUICK)
+    course = rehearse(scenario("stable", 100), 10, QUICK)
     assert len(course.table) == 10
     assert not course.promotions
     assert (course.table["verdict"] == "").all()
@@ -100,7 +101,7 @@ def test_a_small_company_may_have_too_few_days() -> None:
 @pytest.mark.slow
 def test_the_champion_earns_most_of_what_can_be_earned() -> None:
     """In stable, after 120 days the champion has 80 % of the gap between rules and best."""
-    course = run_loop(scenario("stable", 6_000, seed=0), 120, FULL)
+    course = rehearse(scenario("stable", 6_000, seed=0), 120, FULL)
     assert course.table["lead_share"].iloc[-20:].mean() >= 0.8
     assert not course.alarms
 
@@ -108,7 +109,7 @@ def test_the_champion_earns_most_of_what_can_be_earned() -> None:
 @pytest.mark.slow
 def test_a_shift_is_noticed_within_two_weeks_and_made_good_within_45_days() -> None:
     """In preference_shift the alarm comes within 14 days of the first matured row after it."""
-    course = run_loop(scenario("preference_shift", 6_000, seed=0), SHIFT_DAY + 56, FULL)
+    course = rehearse(scenario("preference_shift", 6_000, seed=0), SHIFT_DAY + 56, FULL)
     matured = np.datetime64(START) + SHIFT_DAY + 4
     [date, drop], *_ = [each for each in course.alarms if each[0] >= matured - 4]
     assert matured <= date <= matured + 14
@@ -121,7 +122,7 @@ def test_a_shift_is_noticed_within_two_weeks_and_made_good_within_45_days() -> N
 def test_a_new_action_gets_half_its_share_within_a_month() -> None:
     """In new_action the champion gives it at least half of what the best policy does."""
     world = scenario("new_action", 6_000, seed=0)
-    course = run_loop(world, NEW_DAY + 31, FULL)
+    course = rehearse(world, NEW_DAY + 31, FULL)
     new = world.action_ids.index("video_call")
     assert course.right[-7:, new].mean() > 0.02
     assert course.actions[-7:, new].mean() >= 0.5 * course.right[-7:, new].mean()

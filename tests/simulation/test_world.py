@@ -10,8 +10,9 @@ from policies.actions import Action, Catalogue
 from policies.errors import CatalogueError, InvalidLogError
 from policies.learning.baselines import UniformPolicy
 from simulation import SCENARIOS, Day, World, demo_catalogue, demo_rules, scenario
+from simulation.effects import LOWEST_UPLIFT
 from simulation.history import decision_ids
-from simulation.response import LOWEST_UPLIFT, P_VISIT, Response, rhythm
+from simulation.response import P_VISIT, Response, rhythm
 from simulation.world import START
 
 
