@@ -14,7 +14,7 @@ from policies.evaluation.day_sums import DaySums
 from policies.logged import Floats
 
 POINTS, REACH = 401, 6.0  # of the grid of differences, and how many default spreads it spans
-DEFAULT_WEIGHT = 5.0  # lineages that the default prior counts for beside those that were tried
+DEFAULT_WEIGHT = 20.0  # lineages, and promotions, that defaults count for beside those seen
 ROUNDS = 200  # of expectation and maximisation; each moves little after some fifty
 
 
@@ -77,11 +77,12 @@ class Kept:
 
     Attributes:
         share: the mean share. The default is what the simulator's closed loops keep.
-        spread: standard deviation of the share from promotion to promotion.
+        spread: standard deviation of the share from promotion to promotion. What is learned is
+            never below the default: a handful of promotions cannot show that it varies less.
     """
 
     share: float = 0.7
-    spread: float = 0.2
+    spread: float = 0.25
 
     def learned(self, past: Sequence[tuple[Forecast, float, float]]) -> Kept:
         """The share that promotions so far speak for, this one counting as a few of them.
@@ -98,7 +99,7 @@ class Kept:
         known, usual = float(told @ told), DEFAULT_WEIGHT * float(told @ told) / len(told)
         share = (float(told @ later) + usual * self.share) / (known + usual)
         rest = float(((later - share * told) ** 2 - noise).sum()) + usual * self.spread**2
-        return Kept(share, math.sqrt(max(rest, 0.0) / (known + usual)))
+        return Kept(share, max(math.sqrt(max(rest, 0.0) / (known + usual)), self.spread))
 
 
 @dataclass(frozen=True)
