@@ -17,7 +17,7 @@ import numpy as np
 
 from policies import Gate
 from policies.evaluation.day_sums import DaySums
-from policies.evaluation.forecast import Forecast, Kept, Prior, forecast, trial_result
+from policies.evaluation.forecast import Kept, Prior, forecast, trial_result
 from simulation import scenario
 from simulation.loop import Loop, Pace
 from simulation.rehearsal import rehearse
@@ -66,7 +66,15 @@ def main() -> None:
     trials = sum(len(results) for _, results in lived)
     print(f"{worlds} worlds, {trials} trials ended, {len(promoted)} promotions with later rows")
     print(f"mean gain realised {realised.mean():+.4f}, live {live.mean():+.4f}")
-    told = [_told(each, promoted, lived) for each in promoted]
+    default = Prior.default(2 * EFFECT)
+    told = []
+    for world in range(worlds):
+        own = [each for each in promoted if each.world == world]
+        if own:
+            prior, kept = _seen(world, promoted, lived)
+            told += [
+                (forecast(e.sums, prior, kept), forecast(e.sums, default, Kept())) for e in own
+            ]
     for name, way in (
         ("raw", [each.raw for each, _ in told]),
         ("shrunken", [each.shrunken for each, _ in told]),
@@ -86,15 +94,14 @@ def main() -> None:
         print(f"{name:16} 90 % intervals hold {inside:.1%}, width {width:.4f}")
 
 
-def _told(
-    each: Promoted, promoted: list[Promoted], lived: list[tuple[Any, list[tuple[float, float]]]]
-) -> tuple[Forecast, Forecast]:
-    """The forecast by what other worlds have seen, and by the defaults alone."""
-    default, first = Prior.default(2 * EFFECT), Kept()
-    trials = [r for world, (_, results) in enumerate(lived) if world != each.world for r in results]
-    prior = default.learned(trials)
-    past = [(forecast(o.sums, prior), *o.later) for o in promoted if o.world != each.world]
-    return forecast(each.sums, prior, first.learned(past)), forecast(each.sums, default, first)
+def _seen(
+    world: int, promoted: list[Promoted], lived: list[tuple[Any, list[tuple[float, float]]]]
+) -> tuple[Prior, Kept]:
+    """What all other worlds have seen of trials and promotions."""
+    trials = [r for other, (_, results) in enumerate(lived) if other != world for r in results]
+    prior = Prior.default(2 * EFFECT).learned(trials)
+    past = [(forecast(e.sums, prior), *e.later) for e in promoted if e.world != world]
+    return prior, Kept().learned(past)
 
 
 if __name__ == "__main__":

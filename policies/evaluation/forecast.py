@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 from policies.errors import EvaluationError
 from policies.evaluation.day_sums import DaySums
@@ -15,6 +15,7 @@ from policies.logged import Floats
 
 POINTS, REACH = 401, 6.0  # of the grid of differences, and how many default spreads it spans
 DEFAULT_WEIGHT = 20.0  # lineages, and promotions, that defaults count for beside those seen
+TINY = 1e-12  # a spread where there is none
 ROUNDS = 200  # of expectation and maximisation; each moves little after some fifty
 
 
@@ -186,8 +187,9 @@ def _normalised(masses: Floats) -> Floats:
 
 def _quantile(points: Floats, masses: Floats, drift: float, share: float) -> float:
     """Quantile of a distribution on the grid, each point spread over its step and by the drift."""
-    step = abs(points[1] - points[0])
-    sd = math.sqrt(drift**2 + step**2 / 12) or 1e-12
-    reach = np.linspace(points[0] - 4 * sd, points[-1] + 4 * sd, 4 * POINTS)
-    below = special.ndtr((reach[:, None] - points) / sd) @ masses
-    return float(np.interp(share, below, reach))
+    sd = math.sqrt(drift**2 + (points[1] - points[0]) ** 2 / 12) or TINY
+
+    def beyond(x: float) -> float:
+        return float(special.ndtr((x - points) / sd) @ masses) - share
+
+    return float(optimize.brentq(beyond, points.min() - 8 * sd, points.max() + 8 * sd))
