@@ -21,8 +21,10 @@ import numpy as np
 from policies import Gate, LoggedDecisions, Policy, assess, cross_fit, final_distribution
 from policies.evaluation.day_sums import DaySums, day_sums, noise_share
 from simulation import World, scenario
+from simulation.world import START
 
 BEFORE, DAYS, ASKED, POWER = 14, 60, 7, 7.85
+BEYOND = 100  # days between the starts of logs that go on from each other
 STREAMS = 500
 
 
@@ -97,20 +99,17 @@ def parts(case: Case, seed: int) -> Iterator[tuple[list[DaySums], float, tuple[s
         )
         if case.share is not None:
             world = replace(world, uniform_share=case.share)
-        log = world.history(BEFORE + DAYS)
-        first = log.decision_date.min() + BEFORE
-        expected, known, kept = (
-            cross_fit(log, by="date"),
-            noise_share(log, first),
-            log.decision_date >= first,
-        )
-        log = replace(log[kept], decision_date=log.decision_date[kept] + 100 * turn)
+        start = np.datetime64(START) + BEYOND * turn
+        log = world.history(BEFORE + DAYS, start=str(start))
+        expected, known = cross_fit(log, by="date"), noise_share(log, start + BEFORE)
+        assert log.decision_date is not None
         assert world.candidate is not None
+        kept = log.decision_date >= start + BEFORE
+        log = log[kept]
         ours, theirs = (acting(world, each, log) for each in (world.candidate, world.incumbent))
         problems = assess(log, ours).reasons if world.spoils else ()
         sums = day_sums(log, ours, theirs, expected[kept], before=done, noise=known)
-        back = replace(log, decision_date=log.decision_date - 100 * turn)
-        true = world.true_value(ours, back) - world.true_value(theirs, back)
+        true = world.true_value(ours, log) - world.true_value(theirs, log)
         done = done + sums
         yield sums, true * len(log), tuple(problems)
 
