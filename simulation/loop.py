@@ -214,11 +214,14 @@ class Loop:
         """Add the champion's lead over the business rules on days that have matured."""
         if not self.promotions:
             return
-        newest, rules = self.promotions[-1], self.world.incumbent
-        last = self.watch[-1].decision_date if self.watch else newest.date
-        for log in self._matured(date):
-            if _day(log) > np.datetime64(last):
-                for sums, other in ((self.watch, rules), (newest.later, newest.replaced)):
+        newest = self.promotions[-1]
+        for sums, other in (
+            (self.watch, self.world.incumbent),
+            (newest.later, newest.replaced),
+        ):
+            last = sums[-1].decision_date if sums else newest.date
+            for log in self._matured(date):
+                if _day(log) > np.datetime64(last):
                     found = self._sums(log, self.champion, other, sums)
                     sums += [] if found is None else [found]
 
