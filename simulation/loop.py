@@ -167,7 +167,8 @@ class Loop:
         """Fit the lineage on trial anew, or choose a new one; days from the cut on judge it."""
         known = list(self._matured(date))
         fresh = self.since > _day(self.days[0])
-        reserve = min(self.pace.reserve_days, len(known) // 2) if not fresh else 0
+        starts = self.trial is None and not fresh  # whoever is on trial has days to be judged by
+        reserve = min(self.pace.reserve_days, len(known) // 2) if starts else 0
         cut = date - reserve
         rows = list(self._matured(cut))
         self.due = date + self.pace.retrain_days
@@ -184,7 +185,11 @@ class Loop:
         found = select(
             fit,
             later,
-            default_grid(self.world.action_ids, grid=self.pace.grid),
+            default_grid(
+                self.world.action_ids,
+                grid=self.pace.grid,
+                action_features=self.world.catalogue.action_features,
+            ),
             self.champion,
             floor=self.world.floor,
             uniform_share=self.world.uniform_share,

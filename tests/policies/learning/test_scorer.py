@@ -62,13 +62,15 @@ def test_compiled_scores_are_vowpal_wabbits(
     today = frame(random, 20, ["a", "b|c", "unseen"])
     own = policy.vowpal_scores(today)
     assert own.shape == (20, k)
+    known = np.isin(ids, [*described, *np.array(ids)[np.unique(action[log.choice])]])
     low, high = reward[log.choice].min(), reward[log.choice].max()
-    expected = policy.expected_reward(today)
+    expected, scores = policy.expected_reward(today), policy._scores(today)
     assert (expected is None) == (cb_type == "sm")  # which has preferences only
     if expected is not None:
-        assert np.abs(expected - np.clip(own, low, high)).max() <= 1e-6 * np.abs(own).max()
-    difference = np.abs(policy._scores(today) - own).max()
-    assert difference <= 1e-6 * np.abs(own).max()
+        off = np.abs(expected - np.clip(own, low, high))[:, known]
+        assert off.max() <= 1e-6 * np.abs(own).max()
+    assert np.abs(scores - own)[:, known].max() <= 1e-6 * np.abs(own).max()
+    assert (scores[:, ~known] < scores[:, known].min(axis=1, keepdims=True)).all()
 
 
 def encoded(matrix: Floats) -> Encoded:
