@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, List
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -502,7 +502,7 @@ def test_an_unknown_baseline_names_the_closest(config: Config) -> None:
         baseline(name, config)
 
 
-def without_progress(found: Result) -> List[str]:
+def without_progress(found: Result) -> list[str]:
     """The lines a user pipes on; click before 8.2 mixes what went to stderr into them."""
     return [line for line in found.stdout.splitlines() if not line.startswith("nba:")]
 
