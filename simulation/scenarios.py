@@ -26,8 +26,8 @@ SCENARIOS = {
     "engine should find no difference, and promote nothing over no contact.",
     "preference_shift": "On the 51st day the young begin to like what the old liked, and the other way "
     "round; 85 % of rows have a choice: the engine should notice the loss, and learn anew.",
-    "new_action": "A video call becomes possible on the 31st day; 88 % of rows have a choice: the "
-    "engine should begin to try it then, and give it its share.",
+    "new_action": "A video call, worth more than other contacts to most, becomes possible on the 31st "
+    "day; 85 % of rows have a choice: the engine should begin to try it then, and give it its share.",
     "fatigue": "Contacts wear customers out three times as much as usual, each channel besides, and "
     "some unsubscribe for good; 84 % of rows have a choice: the engine should learn to contact where "
     "it counts, and not more than that.",
@@ -85,8 +85,9 @@ EFFECTS = {
     "advisor_call": Effect(
         0.183, (-0.2, -0.05, 0.06, 0.16), (0.01, 0.0, 0.0, -0.01), (-0.05, 0.0, 0.08)
     ),
+    "video_call": Effect(0.3, (-0.1, 0.0, 0.03, 0.06), (0.0, 0.0, 0.0, 0.0), (-0.03, 0.02, 0.05)),
 }
-"""What the demo's actions add to a day's visit probability."""
+"""What the demo's actions, and the one of `new_action`, add to a day's visit probability."""
 
 
 def demo_catalogue() -> Catalogue:
@@ -148,7 +149,11 @@ def twin_catalogue() -> Catalogue:
 def growing_catalogue() -> Catalogue:
     """The demo's catalogue, with an action that becomes possible on a later day."""
     day = np.datetime64(START) + NEW_DAY
-    video = Action("video_call", "Video call", "service", "phone", day.astype(object), cost=0.03)
+    video = Action(
+        *("video_call", "Video call", "service", "phone", day.astype(object)),
+        cost=0.03,
+        eligible_when="contacts_7d < 6",
+    )
     demo = demo_catalogue()
     return replace(demo, actions=(*demo.actions, video))
 

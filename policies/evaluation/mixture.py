@@ -12,7 +12,7 @@ from scipy import special
 from policies.logged import Floats
 
 TUNED_AT = 200.0  # V / (wider bound)² at which a sequence is tightest; see best_rho
-LINES = ((0.9, 0.45), (1.6, 0.35))  # of a tuned mixture: λs, as shares of the best, and weights
+LINES = ((0.75, 0.45), (1.15, 0.45))  # of a tuned mixture: λs, as shares of the best, and weights
 EARLIER = 10  # the rest of it is tightest that much earlier, for effects that are much larger
 POWER_AT = 0.8416  # standard errors past a bound that make it a chance of 80 % to be past it
 

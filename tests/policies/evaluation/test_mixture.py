@@ -73,9 +73,9 @@ def test_tuning_by_hand() -> None:
     """With alpha = e⁻², variance 1 and effect .1 a decision is due at V = (10·(.8416 + 2))²."""
     v = (10 * (0.8416 + 2.0)) ** 2
     found = Tuning.to_decide(0.1, 1.0, math.exp(-2), 1.0)
-    slopes = [0.9 * 2 / math.sqrt(v), 1.6 * 2 / math.sqrt(v)]
+    slopes = [0.75 * 2 / math.sqrt(v), 1.15 * 2 / math.sqrt(v)]
     assert [lam for lam, _ in found.lines] == pytest.approx([x / (1 + x) for x in slopes])
-    assert [weight for _, weight in found.lines] == [0.45, 0.35]
+    assert [weight for _, weight in found.lines] == [0.45, 0.45]
     assert found.rho == pytest.approx(best_rho(math.exp(-2), v / 10))
     wider = Tuning.to_decide(0.1, 1.0, math.exp(-2), 2.0)  # the same V is 4 times less in c = 2
     assert wider.rho == pytest.approx(best_rho(math.exp(-2), v / 40))
