@@ -8,15 +8,40 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Optional
+from typing import ClassVar, NamedTuple, Optional
 
 import numpy as np
 
 from policies.errors import EvaluationError
 from policies.evaluation.batch import Batch
+from policies.evaluation.blocks import Moments
 from policies.logged import Floats
 
 Formula = Callable[[slice, Batch], Floats]  # contributions of rows, from the batch's part there
+
+
+class Stream(NamedTuple):
+    """An estimate from one visit of all rows.
+
+    Attributes:
+        width: how many columns.
+        columns: what gives them for some rows, from the batch's part there.
+        summed: the estimate, and Σ of the contributions' squared distances to it, from all columns'
+            moments.
+    """
+
+    width: int
+    columns: Callable[[slice, Batch], list[Floats]]
+    summed: Callable[[Moments], tuple[float, float]]
+
+    @classmethod
+    def of(cls, formula: Formula) -> Stream:
+        """The stream whose one column is the contributions."""
+        return cls(
+            1,
+            lambda rows, part: [formula(rows, part)],
+            lambda found: (float(found.mean[0]), float(found.square[0])),
+        )
 
 
 class Estimator(ABC):
@@ -50,6 +75,11 @@ class Estimator(ABC):
             return formula
         values = self.contributions(batch)
         return lambda rows, _: values[rows]
+
+    def stream(self, n: int, first: Batch) -> Stream | None:
+        """How to estimate from n rows seen once, the first of them given; None: they must be kept."""
+        formula = self.formula(n)
+        return None if formula is None else Stream.of(formula)
 
     def parts(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
         """Three (n,) columns d, u, v whose sums add up over rows: mean(d) + Σ u / Σ v.
@@ -158,6 +188,31 @@ class _Ratio(Estimator):
             return terms
 
         return some
+
+    def stream(self, n: int, first: Batch) -> Stream | None:
+        """Without a direct part: from moments of z = weight·(outcome − about), weight, z·weight.
+
+        `about` is a first guess of the ratio; it keeps the sums' last digits where outcomes are large.
+        """
+        if self.needs_model:
+            return None
+        about = float(first.reward.mean())
+
+        def columns(_: slice, part: Batch) -> list[Floats]:
+            weight, outcome = self._terms(part)[1:]
+            away = outcome - about
+            away *= weight
+            return [away, weight, away * weight]
+
+        def summed(found: Moments) -> tuple[float, float]:
+            if not found.mean[1] > 0:
+                return math.nan, math.nan
+            off = found.mean[0] / found.mean[1]  # Σ (z − off·weight) = 0
+            z, weight = found.square[:2] + n * found.mean[:2] ** 2
+            square = z - 2 * off * n * found.mean[2] + off**2 * weight
+            return float(about + off), float(max(square, 0.0) / found.mean[1] ** 2)
+
+        return Stream(3, columns, summed)
 
     def parts(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
         """Direct, weight·outcome and weight."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from policies.evaluation.blocks import ROWS, Moments, block_rows, moments
 from policies.evaluation.bounds import Terms
 from policies.evaluation.choice import as_estimator, as_estimators, labels
 from policies.evaluation.day_sums import day_sums
-from policies.evaluation.estimators import Estimator
+from policies.evaluation.estimators import Estimator, Stream
 from policies.evaluation.sensitivity import robust_factor
 from policies.evaluation.sequence import asymptotic_interval, sequence_interval
 from policies.logged import Bools, Floats, LoggedDecisions
@@ -132,14 +132,19 @@ def evaluate(
         modelled = expected_reward is not None
         chosen = [each for each in chosen if _obtainable(each, modelled, interval)]
     summed = interval == "normal" and log.customer_id is None  # then moments say it all
-    streamed = summed and all(each.formula(len(log)) for each in chosen)
-    batch = None if streamed else batch_of(log, target, expected_reward)
-    pairs = [
-        (each, each) if batch is None else (each.resolved(batch), each.anchor(batch))
-        for each in chosen
-    ]
-    place = {each: at for at, each in enumerate(dict.fromkeys(sum(pairs, ())), SEEN)}
-    found, most, unsupported = _visited(log, target, expected_reward, batch, place)
+    read, alone = reader(log, target, expected_reward)
+    streams: dict[Estimator, Stream] = {}
+    batch, pairs = None, [(each, each) for each in chosen]
+    if summed:
+        first = read(slice(0, min(len(log), block_rows(log.n_actions))))
+        possible = {each: each.stream(len(log), first) for each in chosen}
+        streams = {each: stream for each, stream in possible.items() if stream}
+    if len(streams) < len(set(chosen)):
+        batch = batch_of(log, target, expected_reward)
+        read, alone = batch.__getitem__, False
+        pairs = [(each.resolved(batch), each.anchor(batch)) for each in chosen]
+        streams = {each: Stream.of(each.in_blocks(batch)) for pair in pairs for each in pair}
+    found, sums, most, unsupported = _visited(log, read, alone, streams)
     diagnostics, hidden = _diagnostics(found, most, len(log)), asked.hidden(log, unsupported)
     rows, kinds = {}, set()
     attrs: dict[str, Any] = {
@@ -149,7 +154,7 @@ def evaluate(
     }
     for label, each, (used, anchor) in zip(labels(chosen), chosen, pairs):
         if batch is None or summed:
-            mean, square = found.mean[place[anchor]], found.square[place[anchor]]
+            mean, square = sums[anchor]
             error = intervals.error_of(square, len(log), len(log))
             low, high, kind = *intervals.normal(mean, error, confidence), "none"
         else:
@@ -159,7 +164,7 @@ def evaluate(
                 spread, error, anchor, log, target, None, expected_reward
             )
         rows[label] = {
-            "value": float(found.mean[place[used]]),
+            "value": sums[used][0],
             "std_error": error,
             "low": low - hidden,
             "high": high + hidden,
@@ -176,32 +181,26 @@ def evaluate(
 
 def _visited(
     log: LoggedDecisions,
-    target: Any,
-    expected_reward: Any,
-    batch: Batch | None,
-    members: Iterable[Estimator],
-) -> tuple[Moments, float, float]:
-    """In one visit, moments of `_seen` and members' contributions, most weight, and unsupported.
-
-    Without a batch the log itself is read, and every member must have a formula.
-    """
+    read: Callable[[slice], Batch],
+    alone: bool,
+    streams: Mapping[Estimator, Stream],
+) -> tuple[Moments, dict[Estimator, tuple[float, float]], float, float]:
+    """In one visit, moments of `_seen`, what each stream sums to, most weight, and unsupported."""
     n, size = len(log), block_rows(log.n_actions)
     most, outside = np.zeros((2, -(-n // size)))
-    if batch is None:
-        read, alone = reader(log, target, expected_reward)
-        formulas = [each.formula(n) for each in members]
-    else:
-        read, alone = batch.__getitem__, False
-        formulas = [each.in_blocks(batch) for each in members]
 
     def columns(rows: slice) -> list[Floats]:
         part = read(rows)
         seen, at = _seen(part, log.choice[rows]), rows.start // size
         most[at], outside[at] = seen[0].max(initial=0), part.unsupported * len(part)
-        return [*seen, *(each(rows, part) for each in formulas if each)]
+        return sum((each.columns(rows, part) for each in streams.values()), seen)
 
     found = moments(n, size, columns, alone=alone)
-    return found, float(most.max()), float(outside.sum()) / n
+    sums, at = {}, SEEN
+    for each, stream in streams.items():
+        sums[each] = stream.summed(Moments(*(kind[at : at + stream.width] for kind in found)))
+        at += stream.width
+    return found, sums, float(most.max()), float(outside.sum()) / n
 
 
 def compare(

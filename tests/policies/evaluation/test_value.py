@@ -70,15 +70,31 @@ def test_values_come_from_the_contributions(contextual: Any, name: str) -> None:
 
 
 def test_what_needs_no_other_rows_makes_no_vector(contextual: Any) -> None:
-    """An estimator that is a formula of the row takes memory by the block, not by the log."""
+    """A formula of the row, or a ratio of sums, takes memory by the block, not by the log."""
     log, target, means = contextual(0, 60_000, 8)
     log = dataclasses.replace(log, customer_id=None)
     evaluate(log, target, estimators="dr", expected_reward=means)  # what the log keeps is made
     tracemalloc.start()
-    evaluate(log, target, estimators=["ips", "dr", "dros"], expected_reward=means)
+    evaluate(log, target, estimators=["ips", "snips", "dr", "dros"], expected_reward=means)
     extra = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert extra < 0.5 * target.nbytes
+
+
+@pytest.mark.parametrize("name", ["snips", "replay"])
+@pytest.mark.parametrize("level", [0.0, 1e7])
+def test_a_ratio_seen_once_is_as_exact(contextual: Any, name: str, level: float) -> None:
+    """Moments of one visit give a ratio's value and error also where rewards lie far from 0."""
+    log, target, _ = contextual(0, 30_000)
+    log = dataclasses.replace(
+        log, customer_id=None, reward=level + log.reward, reward_range=(level, level + 1)
+    )
+    values = ESTIMATORS[name]().contributions(batch_of(log, target))
+    found = evaluate(log, target, estimators=name).loc[name]
+    assert found["value"] - level == pytest.approx(values.mean() - level, abs=1e-8)
+    assert found["std_error"] == pytest.approx(stats.sem(values), rel=1e-6)
+    log = dataclasses.replace(log, reward=np.full(len(log), level))
+    assert evaluate(log, target, estimators=name).loc[name, "std_error"] == 0
 
 
 def test_a_policy_is_its_distribution(contextual: Any) -> None:
