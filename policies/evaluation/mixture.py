@@ -116,9 +116,9 @@ class Tuning:
 
             V = (variance / effect)² · (.84 + sqrt(2·log(1 / alpha)))².
 
-        Most weight is on two λs around the one for this V, so that a variance foreseen half or
-        twice as large as it turns out costs some 10 % more rows, and no validity; the rest is
-        tight at V / 10, for effects that are much larger.
+        Most weight is on two λs around the one for this V, so that a variance foreseen half as
+        large as it turns out costs some 10 % more rows, twice as large some 30 %, and no validity;
+        the rest is tight at V / 10, for effects that are much larger.
 
         Args:
             effect: per row, > 0.
