@@ -22,8 +22,8 @@ from simulation import scenario
 from simulation.loop import Loop, Pace
 from simulation.rehearsal import rehearse
 
-SCENARIOS = ("stable", "season", "fatigue", "delayed_rewards", "new_action")
-CUSTOMERS, DAYS, LATER, LIVE, EFFECT, WORLDS = 2_000, 60, 7, 45, 0.01, 220
+SCENARIOS = ("stable", "season", "fatigue", "delayed_rewards", "same")  # each stays as it is
+CUSTOMERS, DAYS, LATER, LIVE, EFFECT, WORLDS = 2_000, 60, 7, 45, 0.01, 250
 GRID = (
     {"cb_type": "mtr", "learning_rate": 0.1, "passes": 2, "standardise": True},
     {"cb_type": "mtr", "learning_rate": 0.02, "passes": 3, "bins": 8, "standardise": True},

@@ -83,7 +83,7 @@ class Kept:
     """
 
     share: float = 0.7
-    spread: float = 0.25
+    spread: float = 0.35
 
     def learned(self, past: Sequence[tuple[Forecast, float, float]]) -> Kept:
         """The share that promotions so far speak for, this one counting as a few of them.
