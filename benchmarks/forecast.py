@@ -23,7 +23,7 @@ from simulation.loop import Loop, Pace
 from simulation.rehearsal import rehearse
 
 SCENARIOS = ("stable", "season", "fatigue", "delayed_rewards", "same")  # each stays as it is
-CUSTOMERS, DAYS, LATER, LIVE, EFFECT, WORLDS = 2_000, 60, 7, 45, 0.01, 250
+CUSTOMERS, DAYS, LATER, LIVE, EFFECT, WORLDS = 2_000, 60, 7, 45, 0.01, 310
 GRID = (
     {"cb_type": "mtr", "learning_rate": 0.1, "passes": 2, "standardise": True},
     {"cb_type": "mtr", "learning_rate": 0.02, "passes": 3, "bins": 8, "standardise": True},
