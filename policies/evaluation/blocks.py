@@ -67,13 +67,22 @@ def moments(
     found: list[list[tuple[float, ...]]] = [[] for _ in range(0, n, size)]
 
     def work(rows: slice) -> None:
-        found[rows.start // size] = [_of(values) for values in columns(rows)]
+        found[rows.start // size] = _of_each(columns(rows))
 
     each_block(n, size, work, alone=alone)
     sizes, means, squares = np.moveaxis(np.array(found), -1, 0)
     total = sizes.sum(axis=0)
     mean = (sizes * means).sum(axis=0) / np.maximum(total, 1)
     return Moments(total, mean, (squares + sizes * (means - mean) ** 2).sum(axis=0))
+
+
+def _of_each(columns: Iterable[Floats]) -> list[tuple[float, ...]]:
+    """`_of` each; a column that stands in a list twice is summed once."""
+    if not isinstance(columns, list):
+        return [_of(values) for values in columns]
+    known = {id(values): values for values in columns}
+    sums = {name: _of(values) for name, values in known.items()}
+    return [sums[id(values)] for values in columns]
 
 
 def _of(values: Floats) -> tuple[float, ...]:
