@@ -69,6 +69,9 @@ def _warehouse(spark: SparkSession) -> Path:
 
 def _start(root: Path, catalog: str, app: str, cache: Path) -> SparkSession:
     """Start Spark and its Connect server here, on a free port, with all settings from the start."""
+    # Read when gRPC is imported. Up to Python 3.10 a process starts by a fork, which gRPC's own care
+    # for forks aborts once in a hundred times.
+    environment.provide({"GRPC_ENABLE_FORK_SUPPORT": "0"})
     from pyspark.sql import SparkSession as ClassicSession
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 

@@ -98,6 +98,14 @@ def test_a_name_that_would_need_quotes_is_refused(spark: SparkSession) -> None:
 
 
 @pytest.mark.integration
+def test_processes_start_beside_a_session(spark: SparkSession) -> None:
+    """No process is lost to the session's connection when it starts, on any Python."""
+    assert spark.range(1).count() == 1
+    codes = [subprocess.run([sys.executable, "-Sc", ""], check=False).returncode for _ in range(50)]
+    assert codes == [0] * 50
+
+
+@pytest.mark.integration
 @pytest.mark.slow
 def test_tables_are_there_in_the_next_process_and_nothing_is_said(
     repository: Path, tmp_path: Path
