@@ -62,7 +62,8 @@ def moments(
     """Moments of the columns that columns(rows) gives of every block of `size` of n > 0 rows.
 
     Merged from each block's own (Chan, Golub & LeVeque 1983), so that no column ever stands in
-    memory whole, and nothing cancels. A mean of no numbers is 0.
+    memory whole, and nothing cancels. A mean of no numbers is 0. A list may hold a column twice at
+    no cost; any other iterable is taken column by column, so that only one is in memory.
     """
     found: list[list[tuple[float, ...]]] = [[] for _ in range(0, n, size)]
 
@@ -77,7 +78,7 @@ def moments(
 
 
 def _of_each(columns: Iterable[Floats]) -> list[tuple[float, ...]]:
-    """`_of` each; a column that stands in a list twice is summed once."""
+    """`_of` each column."""
     if not isinstance(columns, list):
         return [_of(values) for values in columns]
     known = {id(values): values for values in columns}

@@ -76,8 +76,8 @@ class Estimator(ABC):
         values = self.contributions(batch)
         return lambda rows, _: values[rows]
 
-    def stream(self, n: int, first: Batch) -> Stream | None:
-        """How to estimate from n rows seen once, the first of them given; None: they must be kept."""
+    def stream(self, n: int, about: float) -> Stream | None:
+        """How to estimate from n rows seen once, rewards being about so large; None: keep them."""
         formula = self.formula(n)
         return None if formula is None else Stream.of(formula)
 
@@ -189,14 +189,13 @@ class _Ratio(Estimator):
 
         return some
 
-    def stream(self, n: int, first: Batch) -> Stream | None:
+    def stream(self, n: int, about: float) -> Stream | None:
         """Without a direct part: from moments of z = weight·(outcome − about), weight, z·weight.
 
-        `about` is a first guess of the ratio; it keeps the sums' last digits where outcomes are large.
+        Any `about` gives the same ratio; one that is near keeps the sums' last digits.
         """
         if self.needs_model:
             return None
-        about = float(first.reward.mean())
 
         def columns(_: slice, part: Batch) -> list[Floats]:
             weight, outcome = self._terms(part)[1:]

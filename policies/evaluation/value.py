@@ -136,8 +136,8 @@ def evaluate(
     streams: dict[Estimator, Stream] = {}
     batch, pairs = None, [(each, each) for each in chosen]
     if summed:
-        first = read(slice(0, min(len(log), block_rows(log.n_actions))))
-        possible = {each: each.stream(len(log), first) for each in chosen}
+        about = float(log.reward[:ROWS].mean())
+        possible = {each: each.stream(len(log), about) for each in chosen}
         streams = {each: stream for each, stream in possible.items() if stream}
     if len(streams) < len(set(chosen)):
         batch = batch_of(log, target, expected_reward)
