@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from policies import LoggedDecisions, Policy, UniformPolicy, VowpalPolicy, default_grid, select
-from policies.evaluation.reward_model import fit_reward_model
+from policies.estimating.reward_model import fit_reward_model
 from policies.learning.averaged import fit_together
 
 MOST, LEAST, TRAIN, FIT = 5_000, 400, 0.7, 0.7

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from policies import Gate
-from policies.evaluation.day_sums import DaySums
-from policies.evaluation.forecast import Kept, Prior, forecast, trial_result
+from policies.judging.forecast import Kept, Prior, forecast, trial_result
+from policies.sequences.days import DaySums
 from simulation import scenario
 from simulation.loop import Loop, Pace
 from simulation.rehearsal import rehearse

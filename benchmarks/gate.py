@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from policies import Gate, LoggedDecisions, Policy, assess, cross_fit, final_distribution
-from policies.evaluation.day_sums import DaySums, day_sums, noise_share
+from policies.sequences.days import DaySums, day_sums, noise_share
 from simulation import World, scenario
 from simulation.world import START
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from benchmarks.training import FEATURES, synthetic_log
-from policies.learning.vowpal import VowpalPolicy
+from policies.learning.vowpal.policy import VowpalPolicy
 
 ROWS, CALLS, TARGET = 200_000, 2_000, 100.0
 

@@ -11,8 +11,8 @@ import sys
 import numpy as np
 
 from policies import LoggedDecisions
-from policies.evaluation.day_sums import day_sums
-from policies.evaluation.sequence import asymptotic_interval, sequence_interval
+from policies.sequences.confidence_sequence import asymptotic_interval, sequence_interval
+from policies.sequences.days import day_sums
 
 ROWS, UNIFORM, SKEWED = 10_000, [1 / 3] * 3, [0.9, 0.05, 0.05]
 LOOKS = np.geomspace(200, ROWS, 20).astype(int)

@@ -15,8 +15,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from policies.actions import Action, Catalogue
-from policies.deciding.coins import Groups
+from policies.catalogue import Action, Catalogue
+from policies.deciding.groups import Groups
 from simulation import World, demo_catalogue, scenario
 from simulation.scenarios import LATE, UNREPORTED
 from simulation.world import START

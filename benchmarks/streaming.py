@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from engine.config import Config, load_config
 from engine.data.log_parts import LogParts
 from policies import VowpalPolicy
-from policies.learning.teaching import joined
+from policies.learning.reading import joined
 
 FEATURES = {f"feature_{index}": "double" for index in range(10)}
 FILE_ROWS, SMALL, LARGE, ROUNDS = 125_000, 250_000, 2_000_000, 3

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import vowpalwabbit
 
-from policies.learning.encoder import Encoder
-from policies.learning.examples import action_texts, adf_lines, feature_text
-from policies.learning.teaching import blocks
-from policies.learning.vowpal import VowpalPolicy
-from policies.logged import LoggedDecisions
+from policies.encoder import Encoder
+from policies.learning.reading import blocks
+from policies.learning.vowpal.examples import action_texts, adf_lines, feature_text
+from policies.learning.vowpal.policy import VowpalPolicy
+from policies.log import LoggedDecisions
 
 FEATURES, ACTIONS, ROWS, ROUNDS = 10, 8, 500_000, 5
 TARGETS = {"mtr": 2.0, "dr": 0.8, "ips": 0.8, "dm": 0.8}

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from engine.documents import Document, read_document
 from engine.errors import ConfigError
-from policies.actions import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
-from policies.deciding.predicates import Predicate
+from policies.catalogue import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
 from policies.errors import CatalogueError, NbaError, PredicateError, did_you_mean
-from policies.learning.selection import GRID
-from policies.learning.vowpal import VowpalPolicy
+from policies.judging.selection import GRID
+from policies.learning.vowpal.policy import VowpalPolicy
+from policies.predicates import Predicate
 
 SIMULATION = "simulation"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 import policies
-from engine.monitoring import pictures
+from policies import pictures
 
 frame = pd.read_csv(dbutils.widgets.get("source_path"))
 features = ["recency", "history", "mens", "womens", "zip_code", "newbie", "channel"]

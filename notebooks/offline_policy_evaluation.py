@@ -9,8 +9,7 @@
 # COMMAND ----------
 
 from engine import jobs
-from engine.monitoring import pictures
-from policies import assess
+from policies import assess, pictures
 
 study = jobs.study(run := jobs.Run.from_widgets(spark, dbutils.widgets.get))
 log, first = study.log, next(iter(study.policies))

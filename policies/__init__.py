@@ -1,9 +1,9 @@
 """Decides, and says what deciding so is worth."""
 
-from policies.actions import Action, Catalogue
+from policies.catalogue import Action, Catalogue
 from policies.deciding.decision import final_distribution
-from policies.evaluation.choice import Auto
-from policies.evaluation.estimators import (
+from policies.estimating.auto import Auto
+from policies.estimating.estimators import (
     DM,
     DR,
     IPS,
@@ -19,12 +19,13 @@ from policies.evaluation.estimators import (
     SubGaussianIPS,
     SwitchDR,
 )
-from policies.evaluation.evidence import Evidence, assess
-from policies.evaluation.gate import Gate, Verdict
-from policies.evaluation.probabilities import estimate_probabilities
-from policies.evaluation.reward_model import cross_fit
-from policies.evaluation.segments import evaluate_by
-from policies.evaluation.value import Comparison, compare, evaluate
+from policies.estimating.probabilities import estimate_probabilities
+from policies.estimating.reward_model import cross_fit
+from policies.judging.assessment import Evidence, assess
+from policies.judging.gate import Gate, Verdict
+from policies.judging.segments import evaluate_by
+from policies.judging.selection import Selection, default_grid, select
+from policies.judging.values import Comparison, compare, evaluate
 from policies.learning.averaged import Averaged
 from policies.learning.baselines import (
     AsDeployed,
@@ -33,9 +34,8 @@ from policies.learning.baselines import (
     FixedAction,
     UniformPolicy,
 )
-from policies.learning.selection import Selection, default_grid, select
-from policies.learning.vowpal import VowpalPolicy
-from policies.logged import LoggedDecisions
+from policies.learning.vowpal.policy import VowpalPolicy
+from policies.log import LoggedDecisions
 from policies.policy import Policy, load_policy
 
 __all__ = [

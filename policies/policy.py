@@ -23,7 +23,7 @@ POLICIES: dict[str, str | type[Policy]] = {
     "best_average": "policies.learning.baselines:BestAverage",
     "business_rules": "policies.learning.baselines:BusinessRules",
     "as_deployed": "policies.learning.baselines:AsDeployed",
-    "vowpal": "policies.learning.vowpal:VowpalPolicy",
+    "vowpal": "policies.learning.vowpal.policy:VowpalPolicy",
 }
 """Where each saved kind is loaded from: a class, or "module:Class", imported only when met."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from policies.deciding.coins import hashed_ids, uniforms
+from policies.deciding.groups import hashed_ids, uniforms
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]

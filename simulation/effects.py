@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from policies.actions import Action
-from policies.deciding.coins import uniforms
+from policies.catalogue import Action
+from policies.deciding.groups import uniforms
 from simulation.customers import TRAITS
 
 Floats = npt.NDArray[np.float64]

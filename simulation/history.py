@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from policies.deciding.coins import GROUPS, Groups
 from policies.deciding.decision import Decisions, decide
+from policies.deciding.groups import GROUPS, Groups
 from policies.errors import InvalidLogError
-from policies.logged import LoggedDecisions
+from policies.log import LoggedDecisions
 from policies.policy import Policy
 from simulation.customers import CHANNELS, TRAITS, Population
 from simulation.response import COMPLAINS, UNSUBSCRIBES, Answers, Floats, Ints, Response

@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from policies.deciding.coins import Groups
-from policies.evaluation.change import Drop, noticed_drop
-from policies.evaluation.day_sums import DaySums, day_sums
-from policies.evaluation.evidence import assess
-from policies.evaluation.forecast import Forecast, Kept, Prior, forecast, trial_result
-from policies.evaluation.gate import Gate, Verdict
-from policies.evaluation.reward_model import RewardModel, fit_reward_model
+from policies.deciding.groups import Groups
+from policies.estimating.reward_model import RewardModel, fit_reward_model
+from policies.judging.assessment import assess
+from policies.judging.change_detection import Drop, noticed_drop
+from policies.judging.forecast import Forecast, Kept, Prior, forecast, trial_result
+from policies.judging.gate import Gate, Verdict
+from policies.judging.selection import GRID, default_grid, select
 from policies.learning.averaged import fit_together
 from policies.learning.baselines import AsDeployed
-from policies.learning.selection import GRID, default_grid, select
-from policies.learning.teaching import joined
-from policies.logged import LoggedDecisions
+from policies.learning.reading import joined
+from policies.log import LoggedDecisions
 from policies.policy import Policy
+from policies.sequences.days import DaySums, day_sums
 from simulation.history import FEATURES, Day, logged_columns
 from simulation.world import START, World
 

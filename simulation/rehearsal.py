@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from policies.evaluation.change import Drop
+from policies.judging.change_detection import Drop
 from simulation.loop import Loop, Pace, Promotion
 from simulation.world import World
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from policies.actions import Catalogue
-from policies.deciding.coins import uniforms
+from policies.catalogue import Catalogue
+from policies.deciding.groups import uniforms
 from simulation.customers import CHANNELS, Population
 from simulation.effects import Effect
 

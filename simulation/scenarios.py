@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from policies.actions import Action, Catalogue
+from policies.catalogue import Action, Catalogue
 from policies.errors import CatalogueError, did_you_mean
 from policies.learning.baselines import BusinessRules
-from policies.logged import LoggedDecisions
+from policies.log import LoggedDecisions
 from policies.policy import Policy
 from simulation.candidates import better_by, equal_to
 from simulation.customers import Population

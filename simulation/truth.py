@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from policies.deciding.coins import Groups
+from policies.deciding.groups import Groups
 from policies.errors import InvalidLogError, did_you_mean
 from policies.learning.baselines import BusinessRules
-from policies.logged import LoggedDecisions
+from policies.log import LoggedDecisions
 from policies.policy import Policy, require_features
 from simulation.customers import TRAITS
 from simulation.response import Bools, Floats, Ints, Response

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from policies.actions import Catalogue
-from policies.deciding.coins import Groups
+from policies.catalogue import Catalogue
+from policies.deciding.groups import Groups
 from policies.errors import CatalogueError, InvalidLogError, did_you_mean
 from policies.learning.baselines import AsDeployed, BusinessRules
-from policies.logged import LoggedDecisions
+from policies.log import LoggedDecisions
 from policies.policy import Policy
 from simulation import history, truth
 from simulation.customers import Population

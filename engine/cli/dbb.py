@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
-from engine.bundle import RUN_JOB, Bundle, find_bundle, read_bundle
 from engine.cli.group import Group
-from engine.cli.local_run import LocalRun, local_root, parameters, prepare
 from engine.errors import BundleError
+from engine.local.bundle import RUN_JOB, Bundle, find_bundle, read_bundle
+from engine.local.run import LocalRun, local_root, parameters, prepare
 from engine.workspace import workspace_configured
 
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from engine.bundle import find_bundle, read_bundle
 from engine.cli.group import Group
-from engine.cli.local_run import local_root, parameters, prepare
 from engine.errors import BundleError, JobError
+from engine.local.bundle import find_bundle, read_bundle
+from engine.local.run import local_root, parameters, prepare
 
 if TYPE_CHECKING:  # Spark and MLflow take seconds to import; help and checks need neither
     from engine.jobs import Run
@@ -149,7 +149,7 @@ def compare_models(asked: Asked, candidate: str, incumbent: str, recommendation:
     the difference holds however often one looks. Nothing is written.
     """
     with asked.opened() as run:
-        from engine.cli import comparison
+        from engine.jobs import comparison
 
         found = comparison.compare_models(run, candidate, incumbent)
         day = run.parameters.as_of
@@ -185,7 +185,7 @@ def promote_model(asked: Asked, name: str, dry_run: bool) -> None:
     if ":" in model or (mark and rest != "candidate"):
         raise click.UsageError("the gate chooses the version: name the model, or model@candidate")
     with asked.opened() as run:
-        from engine.cli.comparison import check_model
+        from engine.jobs.comparison import check_model
 
         check_model(run, model)
         step = _promotion(run, dry_run)
@@ -256,7 +256,7 @@ def simulate(
     The champion's true value is shown beside that of the business rules and of the best that the
     contexts allow. Nothing is read or written but the folder; no Spark is needed.
     """
-    from engine.jobs.rehearsal import spans, stage
+    from engine.world.rehearsal import spans, stage
 
     def say(line: str) -> None:
         click.echo(f"nba: {line}", err=True)
@@ -290,7 +290,7 @@ def validate_bundle(target: str, verbose: bool, form: str, debug: bool) -> None:
 
     One line per check: ok, FAILED or not checked. Exits with 1 if any failed.
     """
-    from engine.cli.checks import FAILED, bundle_checks
+    from engine.local.validation import FAILED, bundle_checks
 
     checks = list(bundle_checks(find_bundle(Path()), target, verbose))
     width = max(len(each.subject) for each in checks)

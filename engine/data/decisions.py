@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from policies.actions import Catalogue
+from policies.catalogue import Catalogue
 from policies.deciding.decision import GROUPS, REASONS, Decisions
 from policies.deciding.rules import RULES
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from engine.config import Config, Reward
-from policies.logged import LoggedDecisions
+from policies.log import LoggedDecisions
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

@@ -15,7 +15,7 @@ from engine.data.tables import TABLES, Tables
 from engine.errors import TableError
 from engine.features.context import as_of_features
 from policies import Policy
-from policies.actions import Catalogue
+from policies.catalogue import Catalogue
 from policies.deciding.decision import Groups, decide
 
 if TYPE_CHECKING:

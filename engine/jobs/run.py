@@ -14,9 +14,9 @@ from engine.config import SIMULATION, Config, Parameters, load_config
 from engine.data.sources import LogFile, Source
 from engine.data.tables import Tables
 from engine.features.customer import BEHAVIOUR
-from engine.jobs.simulated import Simulated
-from engine.jobs.standing import Standing
-from engine.registry import Registry
+from engine.models.registry import Registry
+from engine.models.standing import Standing
+from engine.world.source import Simulated
 from simulation import World, scenario
 
 if TYPE_CHECKING:

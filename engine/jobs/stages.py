@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 from pyspark.sql import functions as F
 
-from engine.baselines import PREFIX
 from engine.data.decisions import Author
 from engine.data.log_parts import matured_log
 from engine.data.rewards import COLUMNS, newly_matured, read_log, with_reward
@@ -19,10 +18,11 @@ from engine.inference.decide import contexts_on, decide_day
 from engine.jobs.judgement import act, judgement
 from engine.jobs.report import write_report, write_truth
 from engine.jobs.run import Result, Run, now
+from engine.models.baselines import PREFIX
 from engine.monitoring.drift import drift_rows
-from engine.monitoring.evidence import evidence_rows
+from engine.monitoring.evidence_rows import evidence_rows
 from engine.monitoring.health import health_rows
-from engine.monitoring.value import value_rows
+from engine.monitoring.policy_values import value_rows
 from engine.promotion.promote import move_alias
 from engine.training.train import Trained, train
 from policies import LoggedDecisions

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engine.baselines import PREFIX
 from engine.data.rewards import read_log
 from engine.errors import JobError
 from engine.jobs.run import Run
+from engine.models.baselines import PREFIX
 from policies import (
     Comparison,
     Estimator,
@@ -23,7 +23,7 @@ from policies import (
     evaluate,
     evaluate_by,
 )
-from policies.evaluation.batch import as_target
+from policies.estimating.rows import as_target
 
 ESTIMATORS = ("ips", "snips", "dm", "dr", "auto")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from policies import LoggedDecisions, Policy, assess
-from policies.evaluation.evidence import MIN_EFFECTIVE_N
+from policies.judging.assessment import MIN_EFFECTIVE_N
 
 LOG = "log"
 

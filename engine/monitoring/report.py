@@ -14,9 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 
 from engine.config import EngineConfig
-from engine.monitoring.pictures import BAND, GREY, INK, TRUTH, canvas, dated
-from policies.evaluation.day_sums import DaySums
-from policies.evaluation.sequence import sequence_interval, tuned_days
+from policies.pictures import BAND, GREY, INK, TRUTH, canvas, dated
+from policies.sequences.confidence_sequence import sequence_interval, tuned_days
+from policies.sequences.days import DaySums
 
 ASKS = {
     "log": "nothing says that the log is broken",

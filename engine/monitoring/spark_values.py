@@ -14,11 +14,11 @@ from engine.config import Config
 from engine.data.rewards import COLUMNS, logged_from_arrow
 from policies import LoggedDecisions, Policy
 from policies.errors import EvaluationError
-from policies.evaluation.batch import batch_of
-from policies.evaluation.choice import as_estimators
-from policies.evaluation.estimators import Estimator
-from policies.evaluation.sums import COLUMNS as SUMMED
-from policies.evaluation.sums import WEIGHTS, CustomerSums, Sums
+from policies.estimating.auto import as_estimators
+from policies.estimating.estimators import Estimator
+from policies.estimating.rows import batch_of
+from policies.estimating.sums import COLUMNS as SUMMED
+from policies.estimating.sums import WEIGHTS, CustomerSums, Sums
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -12,12 +12,12 @@ from typing import Any, Optional
 import pandas as pd
 
 from engine.config import GateSettings
-from engine.data.aliases import AliasHistory
-from engine.data.lineages import Lineage
 from engine.data.tables import Tables
-from engine.registry import Registry
+from engine.models.aliases import AliasHistory
+from engine.models.lineages import Lineage
+from engine.models.registry import Registry
 from policies import Gate, Verdict
-from policies.evaluation.day_sums import DaySums
+from policies.sequences.days import DaySums
 
 
 @dataclass(frozen=True)

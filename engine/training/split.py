@@ -12,7 +12,7 @@ import numpy as np
 from engine.config import Training
 from engine.errors import JobError
 from policies import LoggedDecisions
-from policies.learning.teaching import Logs, joined
+from policies.learning.reading import Logs, joined
 
 SELECT_ROWS = 1_000_000  # that selection values recipes on, at most: all of them in memory
 

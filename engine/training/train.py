@@ -14,14 +14,14 @@ import pandas as pd
 
 import policies
 from engine.config import Config
-from engine.data.lineages import Lineage
 from engine.features.customer import feature_hash
-from engine.registry import Registry, Rival, Version
+from engine.models.lineages import Lineage
+from engine.models.registry import Registry, Rival, Version
 from engine.training.picture import selection_picture
 from engine.training.split import Split, split_days
 from policies import LoggedDecisions, Policy, Selection, default_grid, select
 from policies.learning.averaged import fit_together
-from policies.learning.teaching import Logs
+from policies.learning.reading import Logs
 
 METRICS = ("value", "low", "incumbent_value", "difference", "difference_low", "effective_n")
 

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from policies.actions import Catalogue
+from policies.catalogue import Catalogue
 from policies.deciding.capacity import within_capacity
-from policies.deciding.coins import (
+from policies.deciding.exploration import uniform
+from policies.deciding.groups import (
     GROUPS,
     HOLDOUT,
     PREVIOUS,
@@ -22,7 +23,6 @@ from policies.deciding.coins import (
     hashed_ids,
     uniforms,
 )
-from policies.deciding.exploration import uniform
 from policies.deciding.rules import NOT_VALID, Day, funnel
 from policies.errors import CatalogueError, InvalidPolicyError
 from policies.policy import Policy

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from policies.actions import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
-from policies.deciding.predicates import Columns, Predicate
+from policies.catalogue import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
 from policies.errors import CatalogueError, PredicateError, did_you_mean
+from policies.predicates import Columns, Predicate
 
 RULES = ("not_valid", "no_consent", "not_eligible", "not_applicable", "not_suitable")
 NOT_VALID = 1

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from policies.deciding import exploration as exploring
 from policies.errors import LearningError
-from policies.learning.teaching import Logs
+from policies.learning.reading import Logs
 from policies.policy import Policy, load_policy
 
 VOTES = "votes"

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from policies.deciding.decision import final_distribution
 from policies.deciding.exploration import greedy
-from policies.deciding.predicates import Columns, Predicate
 from policies.errors import InvalidPolicyError, LearningError, did_you_mean
-from policies.learning.teaching import Logs, blocks, survey
+from policies.learning.reading import Logs, blocks, survey
 from policies.policy import Policy, load_policy, require_features
+from policies.predicates import Columns, Predicate
 
 MOST_WEIGHT = 1e100  # whose square a float still holds
 OWN_MEAN = 10.0  # rows' worth of pull of an action's average towards the overall one

@@ -28,7 +28,7 @@ from policies import (
     load_policy,
 )
 from policies.deciding.decision import draw, uniforms
-from policies.learning.settings import CB_TYPES
+from policies.learning.vowpal.settings import CB_TYPES
 from policies.policy import POLICIES
 
 IDS = ("no_contact", "mail", "a b:c|d", "7")

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from engine.features.customer import BEHAVIOUR
-from policies.deciding.predicates import Predicate
+from policies.predicates import Predicate
 from simulation import FEATURES, demo_catalogue, demo_rules, scenario
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ HAND_WRITTEN = (
 
 def cases() -> ModuleType:
     """The rows and the generated predicates that unit tests compare with a slow reading of SQL."""
-    path = Path(__file__).parents[1] / "policies" / "deciding" / "test_predicates.py"
+    path = Path(__file__).parents[1] / "policies" / "test_predicates.py"
     spec = importlib.util.spec_from_file_location("predicate_cases", path)
     assert spec is not None
     assert spec.loader is not None

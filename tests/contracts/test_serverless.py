@@ -62,8 +62,8 @@ def test_dbutils_stays_in_notebooks_and_the_runner(repository: Path) -> None:
     """Engine code takes parameters; only notebooks and the local runner know dbutils."""
     found = users(repository, r"\bdbutils\b", "engine", "policies", "simulation")
     assert {each.split(":")[0] for each in found} <= {
-        "engine/cli/notebook.py",
-        "engine/cli/local_run.py",
+        "engine/local/notebook.py",
+        "engine/local/run.py",
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from engine.config import Config, Parameters, load_config
 from engine.errors import ConfigError
-from policies.learning.selection import GRID
+from policies.judging.selection import GRID
 from simulation import FEATURES, demo_catalogue, demo_rules
 
 Edit = Callable[[str, str, str], Path]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from policies.deciding.coins import Groups
+from policies.deciding.groups import Groups
 from simulation import Day, World, scenario
 
 GROUPS = Groups(uniform=0.2, holdout=0.1, salt="test")

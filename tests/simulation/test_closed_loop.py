@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from policies.evaluation.gate import Gate
+from policies.judging.gate import Gate
 from simulation import scenario
 from simulation.loop import Loop, Pace
 from simulation.rehearsal import Rehearsal, rehearse

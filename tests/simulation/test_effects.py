@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from policies.deciding.coins import Groups
+from policies.deciding.groups import Groups
 from policies.errors import CatalogueError
 from policies.learning.baselines import UniformPolicy
 from simulation import FEATURES, World, scenario

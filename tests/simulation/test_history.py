@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from policies.deciding.coins import GROUPS, Groups
+from policies.deciding.groups import GROUPS, Groups
 from policies.errors import InvalidLogError
 from policies.learning.baselines import FixedAction, UniformPolicy
-from policies.logged import LoggedDecisions
+from policies.log import LoggedDecisions
 from simulation import FEATURES, Day, World, scenario
 
 START = "2026-01-01"

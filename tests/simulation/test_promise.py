@@ -12,7 +12,7 @@ import pytest
 
 from engine.config import load_config
 from engine.features.customer import BEHAVIOUR
-from engine.registry import Version
+from engine.models.registry import Version
 from engine.training.train import train
 from policies import Policy, cross_fit, evaluate
 from simulation import scenario

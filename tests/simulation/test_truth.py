@@ -11,10 +11,10 @@ from scipy import stats
 from sklearn.linear_model import Ridge
 
 from policies import compare, cross_fit, evaluate
-from policies.deciding.coins import Groups
+from policies.deciding.groups import Groups
 from policies.errors import InvalidLogError
 from policies.learning.baselines import AsDeployed, BusinessRules, FixedAction, UniformPolicy
-from policies.logged import LoggedDecisions
+from policies.log import LoggedDecisions
 from policies.policy import Policy
 from simulation import SCENARIOS, World, scenario
 from simulation.candidates import Parted, Worst

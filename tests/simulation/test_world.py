@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from policies.actions import Action, Catalogue
+from policies.catalogue import Action, Catalogue
 from policies.errors import CatalogueError, InvalidLogError
 from policies.learning.baselines import UniformPolicy
 from simulation import SCENARIOS, Day, World, demo_catalogue, demo_rules, scenario

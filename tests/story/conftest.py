@@ -16,7 +16,7 @@ import yaml
 from engine import environment, jobs
 from engine.data.tables import TABLES, Tables
 from engine.jobs import Result, Run
-from engine.registry import Registry
+from engine.models.registry import Registry
 from simulation import World
 
 if TYPE_CHECKING:

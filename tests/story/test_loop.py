@@ -17,9 +17,9 @@ from engine.errors import JobError
 from engine.monitoring.health import LOG
 from engine.promotion.promote import move_alias
 from policies import Gate
-from policies.deciding.coins import GROUPS, Groups, assign_groups
 from policies.deciding.decision import REASONS
-from policies.evaluation.day_sums import DaySums
+from policies.deciding.groups import GROUPS, Groups, assign_groups
+from policies.sequences.days import DaySums
 from simulation import FEATURES, Day
 
 RULES = "baseline:business_rules"

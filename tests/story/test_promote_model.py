@@ -14,15 +14,15 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from engine.baselines import baseline
 from engine.cli import nba
 from engine.config import Parameters, load_config
 from engine.data.tables import Tables
 from engine.jobs import Run
+from engine.models.baselines import baseline
+from engine.models.registry import Version
 from engine.monitoring.health import LOG
-from engine.registry import Version
 from policies import cross_fit
-from policies.evaluation.day_sums import day_sums
+from policies.sequences.days import day_sums
 from simulation import scenario
 
 if TYPE_CHECKING:

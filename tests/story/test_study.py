@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.cli.notebook import Dbutils, TaskValues, Widgets, run_notebook
 from engine.jobs import Study, study
+from engine.local.notebook import Dbutils, TaskValues, Widgets, run_notebook
 from policies import evaluate
 
 PNG = b"\x89PNG"

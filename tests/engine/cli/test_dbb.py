@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.cli import dbb
-from engine.cli.local_run import summary
+from engine.local.run import summary
 
 BUNDLE = """\
 bundle: {name: tiny}

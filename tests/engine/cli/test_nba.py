@@ -16,15 +16,15 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from engine.baselines import baseline
-from engine.cli import comparison, nba
-from engine.cli.comparison import judged_on_unseen, recommendation, resolve
+from engine.cli import nba
 from engine.config import Config, load_config
-from engine.data.aliases import AliasHistory
 from engine.errors import ConfigError, JobError, RegistryError
-from engine.jobs import judgement
+from engine.jobs import comparison, judgement
+from engine.jobs.comparison import judged_on_unseen, recommendation, resolve
 from engine.jobs.judgement import Judgement
-from engine.registry import Version
+from engine.models.aliases import AliasHistory
+from engine.models.baselines import baseline
+from engine.models.registry import Version
 from policies import Comparison, LoggedDecisions, Policy, compare, cross_fit, evaluate
 from simulation import scenario
 

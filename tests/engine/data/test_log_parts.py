@@ -17,7 +17,7 @@ from engine.data.log_parts import LogParts, matured_log
 from engine.data.rewards import read_log
 from engine.data.tables import Tables
 from policies import LoggedDecisions, VowpalPolicy
-from policies.learning.teaching import joined
+from policies.learning.reading import joined
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

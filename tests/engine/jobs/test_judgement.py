@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from engine.config import GateSettings
-from engine.data.aliases import AliasHistory
-from engine.data.lineages import Lineage
 from engine.errors import JobError
 from engine.jobs.judgement import Judgement, act, judgement
+from engine.models.aliases import AliasHistory
+from engine.models.lineages import Lineage
 from policies import LoggedDecisions
-from policies.evaluation.day_sums import day_sums
+from policies.sequences.days import day_sums
 
 MODEL, DAY = "main.nba.model", dt.date(2026, 3, 9)
 GATE = GateSettings(incumbent="rules", alpha=0.05, margin=0.005, minimum_effect=0.01, trial_days=60)

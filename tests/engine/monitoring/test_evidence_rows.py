@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from engine.config import Config, load_config
-from engine.data.lineages import Lineage
-from engine.monitoring.evidence import evidence_rows
+from engine.models.lineages import Lineage
+from engine.monitoring.evidence_rows import evidence_rows
 from policies import (
     FixedAction,
     LoggedDecisions,
@@ -21,8 +21,8 @@ from policies import (
     cross_fit,
     final_distribution,
 )
-from policies.evaluation.day_sums import DaySums
-from policies.evaluation.sequence import sequence_interval
+from policies.sequences.confidence_sequence import sequence_interval
+from policies.sequences.days import DaySums
 from simulation import World, scenario
 
 START, DAYS = dt.date(2026, 1, 1), 10

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 
 from engine.config import load_config
+from engine.monitoring.policy_values import value_rows
 from engine.monitoring.report import Page, render
-from engine.monitoring.value import value_rows
 from policies import FixedAction, LoggedDecisions, UniformPolicy
-from policies.evaluation.day_sums import day_sums
-from policies.evaluation.gate import Gate
+from policies.judging.gate import Gate
+from policies.sequences.days import day_sums
 
 DAY = dt.date(2026, 3, 9)
 MOVES = ["moved_at", "as_of", "alias", "from_version", "to_version", "actor", "reason"]

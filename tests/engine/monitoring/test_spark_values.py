@@ -14,7 +14,7 @@ from engine.features.customer import BEHAVIOUR
 from engine.monitoring.spark_values import spark_values
 from policies import DRos, FixedAction, UniformPolicy, evaluate, evaluate_by
 from policies.errors import EvaluationError
-from policies.evaluation.reward_model import fit_reward_model
+from policies.estimating.reward_model import fit_reward_model
 from simulation import scenario
 
 if TYPE_CHECKING:

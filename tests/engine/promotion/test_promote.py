@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from engine.config import GateSettings
-from engine.data.aliases import AliasHistory
-from engine.data.lineages import Lineage
+from engine.models.aliases import AliasHistory
+from engine.models.lineages import Lineage
 from engine.promotion.promote import Step, judge, move_alias, next_step, verdict_row
 from policies import LoggedDecisions
-from policies.evaluation.day_sums import day_sums
+from policies.sequences.days import day_sums
 
 MODEL = "main.nba.model"
 COLUMNS = ["moved_at", "as_of", "model_name", "alias", "from_version", "to_version"]

@@ -11,7 +11,7 @@ from engine.config import Training
 from engine.errors import JobError
 from engine.training.split import Span, Split, split_days
 from policies import LoggedDecisions
-from policies.learning.teaching import Logs, joined
+from policies.learning.reading import Logs, joined
 
 START = np.datetime64("2026-03-01")
 

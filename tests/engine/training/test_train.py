@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from engine.config import Config, load_config
-from engine.data.lineages import lineages
 from engine.features.customer import BEHAVIOUR
-from engine.registry import Version
+from engine.models.lineages import lineages
+from engine.models.registry import Version
 from engine.training.train import Trained, log_hash, train
 from policies import LoggedDecisions, Policy
 from simulation import World, scenario

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from policies.actions import Action, Catalogue
+from policies.catalogue import Action, Catalogue
 from policies.deciding.decision import (
     GROUPS,
     REASONS,

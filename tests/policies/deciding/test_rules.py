@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from policies.actions import Action, Catalogue
+from policies.catalogue import Action, Catalogue
 from policies.deciding.rules import RULES, funnel
 from policies.errors import CatalogueError, PredicateError
 

@@ -9,8 +9,8 @@ import pytest
 from policies.errors import LearningError
 from policies.learning.averaged import Averaged, fit_together
 from policies.learning.baselines import BestAverage, FixedAction, UniformPolicy
-from policies.learning.vowpal import VowpalPolicy
-from policies.logged import LoggedDecisions
+from policies.learning.vowpal.policy import VowpalPolicy
+from policies.log import LoggedDecisions
 
 IDS = ("none", "mail", "call")
 

@@ -20,7 +20,7 @@ from policies.learning.baselines import (
     FixedAction,
     UniformPolicy,
 )
-from policies.logged import LoggedDecisions
+from policies.log import LoggedDecisions
 from policies.policy import Policy, load_policy
 
 ACTIONS = ("no_contact", "email", "call")

@@ -13,7 +13,7 @@ import vowpalwabbit
 from sklearn.datasets import load_breast_cancer, load_digits, make_classification
 
 from policies import LoggedDecisions, UniformPolicy, VowpalPolicy, compare, cross_fit
-from policies.learning.selection import default_grid, select
+from policies.judging.selection import default_grid, select
 
 pytestmark = pytest.mark.slow
 SETS = ("digits", "cancer", "blobs")

@@ -1,0 +1,1 @@
+"""Databricks on a laptop: the bundle read, its jobs run, its notebooks executed."""

@@ -1,0 +1,174 @@
+"""Runs a job of the bundle on this machine: the same graph and notebooks, one Spark session."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine import environment
+from engine.local.bundle import Bundle, Job, Task, dynamic
+from engine.local.notebook import Dbutils, TaskValues, Widgets, run_notebook
+from policies.errors import NbaError
+
+FOLDER = ".local"
+
+
+def local_root(bundle: Bundle) -> Path:
+    """Where a local run of this target keeps its tables, registry and volume."""
+    return bundle.path.parent / FOLDER / bundle.target
+
+
+def prepare(bundle: Bundle) -> Path:
+    """Make the folders that a deployment would make on a workspace; returns the local root."""
+    root = local_root(bundle).resolve()
+    (root / "volume").mkdir(parents=True, exist_ok=True)
+    environment.set_local_root(root)
+    return root
+
+
+def parameters(bundle: Bundle, job: Job, given: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of a local run: `volume` is a local folder unless it is given."""
+    local = {"volume": str(local_root(bundle) / "volume")} if "volume" in job.parameters else {}
+    today = dt.datetime.now(dt.timezone.utc).date()
+    return job.values({**local, **given}, today=today)
+
+
+@dataclass
+class LocalRun:
+    """One run of one job. `say` gets each line as soon as it is known.
+
+    Without `spark` the run starts a session of its own, and ends it.
+    """
+
+    bundle: Bundle
+    say: Callable[[str], None]
+    debug: bool = False
+    spark: Any = None
+    _started: int = 0
+    _total: int = 0
+    _closing: list[str] = field(default_factory=list)
+
+    def run(self, job: Job, values: Mapping[str, str]) -> bool:
+        """Run every task whose predecessors succeeded; True when all tasks did.
+
+        Raises:
+            JobError: the session cannot be started.
+        """
+        began = time.monotonic()
+        self._total = self.bundle.notebooks(job)
+        names = [f"{name}={value}" for name, value in values.items() if value]
+        self.say(f"{job.key}, {self._total} notebooks: {' '.join(names)}")
+        root = prepare(self.bundle)
+        with self._session(root, values["catalog"], job.key):
+            self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {values['catalog']}.{values['schema']}")
+            self.say(f"Spark is ready  {time.monotonic() - began:.1f} s")
+            succeeded = self._job(job, values)
+        word = "succeeded" if succeeded else "FAILED"
+        self.say(f"{job.key} {word} in {time.monotonic() - began:.1f} s")
+        if succeeded:
+            for line in self._closing:
+                self.say(line)
+        return succeeded
+
+    @contextmanager
+    def _session(self, root: Path, catalog: str, app: str) -> Iterator[None]:
+        if self.spark is not None:
+            yield
+            return
+        from engine.data.spark import session, stop
+
+        self.say("starting Spark Connect with Delta …")
+        self.spark = session(root, catalog, app=app)
+        try:
+            yield
+        finally:
+            stop(self.spark)
+            self.spark = None
+
+    def _job(self, job: Job, values: Mapping[str, str]) -> bool:
+        succeeded: dict[str, bool] = {}
+        left_values: dict[tuple[str, str], Any] = {}
+        for task in job.tasks:
+            if all(succeeded[each] for each in task.depends_on):
+                succeeded[task.key] = self._task(task, values, left_values)
+            else:
+                succeeded[task.key] = False
+                self._skip(task)
+        return all(succeeded.values())
+
+    def _task(
+        self, task: Task, values: Mapping[str, str], left: dict[tuple[str, str], Any]
+    ) -> bool:
+        today = dt.datetime.now(dt.timezone.utc).date()
+        given = {
+            name: dynamic(text, values, today=today, where=task.where)
+            for name, text in task.parameters.items()
+        }
+        if task.run_job:
+            inner = self.bundle.job(task.run_job)
+            return self._job(inner, inner.values(given, today=today))
+        self._started += 1
+        label = f"[{self._started}/{self._total}] {task.key}"
+        self.say(f"{label} …")
+        dbutils = Dbutils(Widgets({**given, **values}), TaskValues(task.key, left))
+        began = time.monotonic()
+        assert task.notebook is not None
+        try:
+            payload = run_notebook(
+                task.notebook, self.spark, dbutils, pictures=local_root(self.bundle) / "pictures"
+            )
+        except Exception as error:
+            self.say(f"{label}  FAILED after {time.monotonic() - began:.1f} s")
+            self.say(_reason(error, task.notebook, self.debug))
+            return False
+        line, self._closing = summary(payload)
+        self.say(f"{label}  {time.monotonic() - began:.1f} s  {line}".rstrip())
+        return True
+
+    def _skip(self, task: Task) -> None:
+        if task.run_job:
+            for each in self.bundle.job(task.run_job).tasks:
+                self._skip(each)
+        else:
+            self._started += 1
+            self.say(f"[{self._started}/{self._total}] {task.key}  skipped")
+
+
+def summary(payload: str) -> tuple[str, list[str]]:
+    """One line for what a notebook exited with, and the lines it wants at the end of the run.
+
+    The payload is JSON: {"summary": text, "rows": {noun: count}, "closing": [text]}, each optional;
+    any other text is shown as it is.
+    """
+    try:
+        content = json.loads(payload)
+    except ValueError:
+        return payload, []
+    if not isinstance(content, dict):
+        return payload, []
+    rows = [f"{noun} {count:,} rows" for noun, count in (content.get("rows") or {}).items()]
+    said = [content["summary"]] if content.get("summary") else []
+    return " · ".join([*rows, *said]), [str(each) for each in content.get("closing") or []]
+
+
+def _reason(error: Exception, notebook: Path, debug: bool) -> str:
+    if debug:
+        return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if isinstance(error, NbaError):
+        return str(error)
+    frames = [
+        each for each in traceback.extract_tb(error.__traceback__) if each.filename == str(notebook)
+    ]
+    line = error.lineno if isinstance(error, SyntaxError) else frames[-1].lineno if frames else 1
+    message = str(error).split("\n\nJVM stacktrace", maxsplit=1)[0].strip()
+    return (
+        f"{type(error).__name__}: {message}\n  in {notebook}:{line}\n"
+        "  Hint: run again with --debug for the traceback"
+    )

@@ -1,0 +1,265 @@
+"""The model registry: versions, their tags and aliases, as strict locally as Unity Catalog."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any, Optional
+
+import mlflow
+import pandas as pd
+from matplotlib.figure import Figure
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Array, Map
+
+import policies
+from engine.errors import RegistryError
+from engine.models import served
+from policies import Policy, load_policy
+
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # Unity Catalog's word, sqlite's
+ALIASES = ("candidate", "staging", "champion")
+RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)  # aliases that mean a version already
+MOST_CHARACTERS = 255
+_REQUIREMENTS = (
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "scipy",
+    "sqlglot",
+    "vowpalwabbit",
+)
+_TYPES = {"string": DataType.string, "boolean": DataType.boolean, "bigint": DataType.long}
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version and the tags that say where it came from."""
+
+    number: str
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """One recipe of a selection: its name, its settings, and what it was worth."""
+
+    name: str
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+
+
+class Registry:
+    """The versions and aliases of one model.
+
+    Args:
+        model_name: three levels, `catalog.schema.model`.
+        experiment: path of the MLflow experiment that runs are logged to.
+        local_root: folder of a local run (sqlite and artifacts live there); None on Databricks.
+
+    Raises:
+        RegistryError: Unity Catalog would refuse the name: it has not exactly three plain levels,
+            or one of more than 255 characters.
+    """
+
+    def __init__(self, model_name: str, experiment: str, local_root: Optional[Path]) -> None:
+        if not re.fullmatch(r"[^./\s]+(\.[^./\s]+){2}", model_name):
+            raise RegistryError(
+                f"{model_name!r} is not a three-level name.", hint="write catalog.schema.model"
+            )
+        if max(map(len, model_name.split("."))) > MOST_CHARACTERS:
+            raise RegistryError(
+                f"A level of {model_name[:40]!r}… has more than {MOST_CHARACTERS} characters.",
+                hint="shorten the name",
+            )
+        self.model_name, self.experiment, self.local_root = model_name, experiment, local_root
+        self._client: Optional[mlflow.MlflowClient] = None
+
+    @property
+    def client(self) -> mlflow.MlflowClient:
+        """The client, connected at first use."""
+        if self._client is None:
+            self._connect()
+        assert self._client is not None
+        return self._client
+
+    def _connect(self) -> None:
+        if self.local_root is None:
+            mlflow.set_registry_uri("databricks-uc")
+        else:
+            for name in ("mlflow", "alembic"):
+                logging.getLogger(name).setLevel(logging.ERROR)
+            root = self.local_root.resolve()
+            root.mkdir(parents=True, exist_ok=True)
+            mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
+            if mlflow.get_experiment_by_name(self.experiment) is None:
+                mlflow.create_experiment(self.experiment, (root / "mlartifacts").as_uri())
+        self._client = mlflow.MlflowClient()
+
+    def versions(self) -> list[Version]:
+        """All versions, oldest first."""
+        try:
+            found = self.client.search_model_versions(f"name='{self.model_name}'")
+        except MlflowException as error:  # Unity Catalog's answer where sqlite gives no rows
+            _only_absent(error)
+            found = []
+        return [_version(each) for each in sorted(found, key=lambda each: int(each.version))]
+
+    def version(self, number: str) -> Version:
+        """One version.
+
+        Raises:
+            RegistryError: there is no such version.
+        """
+        for each in self.versions():
+            if each.number == str(number):
+                return each
+        known = ", ".join(each.number for each in self.versions()) or "none yet"
+        raise RegistryError(
+            f"{self.model_name} has no version {number}.", hint=f"versions: {known}"
+        )
+
+    def find(self, **tags: str) -> Optional[Version]:
+        """The newest version that carries all these tags."""
+        matching = [v for v in self.versions() if tags.items() <= dict(v.tags).items()]
+        return matching[-1] if matching else None
+
+    def logged(self, **tags: str) -> bool:
+        """Whether a training run with all these tags was logged, be there a version of it or not."""
+        experiment = self.client.get_experiment_by_name(self.experiment)
+        if experiment is None:
+            return False
+        asked = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        return bool(self.client.search_runs([experiment.experiment_id], asked, max_results=1))
+
+    def alias(self, alias: str) -> Optional[str]:
+        """The version an alias points to right now."""
+        try:
+            return str(self.client.get_model_version_by_alias(self.model_name, alias).version)
+        except MlflowException as error:
+            _only_absent(error)
+            return None
+
+    def set_alias(self, alias: str, number: str) -> None:
+        """Point an alias to a version. Only promotion and training do, and they record it.
+
+        Raises:
+            RegistryError: Unity Catalog would refuse the name, or the version does not exist.
+        """
+        if RESERVED.fullmatch(alias):
+            raise RegistryError(
+                f"The alias {alias!r} is reserved: it already means a version.",
+                hint=f"one of {', '.join(ALIASES)}",
+            )
+        if alias not in ALIASES:
+            raise RegistryError(
+                f"{alias!r} is not an alias of this engine.", hint=f"one of {', '.join(ALIASES)}"
+            )
+        self.version(number)
+        self.client.set_registered_model_alias(self.model_name, alias, str(number))
+
+    def load(self, number: str) -> Policy:
+        """The policy of a version."""
+        self.version(number)
+        with tempfile.TemporaryDirectory() as folder:
+            uri = f"models:/{self.model_name}/{number}"
+            path = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
+            return load_policy(next(Path(path).glob("artifacts/*/policy.json")).parent)
+
+    def register(
+        self,
+        policy: Optional[Policy],
+        features: Mapping[str, str],
+        example: pd.DataFrame,
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tables: Mapping[str, pd.DataFrame],
+        pictures: Mapping[str, Figure],
+        rivals: Sequence[Rival],
+        tags: Mapping[str, str],
+    ) -> Optional[Version]:
+        """Log how a policy came about, and register it as the next version.
+
+        Args:
+            policy: a fitted policy; None logs the run alone, as nothing came of it.
+            features: context columns with SQL types; they and `eligible_actions` are the inputs.
+            example: a few rows of contexts.
+            params, metrics, tables, pictures: what the run shows.
+            rivals: the recipes it was chosen from, each a nested run.
+            tags: put on run and version; they answer which log, days, features and code.
+        """
+        client = self.client
+        mlflow.set_experiment(self.experiment)
+        with mlflow.start_run(run_name=tags.get("recipe"), tags=dict(tags)):
+            mlflow.log_params(dict(params))
+            mlflow.log_metrics(dict(metrics))
+            for name, table in tables.items():
+                mlflow.log_text(table.to_csv(index=False), f"{name}.csv")
+            for name, picture in pictures.items():
+                mlflow.log_figure(picture, f"{name}.png")
+            for rival in rivals:
+                with mlflow.start_run(run_name=rival.name, nested=True):
+                    mlflow.log_params(dict(rival.params))
+                    mlflow.log_metrics(dict(rival.metrics))
+            if policy is None:
+                return None
+            logged = self._log_model(policy, features, example, tags)
+            made = mlflow.register_model(logged.model_uri, self.model_name, tags=dict(tags))
+        return self.version(str(client.get_model_version(self.model_name, made.version).version))
+
+    def _log_model(
+        self,
+        policy: Policy,
+        features: Mapping[str, str],
+        example: pd.DataFrame,
+        tags: Mapping[str, str],
+    ) -> Any:
+        about = {name: value for name, value in tags.items() if name.endswith("_hash")}
+        with tempfile.TemporaryDirectory() as folder:
+            policy.save(Path(folder) / "policy", about)
+            return mlflow.pyfunc.log_model(
+                name="model",
+                python_model=served.__file__,
+                artifacts={"policy": str(Path(folder) / "policy")},
+                code_paths=[str(Path(policies.__file__).parent)],
+                signature=signature(features),
+                input_example=example,
+                pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
+            )
+
+
+def signature(features: Mapping[str, str]) -> ModelSignature:
+    """Inputs are the features and the eligible actions; Unity Catalog asks for outputs, too."""
+    inputs = [
+        ColSpec(_TYPES.get(kind, DataType.double), name, required=False)
+        for name, kind in features.items()
+    ]
+    inputs.append(ColSpec(Array(DataType.string), "eligible_actions", required=False))
+    outputs = [
+        ColSpec(DataType.string, "action"),
+        ColSpec(DataType.double, "action_probability"),
+        ColSpec(DataType.double, "expected_reward"),
+        ColSpec(Map(DataType.double), "distribution"),
+    ]
+    return ModelSignature(Schema(inputs), Schema(outputs))
+
+
+def _version(found: ModelVersion) -> Version:
+    return Version(str(found.version), dict(found.tags))
+
+
+def _only_absent(error: MlflowException) -> None:
+    """Let "there is no such thing" pass; whatever else went wrong is raised."""
+    if error.error_code not in ABSENT:
+        raise error

@@ -1,0 +1,92 @@
+"""The closed loop for people to look at: a scenario lived through, its picture and its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from policies.pictures import BAND, COLOURS, GREY, INK, TRUTH, VERDICTS, canvas, dated
+from simulation import SCENARIOS, scenario
+from simulation.rehearsal import Rehearsal, rehearse
+
+SPANS = 12  # rows of the printed table
+SMOOTH = 7  # days of the running mean in the picture, so that weekdays do not show
+
+
+def stage(
+    name: str,
+    days: int,
+    customers: int,
+    seed: int,
+    reward: str,
+    folder: Path,
+    say: Callable[[str], None],
+) -> tuple[Rehearsal, Path]:
+    """Live through a scenario, and leave a picture and the days as CSV in the folder.
+
+    Returns:
+        What came of it, and where the picture is.
+    """
+    world = scenario(name, customers, seed, reward=reward)
+    say(SCENARIOS[name])
+    rehearsal = rehearse(world, days, say=say)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{customers}-{seed}.png"
+    picture(rehearsal, f"{name}, {customers:,} customers", world.action_ids).savefig(path, dpi=130)
+    rehearsal.table.to_csv(path.with_suffix(".csv"), index=False)
+    return rehearsal, path
+
+
+def picture(rehearsal: Rehearsal, title: str, action_ids: tuple[str, ...]) -> Figure:
+    """True values over time with promotions and alarms, and what the champion does."""
+    table = rehearsal.table
+    figure, (top, bottom) = canvas(2, 1, (9.0, 6.4))
+    at = table["date"]
+    kinds = (("best", TRUTH, ":", "best possible"), ("learned", INK, "-", "champion"))
+    for column, colour, line, label in (*kinds, ("rules", GREY, "-", "business rules")):
+        smooth = table[column].rolling(SMOOTH, min_periods=1).mean()
+        top.plot(at, smooth, color=colour, ls=line, lw=2, label=label)
+    top.fill_between(
+        at, *(table[each].rolling(SMOOTH, min_periods=1).mean() for each in ("rules", "learned")),
+        color=BAND, alpha=0.4, lw=0,
+    )  # fmt: skip
+    marks = [(each.date, VERDICTS["promote"], "promotion") for each in rehearsal.promotions]
+    marks += [(date, VERDICTS["reject"], "loss noticed") for date, _ in rehearsal.alarms]
+    for number, (date, colour, label) in enumerate(marks):
+        first = [each[2] for each in marks].index(label) == number
+        top.axvline(date, color=colour, lw=1.2, ls="--", label=label if first else None)
+    top.set_title(f"{title}: true reward per decision, mean of {SMOOTH} days", fontsize=10)
+    top.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    colours = [COLOURS[number % len(COLOURS)] for number in range(len(action_ids))]
+    bottom.stackplot(at, rehearsal.actions.T, labels=action_ids, colors=colours, alpha=0.85, lw=0)
+    bottom.set_ylim(0, 1)
+    bottom.set_title("share of decisions by action, as the champion acts", fontsize=10)
+    bottom.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    for axes in (top, bottom):
+        axes.margins(x=0)
+        dated(axes)
+    return figure
+
+
+def spans(rehearsal: Rehearsal) -> pd.DataFrame:
+    """The days in a dozen spans: mean true values, who was champion at the end, what happened."""
+    table, rows = rehearsal.table, []
+    for part in np.array_split(np.arange(len(table)), min(SPANS, len(table))):
+        some = table.iloc[part]
+        values = some[["rules", "learned", "best"]].mean()
+        gap = values["best"] - values["rules"]
+        notes = [f"{date:%d %b}: {note}" for date, note in zip(some["date"], some["note"]) if note]
+        rows.append(
+            {
+                "from": f"{some['date'].iloc[0]:%Y-%m-%d}",
+                "champion": some["champion"].iloc[-1],
+                **values.to_dict(),
+                "of the gap": (values["learned"] - values["rules"]) / gap if gap > 0 else np.nan,
+                "what happened": "; ".join(notes),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,171 @@
+"""Actions and the catalogue of them: what could be done for a customer, and under which rules."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policies.errors import CatalogueError, PredicateError, did_you_mean
+from policies.predicates import Predicate
+
+NO_CHANNEL = "none"
+PREDICATE_KEYS = ("eligible_when", "applicable_when", "suitable_when")
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that can be done for a customer.
+
+    Args:
+        id: the name it is logged under.
+        name: what people call it.
+        group: the family it belongs to.
+        channel: where consent is asked for; "none" contacts nobody.
+        valid_from: first day on which it may be taken; None is always.
+        valid_to: last day on which it may be taken, inclusive; None is always.
+        value: what a success is worth, in the catalogue's currency.
+        cost: what taking it costs, in the catalogue's currency.
+        eligible_when: predicate over features: may we?
+        applicable_when: predicate over features: does it make sense now?
+        suitable_when: predicate over features: is it good for them?
+        features: what describes the action itself.
+    """
+
+    id: str
+    name: str
+    group: str
+    channel: str = NO_CHANNEL
+    valid_from: date | None = None
+    valid_to: date | None = None
+    value: float = 0.0
+    cost: float = 0.0
+    eligible_when: str | None = None
+    applicable_when: str | None = None
+    suitable_when: str | None = None
+    features: Mapping[str, float | str] = field(default_factory=dict, hash=False)
+
+    @property
+    def unrestricted(self) -> bool:
+        """Whether it is eligible for everybody on every day."""
+        rules = [self.valid_from, self.valid_to, *(getattr(self, key) for key in PREDICATE_KEYS)]
+        return self.channel == NO_CHANNEL and all(rule is None for rule in rules)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The actions to choose from, in the column order of every (n, k) array.
+
+    Args:
+        currency: of every value and cost.
+        actions: at least the one that contacts nobody.
+        no_contact: id of the action that is eligible for everybody on every day.
+
+    Raises:
+        CatalogueError: ids repeat, `no_contact` is missing or restricted, dates or amounts make
+            no sense.
+        PredicateError: a predicate cannot be parsed; it names the action and the key.
+    """
+
+    currency: str
+    actions: tuple[Action, ...]
+    no_contact: str = "no_contact"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "actions", tuple(self.actions))
+        repeated = sorted({each for each in self.action_ids if self.action_ids.count(each) > 1})
+        if repeated:
+            raise CatalogueError(f"action ids repeat: {', '.join(repeated)}", where="the catalogue")
+        if not self.actions[self.index(self.no_contact)].unrestricted:
+            raise CatalogueError(
+                f"the action {self.no_contact!r} is restricted",
+                where=f"action {self.no_contact}",
+                hint="no contact is eligible for everybody on every day: remove its predicates "
+                f"and dates, and give it the channel {NO_CHANNEL!r}",
+            )
+        for action in self.actions:
+            _check(action)
+
+    @property
+    def action_ids(self) -> tuple[str, ...]:
+        """The k ids, in column order."""
+        return tuple(action.id for action in self.actions)
+
+    @property
+    def costs(self) -> NDArray[np.float64]:
+        """(k,) cost of taking each action once, in the catalogue's currency."""
+        return np.array([action.cost for action in self.actions], dtype=np.float64)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The k channels, in column order."""
+        return tuple(action.channel for action in self.actions)
+
+    @property
+    def contact_channels(self) -> tuple[str, ...]:
+        """The channels that need consent, sorted."""
+        return tuple(sorted(set(self.channels) - {NO_CHANNEL}))
+
+    @property
+    def action_features(self) -> dict[str, dict[str, float | str]]:
+        """What describes each action to a learner: group, channel, and its own features."""
+        return {
+            each.id: {"group": each.group, "channel": each.channel, **each.features}
+            for each in self.actions
+        }
+
+    def index(self, action_id: str) -> int:
+        """The column of an action.
+
+        Raises:
+            CatalogueError: there is no such action; it names the closest.
+        """
+        if action_id not in self.action_ids:
+            raise CatalogueError(
+                f"there is no action {action_id!r}",
+                where="the catalogue",
+                hint=did_you_mean(action_id, self.action_ids),
+            )
+        return self.action_ids.index(action_id)
+
+    @property
+    def hash(self) -> str:
+        """12 hexadecimal digits that change when anything in the catalogue does."""
+        content = {
+            "currency": self.currency,
+            "no_contact": self.no_contact,
+            "actions": [
+                {f.name: getattr(each, f.name) for f in fields(each)} for each in self.actions
+            ],
+        }
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_plain)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def _check(action: Action) -> None:
+    where = f"action {action.id}"
+    if action.valid_from and action.valid_to and action.valid_from > action.valid_to:
+        raise CatalogueError(
+            f"valid_from {action.valid_from} is after valid_to {action.valid_to}", where=where
+        )
+    if not np.isfinite([action.value, action.cost]).all():
+        raise CatalogueError("value and cost are amounts, not NaN or infinite", where=where)
+    for key in PREDICATE_KEYS:
+        text = getattr(action, key)
+        if text is None:
+            continue
+        try:
+            Predicate.parse(text)
+        except PredicateError as error:
+            raise PredicateError(
+                error.what, where=f"{where}, {key}: {text}", hint=error.hint
+            ) from error

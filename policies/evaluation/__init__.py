@@ -1,1 +1,0 @@
-"""Off-policy evaluation: what a policy would have earned, how sure that is, and what follows."""

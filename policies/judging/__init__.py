@@ -1,0 +1,1 @@
+"""Judgements: what follows from estimates, from one log or from many days of evidence."""

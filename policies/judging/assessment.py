@@ -1,0 +1,212 @@
+"""What a log can say about a target: decide, collect how many more rows, or broken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from policies.errors import EvaluationError
+from policies.estimating.rows import Batch, batch_of, effective_size, number
+from policies.judging.log_checks import action_checks, contradictions, weights_off
+from policies.log import Floats, LoggedDecisions
+
+MIN_EFFECTIVE_N = 100.0
+MAX_TOP_SHARE = 0.5  # of the weight in the 1 % heaviest rows: beyond it a handful of rows decides
+POWER = 7.85  # (1.96 + 0.84)²: 80 % power at two-sided 5 %, one look
+EXPLORE = (0.05, 0.1, 0.2, 0.5)  # shares of decisions drawn uniformly, for the what-if
+WHAT_IF = 0.2  # the one that a sentence names, when it saves a tenth of the further rows
+WORTH_SAYING = 0.9
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Whether a log can judge a target.
+
+    Attributes:
+        verdict: "decide"; "collect" when more rows, or more exploration, are needed; "broken" when
+            the log contradicts itself and no estimate from it can be trusted.
+        reasons: one sentence each.
+        effective_n: Kish's effective number of choice rows.
+        rows_needed: choice rows that show minimum_effect with 80 % power; None when not asked.
+        n_choice: choice rows there are.
+        max_weight, mean_weight: of the importance weights of choice rows; the mean should be 1.
+        top_share: share of all weight in the 1 % of choice rows that have most.
+        days_needed: more days until rows_needed, at this log's pace; None without dates.
+        exploration: share of decisions drawn uniformly from now on -> further choice rows needed.
+        actions: a row for each action, see `action_checks`.
+    """
+
+    verdict: str
+    reasons: list[str]
+    effective_n: float
+    rows_needed: int | None = None
+    n_choice: int = 0
+    max_weight: float = math.nan
+    mean_weight: float = math.nan
+    top_share: float = math.nan
+    days_needed: int | None = None
+    exploration: dict[float, int] = field(default_factory=dict)
+    actions: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dict of numbers, strings, lists and dicts."""
+        rest = {key: value for key, value in vars(self).items() if key != "actions"}
+        actions = self.actions.reset_index().to_dict("records")
+        return {**rest, "reasons": list(self.reasons), "actions": actions}
+
+    def __str__(self) -> str:
+        """The verdict and its reasons, a line each."""
+        said = self.reasons or [f"the log says as much as {self.effective_n:,.0f} rows would"]
+        return "\n".join([self.verdict, *(f"- {each}" for each in said)])
+
+
+def assess(
+    log: LoggedDecisions,
+    target: Any,
+    *,
+    minimum_effect: float | None = None,
+    min_effective_n: float = MIN_EFFECTIVE_N,
+    incumbent: Any = None,
+    expected_reward: Any = None,
+    group_shares: Mapping[str, float] | None = None,
+) -> Evidence:
+    """Whether the log can answer what the target is worth, or is worth more than an incumbent.
+
+    Broken: what `contradictions` finds, or weights of the target that do not average 1. Collect:
+    too small an effective n, half of all weight in one row of a hundred, a target that acts where
+    the logger never draws, or fewer choice rows than 7.85·σ²/minimum_effect², σ² being the variance
+    of the contributions of choice rows (DR's with expected_reward, else IPS's; the paired
+    difference's with an incumbent). That is the number for one look; a sequence needs about twice.
+
+    Args:
+        target: a policy or an (n, k) array.
+        minimum_effect: smallest difference per choice row that matters, in reward units.
+        min_effective_n: effective n below which nothing is decided.
+        incumbent: a policy or an (n, k) array.
+        expected_reward: (n, k) predictions, as from `cross_fit`.
+        group_shares: declared share of each group, to test the log's groups against.
+    """
+    if minimum_effect is not None and not number("minimum_effect", minimum_effect) > 0:
+        raise EvaluationError(f"minimum_effect must be positive, not {minimum_effect}")
+    ours = batch_of(log, target, expected_reward)
+    theirs = None if incumbent is None else batch_of(log, incumbent, expected_reward)
+    weight, differing = ours.weight[log.choice], _difference(ours.weight, theirs)[log.choice]
+    broken = contradictions(log, group_shares) + _weights_off(log, weight)
+    found = Evidence(
+        verdict="broken" if broken else "decide",
+        reasons=broken,
+        effective_n=effective_size(np.abs(differing)),
+        n_choice=len(weight),
+        max_weight=float(weight.max(initial=0.0)),
+        mean_weight=float(weight.mean()) if len(weight) else math.nan,
+        top_share=_top_share(np.abs(differing)),
+        actions=action_checks(log),
+    )
+    if minimum_effect is not None and len(weight) > 1:
+        found = replace(found, **_plan(log, ours, theirs, minimum_effect))
+    outside = ours.unsupported * len(log) / max(len(weight), 1)
+    few = _too_few(found, min_effective_n, outside, minimum_effect)
+    notes = []
+    if log.probabilities == "estimated":
+        notes = ["the action probabilities are estimated, and so is all that rests on them"]
+    verdict = "collect" if few and not broken else found.verdict
+    return replace(found, verdict=verdict, reasons=broken + few + notes)
+
+
+def _difference(values: Floats, theirs: Batch | None) -> Floats:
+    return values if theirs is None else values - theirs.weight
+
+
+def _weights_off(log: LoggedDecisions, weight: Floats) -> list[str]:
+    """A sentence where the target's weights do not average 1.
+
+    Where the distribution is known, the actions' own checks say all there is to say.
+    """
+    if log.distribution is not None or not weights_off(weight):
+        return []
+    return [
+        f"the target's weights average {weight.mean():.3f} instead of 1: the logged probabilities"
+        " are not those the actions were drawn with"
+    ]
+
+
+def _top_share(weight: Floats) -> float:
+    """Share of all weight in the 1 % of rows (at least one) that have most."""
+    if not weight.any():
+        return math.nan
+    top = max(1, len(weight) // 100)
+    return float(np.partition(weight, len(weight) - top)[-top:].sum() / weight.sum())
+
+
+def _plan(
+    log: LoggedDecisions, ours: Batch, theirs: Batch | None, minimum_effect: float
+) -> dict[str, Any]:
+    """rows_needed, days_needed and exploration of an Evidence.
+
+    If from now on a share u of decisions is drawn uniformly, a row's draw has probability
+    (1 − u)·p + u/k over its k eligible actions, and the second moment of w·(r − q) becomes the mean
+    of its square times p over that, which this log estimates. Rows so far keep what they say.
+    """
+    choice = log.choice
+    drawn = _difference(ours.weight, theirs)[choice]
+    drawn = drawn * (ours.reward if ours.residual is None else ours.residual)[choice]
+    direct = 0.0 if ours.direct is None else ours.direct[choice]
+    if theirs is not None and theirs.direct is not None:
+        direct = direct - theirs.direct[choice]
+    n, square = len(drawn), drawn * drawn
+    variance = float((direct + drawn).var(ddof=1))
+    wanted = POWER / minimum_effect**2  # inverse variance of the mean that shows the effect
+    share = log.action_probability[choice] * log.eligible[choice].sum(axis=1)  # p over uniform
+    more = {}
+    for u in (0.0, *EXPLORE):
+        shrunk = float((square * (1 - 1 / ((1 - u) + u / share))).mean())
+        left = wanted - n / variance if variance else 0.0
+        more[u] = max(0, math.ceil((variance - shrunk) * left))
+    plan: dict[str, Any] = {"rows_needed": math.ceil(variance * wanted)}
+    if log.decision_date is not None:
+        pace = n / len(np.unique(log.decision_date))
+        plan["days_needed"] = math.ceil(more[0.0] / pace)
+    return {**plan, "exploration": {u: rows for u, rows in more.items() if u}}
+
+
+def _too_few(
+    found: Evidence, min_effective_n: float, outside: float, minimum_effect: float | None
+) -> list[str]:
+    """Sentences on what must still be collected."""
+    few = []
+    if found.effective_n < min_effective_n:
+        few.append(
+            f"the {found.n_choice:,} choice rows say as much about the target as"
+            f" {found.effective_n:.0f} drawn by it; {min_effective_n:.0f} are needed"
+        )
+    if found.top_share > MAX_TOP_SHARE:
+        few.append(
+            f"{found.top_share:.0%} of all weight lies in 1 % of the choice rows: they alone decide"
+        )
+    if outside > 0:
+        few.append(
+            f"in {outside:.1%} of choices the target takes an action that the logger never draws"
+            " there: no number of such rows helps, exploration does"
+        )
+    needed = found.rows_needed
+    if needed is not None and needed > found.n_choice:
+        text = (
+            f"an effect of {minimum_effect:g} needs about {needed:,} choice rows;"
+            f" there are {found.n_choice:,}"
+        )
+        more = needed - found.n_choice
+        if found.days_needed is not None:
+            text += f", so {found.days_needed:,} more days at this pace"
+        explored = found.exploration[WHAT_IF]
+        if explored < WORTH_SAYING * more:
+            text += (
+                f"; with {WHAT_IF:.0%} of decisions drawn uniformly {explored / more:.0%} of the"
+                " further rows would do"
+            )
+        few.append(text)
+    return few

@@ -1,0 +1,220 @@
+"""Whether a log contradicts itself: what a sound log cannot show, whatever the target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from policies.errors import EvaluationError
+from policies.estimating.intervals import standard_error
+from policies.estimating.rows import number
+from policies.log import Bools, Floats, LoggedDecisions
+
+Z_BROKEN = 4.5  # standard errors; about one false alarm in 150,000 tests of a normal mean
+P_BROKEN = 1e-5  # of a chi-square test, and of a day without any outcome
+P_WEIGHTS = 1e-3  # the most that honest weights of an action, of any size, are called wrong with
+STAKES = np.geomspace(
+    1e-5, 0.9, 24
+)  # of the bets against them; the right one is about (m − 1)/E w²
+UNKNOWN = "not identifiable"
+
+
+def contradictions(
+    log: LoggedDecisions, group_shares: Mapping[str, float] | None = None
+) -> list[str]:
+    """Sentences on what is wrong with the log itself; none for a sound one.
+
+    Weights of an action that average more than 1; actions drawn more or less often than their logged
+    probabilities say, overall or where these are low or high; groups of another size than declared;
+    two decisions for one customer on one date; days on which an action's outcomes are missing.
+
+    Args:
+        group_shares: group -> declared share of customers.
+
+    Raises:
+        EvaluationError: a share outside [0, 1].
+    """
+    table = action_checks(log)
+    if log.probabilities == "estimated":  # they were made to fit; only a logger's own can be wrong
+        table = table.assign(weights_off=False, z=0.0, expected=math.nan)
+    found = [
+        f"the weights of {name!r} average {row.mean_weight:.3f} instead of 1: the logged"
+        " probabilities are not those the actions were drawn with"
+        for name, row in table.iterrows()
+        if row.weights_off
+    ]
+    found += [
+        f"{name!r} was drawn {row.logged:,.0f} times where its probabilities add up to"
+        f" {row.expected:,.0f} ({row.z:+.1f} standard errors at worst, over all of them or over"
+        " their lower or upper half): probabilities are wrong, or rows were lost"
+        for name, row in table.iterrows()
+        if abs(row.z) > Z_BROKEN
+    ]
+    found += [
+        f"{name!r}: {text}" for name, text in table["capture"].items() if "no outcome" in text
+    ]
+    return found + list(_ratio(log, table)) + _groups(log, group_shares) + _duplicates(log)
+
+
+def action_checks(log: LoggedDecisions) -> pd.DataFrame:
+    """What each action's rows say about the log, from choice rows.
+
+    Returns:
+        A frame indexed by action id: logged (rows), expected (sum of its probabilities; NaN where
+        the distribution is not known), z (logged against expected in standard errors, the worst of
+        all rows and of the halves with lower and higher probabilities), mean_weight (of 1[A = a] /
+        p, which should be 1), weights_off, mean_reward, capture (whether outcomes are recorded:
+        "complete", "no outcome on DATE …", or "not identifiable" where nothing tells).
+    """
+    rows, choice = [], log.choice
+    for index, _ in enumerate(log.action_ids):
+        could = choice & log.eligible[:, index]
+        if log.distribution is not None:
+            could &= log.distribution[:, index] > 0
+        taken = could & (log.action == index)
+        weight = np.where(taken, 1 / log.action_probability, 0.0)[could]
+        expected = z = math.nan
+        if log.distribution is not None:
+            chance = log.distribution[could, index]
+            expected, z = float(chance.sum()), _worst_z(chance, taken[could])
+        rows.append(
+            {
+                "logged": int(taken.sum()),
+                "expected": expected,
+                "z": z,
+                "mean_weight": float(weight.mean()) if len(weight) else math.nan,
+                # where the distribution is known, z says it better
+                "weights_off": log.distribution is None and weights_off(weight),
+                "mean_reward": float(log.reward[taken].mean()) if taken.any() else math.nan,
+                "capture": _capture(log, taken),
+            }
+        )
+    return pd.DataFrame(rows, index=pd.Index(log.action_ids, name="action_id"))
+
+
+def weights_off(weight: Floats) -> bool:
+    """Whether weights average more than the 1 that they have under an honest log.
+
+    Whoever stakes a share s of a capital on each weight w >= 0 in turn multiplies it by
+    1 + s·(w − 1), whose mean is at most 1 where w's is, whatever happened before. So honest weights
+    make the capital, averaged over STAKES, exceed 1 / P_WEIGHTS with probability P_WEIGHTS at most,
+    at any n and however heavy they are (Ville 1939; Waudby-Smith & Ramdas 2024).
+
+    Less than 1 proves nothing: rows in which the action was improbable have weights that may be
+    huge and are seldom drawn, and only a distribution tells how many there are.
+    """
+    wanted = -math.log(P_WEIGHTS)
+    if not weight.sum() - len(weight) > wanted:  # no stake below 1 can gain more
+        return False
+    won = weight[weight > 0] - 1
+    lost = len(weight) - len(won)
+    capital = [np.log1p(each * won).sum() + lost * math.log1p(-each) for each in STAKES]
+    return bool(special.logsumexp(capital) - math.log(len(STAKES)) > wanted)
+
+
+def _worst_z(chance: Floats, taken: Bools) -> float:
+    """The largest |z| of draws against their probabilities, over all rows and both halves.
+
+    Given their probabilities draws are independent, so their variance is Σ p (1 − p); parts that
+    expect fewer than 10 draws, or 10 others, are left out.
+    """
+    upper = chance > np.median(chance) if len(chance) else np.zeros(0, dtype=bool)
+    worst = 0.0
+    for part in (np.ones(len(chance), dtype=bool), upper, ~upper):
+        expected, variance = chance[part].sum(), (chance[part] * (1 - chance[part])).sum()
+        if min(expected, part.sum() - expected) >= 10 and variance > 0:
+            z = float((taken[part].sum() - expected) / math.sqrt(variance))
+            worst = z if abs(z) > abs(worst) else worst
+    return worst
+
+
+def _capture(log: LoggedDecisions, taken: Bools) -> str:
+    """Whether an action's outcomes look recorded, day by day.
+
+    A day on which all rows of the action have one reward, though at that reward's rate on the other
+    days this would be rarer than 1 in 100,000, has lost its outcomes. What is lost evenly, on all
+    days, no log can tell from a poor action.
+    """
+    if log.decision_date is None or not taken.any():
+        return UNKNOWN
+    values, value = np.unique(log.reward[taken], return_inverse=True)
+    days, day = np.unique(log.decision_date[taken], return_inverse=True)
+    n, count = np.bincount(day), np.bincount(value)
+    limit = math.log(P_BROKEN / len(n))
+    with np.errstate(divide="ignore"):
+        if not (n * np.log(count.max() / count.sum()) <= limit).any():
+            return UNKNOWN  # no day has so many rows that a loss would show
+        least, most = np.full(len(n), len(values)), np.zeros(len(n), dtype=int)
+        np.minimum.at(least, day, value)
+        np.maximum.at(most, day, value)
+        others = np.maximum(n.sum() - n, 1)
+        lost = (least == most) & (n * np.log(np.maximum(count[most] - n, 0) / others) <= limit)
+    if not lost.any():
+        return "complete"
+    named = ", ".join(map(str, days[lost][:3]))
+    return f"no outcome on {named}{' …' if lost.sum() > 3 else ''}"
+
+
+def _ratio(log: LoggedDecisions, table: pd.DataFrame) -> Iterator[str]:
+    """A sentence on a sample-ratio mismatch of the actions, by chi-square."""
+    known = table[table["expected"] >= 5]
+    if len(known) < 2:
+        return
+    square = float(((known["logged"] - known["expected"]) ** 2 / known["expected"]).sum())
+    p = float(special.chdtrc(len(known) - 1, square))
+    if p < P_BROKEN:
+        yield (
+            f"sample ratio mismatch: actions were not drawn as often as logged (p = {p:.1e}):"
+            " rows of some actions were lost or doubled"
+        )
+
+
+def _groups(log: LoggedDecisions, shares: Mapping[str, float] | None) -> list[str]:
+    """Sentences on groups whose share of customers is not what was declared."""
+    if shares is None:
+        return []
+    if not isinstance(shares, Mapping) or not all(
+        0 <= number("a group's share", each) <= 1 for each in shares.values()
+    ):
+        raise EvaluationError(
+            f"group_shares must be shares between 0 and 1, not {shares!r}",
+            hint='{"uniform": 0.1} declares a tenth of all customers',
+        )
+    found: list[str] = []
+    if log.group is None or not len(log):
+        return found
+    for group, share in shares.items():
+        there = (log.group == group).astype(float)
+        by_row = math.sqrt(share * (1 - share) / len(log))
+        error = max(standard_error(there, log.customers), by_row)  # a sticky group is by customer
+        z = (float(there.mean()) - share) / error if error else 0.0
+        if abs(z) > Z_BROKEN:
+            found.append(
+                f"sample ratio mismatch: group {group!r} holds {there.mean():.2%} of"
+                f" {len(log):,} decisions, and {share:.2%} were declared ({z:+.1f} standard errors)"
+            )
+    return found
+
+
+def _duplicates(log: LoggedDecisions) -> list[str]:
+    """A sentence on rows that stand in the log twice, if there are any.
+
+    Several decisions for a customer on a day are allowed, and most of them then differ in action or
+    reward; where most further rows of a day say the same as the first, they are copies.
+    """
+    if log.customer_id is None or log.decision_date is None:
+        return []
+    keys = pd.DataFrame({"customer": log.customers[0], "date": log.decision_date})
+    same = keys.assign(action=log.action, reward=log.reward, p=log.action_probability)
+    again, copied = keys.duplicated(), same.duplicated()
+    if not again.any() or copied.sum() < again.sum() / 2:
+        return []
+    first = ", ".join(str(row) for row in np.flatnonzero(copied)[:5])
+    return [
+        f"{int(copied.sum())} rows repeat a customer on the same date with the same action and reward"
+        f" (rows {first}{', …' if copied.sum() > 5 else ''}): they are copies"
+    ]

@@ -1,0 +1,1 @@
+"""Confidence sequences: bounds that are valid at every look."""
