@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from policies import Gate
-from policies.judging.forecast import Kept, Prior, forecast, trial_result
+from policies.judging.forecast import Prior, Retention, forecast, trial_result
 from policies.sequences.days import DaySums
 from simulation import scenario
-from simulation.loop import Loop, Pace
+from simulation.loop import Loop, LoopSettings
 from simulation.rehearsal import rehearse
 
 SCENARIOS = ("stable", "season", "fatigue", "delayed_rewards", "same")  # each stays as it is
@@ -44,7 +44,7 @@ def one(seed: int) -> tuple[list[Promoted], list[tuple[float, float]]]:
     """The promotions of a world that had a week or more to show their worth, and all its trials."""
     gate = Gate(margin=0.005, minimum_effect=EFFECT, min_days=7)
     world = scenario(SCENARIOS[seed % len(SCENARIOS)], CUSTOMERS, seed=seed)
-    course = rehearse(world, DAYS, Pace(gate=gate, grid=GRID, rows=60_000))
+    course = rehearse(world, DAYS, LoopSettings(gate=gate, grid=GRID, rows=60_000))
     acting, found = Loop(world).acting, []
     for each in course.promotions:
         if len(each.later) < LATER:
@@ -73,11 +73,11 @@ def main() -> None:
         if own:
             prior, kept = _seen(world, promoted, lived)
             told += [
-                (forecast(e.sums, prior, kept), forecast(e.sums, default, Kept())) for e in own
+                (forecast(e.sums, prior, kept), forecast(e.sums, default, Retention())) for e in own
             ]
     for name, way in (
         ("raw", [each.raw for each, _ in told]),
-        ("shrunken", [each.shrunken for each, _ in told]),
+        ("posterior_mean", [each.posterior_mean for each, _ in told]),
         ("first promotion", [each.difference for _, each in told]),
         ("published", [each.difference for each, _ in told]),
     ):
@@ -96,12 +96,12 @@ def main() -> None:
 
 def _seen(
     world: int, promoted: list[Promoted], lived: list[tuple[Any, list[tuple[float, float]]]]
-) -> tuple[Prior, Kept]:
+) -> tuple[Prior, Retention]:
     """What all other worlds have seen of trials and promotions."""
     trials = [r for other, (_, results) in enumerate(lived) if other != world for r in results]
-    prior = Prior.default(2 * EFFECT).learned(trials)
+    prior = Prior.default(2 * EFFECT).updated(trials)
     past = [(forecast(e.sums, prior), *e.later) for e in promoted if e.world != world]
-    return prior, Kept().learned(past)
+    return prior, Retention().updated(past)
 
 
 if __name__ == "__main__":

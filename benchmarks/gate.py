@@ -107,7 +107,7 @@ def parts(case: Case, seed: int) -> Iterator[tuple[list[DaySums], float, tuple[s
         kept = log.decision_date >= start + BEFORE
         log = log[kept]
         ours, theirs = (acting(world, each, log) for each in (world.candidate, world.incumbent))
-        problems = assess(log, ours).reasons if world.spoils else ()
+        problems = assess(log, ours).reasons if world.corrupt_log else ()
         sums = day_sums(log, ours, theirs, expected[kept], before=done, noise=known)
         true = world.true_value(ours, log) - world.true_value(theirs, log)
         done = done + sums

@@ -21,7 +21,7 @@ from policies.estimating.estimators import (
 )
 from policies.estimating.probabilities import estimate_probabilities
 from policies.estimating.reward_model import cross_fit
-from policies.judging.assessment import Evidence, assess
+from policies.judging.assessment import Assessment, assess
 from policies.judging.gate import Gate, Verdict
 from policies.judging.segments import evaluate_by
 from policies.judging.selection import Selection, default_grid, select
@@ -48,6 +48,7 @@ __all__ = [
     "SNIPS",
     "Action",
     "AsDeployed",
+    "Assessment",
     "Auto",
     "Averaged",
     "BestAverage",
@@ -57,7 +58,6 @@ __all__ = [
     "Comparison",
     "DRos",
     "Estimator",
-    "Evidence",
     "FixedAction",
     "Gate",
     "LoggedDecisions",

@@ -152,4 +152,4 @@ def _trial(world: World) -> World:
     """The world's first customers, and what really happens to them."""
     people = world.customers
     few = people.part(0, min(len(people), TRIAL_CUSTOMERS))
-    return replace(world, response=replace(world.response, population=few), spoils=None)
+    return replace(world, response=replace(world.response, population=few), corrupt_log=None)

@@ -15,10 +15,10 @@ from policies.deciding.groups import Groups
 from policies.estimating.reward_model import RewardModel, fit_reward_model
 from policies.judging.assessment import assess
 from policies.judging.change_detection import Drop, noticed_drop
-from policies.judging.forecast import Forecast, Kept, Prior, forecast, trial_result
+from policies.judging.forecast import Forecast, Prior, Retention, forecast, trial_result
 from policies.judging.gate import Gate, Verdict
 from policies.judging.selection import GRID, default_grid, select
-from policies.learning.averaged import fit_together
+from policies.learning.averaged import fit_copies
 from policies.learning.baselines import AsDeployed
 from policies.learning.reading import joined
 from policies.log import LoggedDecisions
@@ -31,7 +31,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Pace:
+class LoopSettings:
     """How the loop learns and judges.
 
     Args:
@@ -51,7 +51,7 @@ class Pace:
 
     gate: Gate = field(default_factory=lambda: Gate(margin=0.005, minimum_effect=0.01, min_days=7))
     prior: Prior = field(default_factory=lambda: Prior.default(0.02))
-    kept: Kept = field(default_factory=Kept)
+    kept: Retention = field(default_factory=Retention)
     retrain_days: int = 7
     first_days: int = 14
     memory_days: int = 42
@@ -110,8 +110,8 @@ class Loop:
     promotion takes effect the next day. Memory is that of `memory_days`.
     """
 
-    def __init__(self, world: World, pace: Pace | None = None, start: str = START) -> None:
-        self.world, self.pace = world, pace or Pace()
+    def __init__(self, world: World, pace: LoopSettings | None = None, start: str = START) -> None:
+        self.world, self.pace = world, pace or LoopSettings()
         self.past, self.days = world.course(start), deque[LoggedDecisions]()
         self.champion, self.champion_name = world.incumbent, "business_rules"
         self.models: list[tuple[np.datetime64, RewardModel]] = []
@@ -127,7 +127,7 @@ class Loop:
         """A policy as this company lets it act."""
         return AsDeployed(policy, self.world.floor, self.world.uniform_share)
 
-    def live(self) -> tuple[Day, LoggedDecisions, str, str]:
+    def next_day(self) -> tuple[Day, LoggedDecisions, str, str]:
         """One day: what happened, its log as it will be known, the verdict and a note."""
         groups = Groups(self.world.uniform_share, 0.0, salt=f"groups:{self.world.response.salt}")
         day = self.past.day(self.champion, floor=self.world.floor, groups=groups)
@@ -154,7 +154,7 @@ class Loop:
         log = LoggedDecisions(
             action_ids=self.world.action_ids, reward_range=self.world.reward_range, **rest
         )
-        return log if self.world.spoils is None else self.world.spoils(log)
+        return log if self.world.corrupt_log is None else self.world.corrupt_log(log)
 
     def _matured(self, date: np.datetime64) -> Iterator[LoggedDecisions]:
         """The logs of days since the last alarm whose rewards were known on `date`."""
@@ -177,7 +177,7 @@ class Loop:
             return ""
         self.models.append((cut, fit_reward_model(joined(rows, self.pace.rows))))
         if self.trial is not None:
-            [version] = fit_together([self.trial.versions[-1][1]], joined(rows, self.pace.rows))
+            [version] = fit_copies([self.trial.versions[-1][1]], joined(rows, self.pace.rows))
             self.trial.versions.append((cut, version))
             return ""
         ends = max(round(self.pace.fit_share * len(rows)), 1)
@@ -197,7 +197,7 @@ class Loop:
         )
         if not found.acceptable:
             return ""
-        [best] = fit_together([found.best], joined(rows, self.pace.rows))
+        [best] = fit_copies([found.best], joined(rows, self.pace.rows))
         self.tried += 1
         self.trial = Trial(self.tried, self.champion, date, [(cut, best)])
         return f"lineage {self.tried} goes on trial"
@@ -274,8 +274,8 @@ class Loop:
         if said.verdict == "reject":
             return f"lineage {trial.number} rejected"
         policy, sums = trial.versions[-1][1], tuple(trial.sums)
-        kept = self.pace.kept.learned([each.told for each in self.promotions if each.later])
-        told = forecast(sums, self.pace.prior.learned(results), kept)
+        kept = self.pace.kept.updated([each.told for each in self.promotions if each.later])
+        told = forecast(sums, self.pace.prior.updated(results), kept)
         replaced = (self.champion, said, sums, results, told)
         self.promotions.append(Promotion(date, trial.number, policy, *replaced))
         self.champion, self.champion_name, self.watch = policy, str(trial.number), []

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from policies.judging.change_detection import Drop
-from simulation.loop import Loop, Pace, Promotion
+from simulation.loop import Loop, LoopSettings, Promotion
 from simulation.world import World
 
 Array = npt.NDArray[Any]
@@ -49,7 +49,7 @@ class Rehearsal:
 
 
 def rehearse(
-    world: World, days: int = 120, pace: Pace | None = None, say: Say | None = None
+    world: World, days: int = 120, pace: LoopSettings | None = None, say: Say | None = None
 ) -> Rehearsal:
     """Let a company learn in a world, and keep beside it what was true.
 
@@ -63,7 +63,7 @@ def rehearse(
     for _ in range(days):
         name, champion = loop.champion_name, loop.acting(loop.champion)
         replaced = loop.promotions[-1].replaced if loop.promotions else None
-        day, log, verdict, note = loop.live()
+        day, log, verdict, note = loop.next_day()
         best = world.best_policy(log)
         acts = [champion, loop.acting(world.incumbent), loop.acting(best)]
         shares = [each.distribution(log.contexts, log.eligible) for each in acts]

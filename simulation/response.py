@@ -68,7 +68,7 @@ class Response:
     """How a population answers a catalogue of actions.
 
     A customer i visits at most once on day d, with probability
-    ``clip(organic_i · season(d) · weekday(d) + uplift(i, a, d) · left(past, a), .005, .9)``,
+    ``clip(organic_i · season(d) · weekday(d) + uplift(i, a, d) · remaining_effect(past, a), .005, .9)``,
     and buys on a visit with probability .15. The past enters through contacts_7d and the days since
     each channel was used, which contexts show, so every expected reward is exact. An action whose
     channel is "none" has no uplift. Every draw is a function of (salt, customer, date): neither
@@ -169,14 +169,14 @@ class Response:
             dates: (m,) or one date.
             past: columns contacts_7d and, where channels saturate, days_since_<channel>.
         """
-        added = self.uplift(rows, dates) * self.left(past)
+        added = self.uplift(rows, dates) * self.remaining_effect(past)
         p = np.clip(self._organic(rows, dates)[:, None] + added, *P_VISIT)
         return np.asarray(p * self.population.here(rows, dates)[:, None])
 
     def _organic(self, rows: Ints, dates: Dates) -> Floats:
         return np.asarray(self.population.organic[rows] * rhythm(dates, self.season))
 
-    def left(self, past: Past) -> Floats:
+    def remaining_effect(self, past: Past) -> Floats:
         """What the past leaves of each action's uplift: (m, 1) or, with saturation, (m, k)."""
         tired = np.exp(-self.fatigue * np.asarray(past["contacts_7d"], dtype=np.float64))[:, None]
         if not self.saturation:

@@ -222,8 +222,8 @@ def scenario(
         tuple(set_up.rules() if rules is None else rules),
         floor=set_up.floor,
         uniform_share=set_up.uniform_share,
-        tries=set_up.tries,
-        spoils=set_up.spoils,
+        make_candidate=set_up.make_candidate,
+        corrupt_log=set_up.corrupt_log,
         reward=reward,
     )
 
@@ -250,8 +250,8 @@ class _SetUp:
     shifts: bool = False
     floor: float = 0.02
     uniform_share: float = 0.2
-    tries: Callable[[World], Policy] | None = None
-    spoils: Callable[[LoggedDecisions], LoggedDecisions] | None = None
+    make_candidate: Callable[[World], Policy] | None = None
+    corrupt_log: Callable[[LoggedDecisions], LoggedDecisions] | None = None
 
 
 _QUITTING = {"unsubscribes": UNSUBSCRIBES, "complaints": COMPLAINTS}
@@ -260,12 +260,16 @@ _SET_UP = {
     "preference_shift": _SetUp(shifts=True),
     "new_action": _SetUp(catalogue=growing_catalogue),
     "fatigue": _SetUp(law={"fatigue": TIRING, "saturation": SATURATED, **_QUITTING}),
-    "spam": _SetUp(law={"fatigue": SPENDING, **_QUITTING}, rules=sparing_rules, tries=eager),
+    "spam": _SetUp(
+        law={"fatigue": SPENDING, **_QUITTING}, rules=sparing_rules, make_candidate=eager
+    ),
     "season": _SetUp(law={"season": SEASONAL}, turnover=TURNOVER),
     "delayed_rewards": _SetUp(law={"lags": LATE, "lost": UNREPORTED}),
-    "thin_overlap": _SetUp(floor=THIN_FLOOR, uniform_share=0.0, tries=better_by(0.05)),
-    "broken_log": _SetUp(spoils=broken, tries=better_by(0.05)),
-    "same": _SetUp(catalogue=twin_catalogue, tries=equal_to({v: k for k, v in TWINS.items()})),
-    "better_5": _SetUp(tries=better_by(0.05)),
-    "worse_5": _SetUp(tries=better_by(-0.05)),
+    "thin_overlap": _SetUp(floor=THIN_FLOOR, uniform_share=0.0, make_candidate=better_by(0.05)),
+    "broken_log": _SetUp(corrupt_log=broken, make_candidate=better_by(0.05)),
+    "same": _SetUp(
+        catalogue=twin_catalogue, make_candidate=equal_to({v: k for k, v in TWINS.items()})
+    ),
+    "better_5": _SetUp(make_candidate=better_by(0.05)),
+    "worse_5": _SetUp(make_candidate=better_by(-0.05)),
 }

@@ -115,7 +115,9 @@ class BestFromContexts(Policy):
         read = (*TRAITS, "contacts_7d", *(sorted(since) if law.saturation else ()))
         contexts = require_features(contexts, read, self._name)
         traits = {name: _codes(contexts, name) for name in TRAITS}
-        gain = law.segment_uplift(traits, self._late) * law.left(contexts) * (1 - law.lost)
+        gain = (
+            law.segment_uplift(traits, self._late) * law.remaining_effect(contexts) * (1 - law.lost)
+        )
         return np.asarray((gain - np.asarray(self._response.catalogue.costs))[:, self._places])
 
     def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:

@@ -38,8 +38,8 @@ class World:
         response: who answers what, and how.
         rules: the business rules in order, (predicate, action id).
         floor, uniform_share: how the scenario's logging policy explores.
-        tries: what makes the policy to try against the incumbent, where the scenario has one.
-        spoils: what happens to the log before anybody reads it, where the scenario breaks it.
+        make_candidate: what makes the policy to try against the incumbent, where the scenario has one.
+        corrupt_log: what happens to the log before anybody reads it, where the scenario breaks it.
         reward: "visits": a visit earns 1; "money": a purchase earns what it pays, and costs, which
             are in visits' worth, count by `worth`.
     """
@@ -49,8 +49,8 @@ class World:
     rules: Sequence[tuple[str, str]]
     floor: float = 0.02
     uniform_share: float = 0.2
-    tries: Callable[[World], Policy] | None = None
-    spoils: Callable[[LoggedDecisions], LoggedDecisions] | None = None
+    make_candidate: Callable[[World], Policy] | None = None
+    corrupt_log: Callable[[LoggedDecisions], LoggedDecisions] | None = None
     reward: str = "visits"
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class World:
     @cached_property
     def candidate(self) -> Policy | None:
         """A policy to try against the incumbent; None where the scenario has none."""
-        return None if self.tries is None else self.tries(self)
+        return None if self.make_candidate is None else self.make_candidate(self)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -118,7 +118,7 @@ class World:
             start: the first decision date.
         """
         log = history.history(self, days, policy, start)
-        return log if self.spoils is None else self.spoils(log)
+        return log if self.corrupt_log is None else self.corrupt_log(log)
 
     def expected_reward(self, log: LoggedDecisions) -> Floats:
         """(n, k) exact E[reward] of every action for each row, given the row's past.
@@ -159,7 +159,7 @@ class World:
     def best_policy(self, log: LoggedDecisions) -> Policy:
         """The best that can be done, one step ahead, from the observed contexts.
 
-        It takes the eligible action of highest E[uplift | traits] · left(past) less its cost. This
+        It takes the eligible action of highest E[uplift | traits] · remaining_effect(past) less its cost. This
         is closed form: tastes are independent factors of mean 1 on a segment's uplift, organic
         visits are the same under every action, and p_visit stays inside its clip. What past visits
         hint about a customer's own tastes is not used. Contexts do not show the day, so where

@@ -51,7 +51,7 @@ class Source(Protocol):
         """The last day whose decisions it can tell outcomes of; None: every day's, in time."""
         ...
 
-    def bring(self, parameters: Parameters, tables: Tables) -> Facts:
+    def fetch(self, parameters: Parameters, tables: Tables) -> Facts:
         """Everything known by `parameters.as_of` 00:00 UTC."""
         ...
 
@@ -97,7 +97,7 @@ class LogFile:
         days = self.described.synthetic.days
         self.last_day = self.described.synthetic.start + dt.timedelta(days=days - 1)
 
-    def bring(self, parameters: Parameters, tables: Tables) -> Facts:
+    def fetch(self, parameters: Parameters, tables: Tables) -> Facts:
         """The whole file; a day before its last one sees the decisions of earlier days only."""
         frame = read_log(self.described, parameters.source_path)
         n, columns = len(frame), self.described.columns

@@ -72,7 +72,7 @@ def compare_models(run: Run, candidate: str, incumbent: str) -> Compared:
     standing = run.standing
     first, second = resolve(run, candidate), resolve(run, incumbent)
     log = read_log(run.tables, run.config, run.features, run.parameters.as_of)
-    return judged_on_unseen(
+    return compare_on_unseen_days(
         log,
         (standing.full_name(first), standing.policy(first)),
         (standing.full_name(second), standing.policy(second)),
@@ -131,7 +131,7 @@ def check_model(run: Run, model: str) -> None:
         )
 
 
-def judged_on_unseen(
+def compare_on_unseen_days(
     log: LoggedDecisions,
     candidate: tuple[str, Policy],
     incumbent: tuple[str, Policy],

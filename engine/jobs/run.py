@@ -15,7 +15,7 @@ from engine.data.sources import LogFile, Source
 from engine.data.tables import Tables
 from engine.features.customer import BEHAVIOUR
 from engine.models.registry import Registry
-from engine.models.standing import Standing
+from engine.models.standing import ModelState
 from engine.world.source import Simulated
 from simulation import World, scenario
 
@@ -119,16 +119,16 @@ class Run:
         return BEHAVIOUR if attributes is None else attributes
 
     @cached_property
-    def standing(self) -> Standing:
+    def standing(self) -> ModelState:
         """Who is champion and who is on trial on the day, read at first use."""
-        return Standing(self.tables, self.registry, self.config, self.parameters.as_of)
+        return ModelState(self.tables, self.registry, self.config, self.parameters.as_of)
 
     @property
     def place(self) -> str:
         """`catalog.schema`, where the tables are."""
         return f"{self.tables.catalog}.{self.tables.schema}"
 
-    def claim(self) -> None:
+    def claim_schema(self) -> None:
         """Write on the customers, once, which source the schema belongs to."""
         if _owner(self.tables) is None:
             self.spark.sql(

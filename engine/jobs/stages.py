@@ -31,14 +31,14 @@ from policies.deciding.decision import Groups
 
 def data_generation(run: Run) -> Result:
     """Bring in what the source knows by the day: customers, events, decisions and outcomes."""
-    facts, tables, written = run.source.bring(run.parameters, run.tables), run.tables, {}
+    facts, tables, written = run.source.fetch(run.parameters, run.tables), run.tables, {}
     for table in ("customers", "events", "decisions", "outcomes"):
         rows = getattr(facts, table)
         if rows is not None:
             merge = tables.put if table == "customers" else tables.add_new
             written[table] = merge(table, tables.frame(rows))
         if table == "customers":
-            run.claim()
+            run.claim_schema()
     tables.clear_staging()
     note = facts.note
     if tables.schema != run.parameters.schema:

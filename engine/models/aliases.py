@@ -33,7 +33,7 @@ class AliasHistory:
         rows = tables.read("promotions").where(f"model_name IN ({sql_list([model_name])})")
         return cls(rows.toPandas())
 
-    def and_then(self, move: Mapping[str, Any]) -> AliasHistory:
+    def with_move(self, move: Mapping[str, Any]) -> AliasHistory:
         """With one more move."""
         naive = {**move, "moved_at": move["moved_at"].replace(tzinfo=None)}
         return AliasHistory(pd.DataFrame([*self.moves.to_dict("records"), naive]))

@@ -51,7 +51,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Rival:
+class RecipeResult:
     """One recipe of a selection: its name, its settings, and what it was worth."""
 
     name: str
@@ -134,7 +134,7 @@ class Registry:
         matching = [v for v in self.versions() if tags.items() <= dict(v.tags).items()]
         return matching[-1] if matching else None
 
-    def logged(self, **tags: str) -> bool:
+    def has_run(self, **tags: str) -> bool:
         """Whether a training run with all these tags was logged, be there a version of it or not."""
         experiment = self.client.get_experiment_by_name(self.experiment)
         if experiment is None:
@@ -186,7 +186,7 @@ class Registry:
         metrics: Mapping[str, float],
         tables: Mapping[str, pd.DataFrame],
         pictures: Mapping[str, Figure],
-        rivals: Sequence[Rival],
+        rivals: Sequence[RecipeResult],
         tags: Mapping[str, str],
     ) -> Optional[Version]:
         """Log how a policy came about, and register it as the next version.

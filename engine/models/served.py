@@ -16,7 +16,7 @@ class NextBestAction(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow
     """Features in; the most probable action, its probability and the whole distribution out.
 
     The optional column `eligible_actions` holds lists of action ids; without it, or where it is
-    null, every action is eligible. Batch and endpoint add floor, groups and the draw themselves.
+    null, every action is eligible. EvaluationRows and endpoint add floor, groups and the draw themselves.
     """
 
     def load_context(self, context: Any) -> None:

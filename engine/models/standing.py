@@ -19,7 +19,7 @@ from policies import Policy
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class ModelState:
     """What is in force on a day, from `promotions`, `verdicts` and the versions' tags.
 
     Read once, so one stage sees one state of things.

@@ -120,7 +120,7 @@ def move_alias(
             "reason": reason,
         }
         tables.add_rows("promotions", pd.DataFrame([row]))
-        history = history.and_then(row)
+        history = history.with_move(row)
     newest = history.version(alias, dt.date.max)
     assert newest is not None
     if registry.alias(alias) != newest:

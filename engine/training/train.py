@@ -16,11 +16,11 @@ import policies
 from engine.config import Config
 from engine.features.customer import feature_hash
 from engine.models.lineages import Lineage
-from engine.models.registry import Registry, Rival, Version
+from engine.models.registry import RecipeResult, Registry, Version
 from engine.training.picture import selection_picture
 from engine.training.split import Split, split_days
 from policies import LoggedDecisions, Policy, Selection, default_grid, select
-from policies.learning.averaged import fit_together
+from policies.learning.averaged import fit_copies
 from policies.learning.reading import Logs
 
 METRICS = ("value", "low", "incumbent_value", "difference", "difference_low", "effective_n")
@@ -78,7 +78,7 @@ def train(
     }
     key = _digest(*hashes.values(), incumbent[0], str(incumbent[1].params))
     found = registry.find(training_key=key)
-    if found is not None or registry.logged(training_key=key):
+    if found is not None or registry.has_run(training_key=key):
         return Trained(found, None, split)
     settings = config.engine
     chosen = select(
@@ -102,7 +102,7 @@ def train(
         **hashes,
     }
     registers = chosen.acceptable or trial is not None
-    [best] = fit_together([chosen.best], split.known) if registers else [None]
+    [best] = fit_copies([chosen.best], split.known) if registers else [None]
     version = registry.register(
         best,
         features,
@@ -177,9 +177,9 @@ def _metrics(row: pd.Series[Any]) -> dict[str, float]:
     return {f"selection_{name}": float(row[name]) for name in METRICS}
 
 
-def _rivals(chosen: Selection) -> Sequence[Rival]:
+def _rivals(chosen: Selection) -> Sequence[RecipeResult]:
     """Every recipe with its settings and its worth."""
     return [
-        Rival(str(name), chosen.policies[str(name)].params, _metrics(row))
+        RecipeResult(str(name), chosen.policies[str(name)].params, _metrics(row))
         for name, row in chosen.table.iterrows()
     ]

@@ -44,7 +44,7 @@ class Simulated:
     def __init__(self, world: World, config: Config, history_days: int) -> None:
         self.world, self.config, self.history_days = world, config, history_days
 
-    def bring(self, parameters: Parameters, tables: Tables) -> Facts:
+    def fetch(self, parameters: Parameters, tables: Tables) -> Facts:
         """Everything known by `parameters.as_of` 00:00 UTC that may not be in the tables yet.
 
         Raises:

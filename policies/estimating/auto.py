@@ -25,7 +25,7 @@ from policies.estimating.estimators import (
     SubGaussianIPS,
     SwitchDR,
 )
-from policies.estimating.rows import Batch
+from policies.estimating.rows import EvaluationRows
 from policies.log import Floats
 
 SHARED_ROWS = 32_768  # fewer, and two threads wait for one another
@@ -62,15 +62,15 @@ class Auto(Estimator):
             )
         self.pool = members
 
-    def anchor(self, batch: Batch) -> Estimator:
+    def anchor(self, batch: EvaluationRows) -> Estimator:
         """The unbiased first member of the pool."""
         return self.pool[0] if self.pool else IPS() if batch.direct is None else DR()
 
-    def contributions(self, batch: Batch) -> Floats:
+    def contributions(self, batch: EvaluationRows) -> Floats:
         """Those of the chosen estimator, (n,)."""
         return self.resolved(batch).contributions(batch)
 
-    def resolved(self, ours: Batch, theirs: Batch | None = None) -> Estimator:
+    def resolved(self, ours: EvaluationRows, theirs: EvaluationRows | None = None) -> Estimator:
         """The estimator that these rows choose, for a value or for a paired difference."""
         pool = self.pool or _pool(ours, theirs)
         means, squares = _moments(pool, ours, theirs)
@@ -82,7 +82,9 @@ class Auto(Estimator):
         return best
 
 
-def _moments(pool: Sequence[Estimator], ours: Batch, theirs: Batch | None) -> tuple[Floats, Floats]:
+def _moments(
+    pool: Sequence[Estimator], ours: EvaluationRows, theirs: EvaluationRows | None
+) -> tuple[Floats, Floats]:
     """Means (m, 2) of m members' values and of their differences to the first; squares around them.
 
     Values are a batch's contributions, or paired differences to another's.
@@ -103,7 +105,7 @@ def _moments(pool: Sequence[Estimator], ours: Batch, theirs: Batch | None) -> tu
     return found.mean.reshape(-1, 2), found.square.reshape(-1, 2)
 
 
-def _pool(ours: Batch, theirs: Batch | None) -> list[Estimator]:
+def _pool(ours: EvaluationRows, theirs: EvaluationRows | None) -> list[Estimator]:
     """The default pool; where it cuts weights depends on the weights, not on the rewards."""
     weight = ours.weight if theirs is None else np.maximum(ours.weight, theirs.weight)
     most = max(float(weight.max(initial=1.0)), 1.0)

@@ -14,10 +14,12 @@ import numpy as np
 
 from policies.errors import EvaluationError
 from policies.estimating.blocks import Moments
-from policies.estimating.rows import Batch
+from policies.estimating.rows import EvaluationRows
 from policies.log import Floats
 
-Formula = Callable[[slice, Batch], Floats]  # contributions of rows, from the batch's part there
+Formula = Callable[
+    [slice, EvaluationRows], Floats
+]  # contributions of rows, from the batch's part there
 
 
 class Stream(NamedTuple):
@@ -31,7 +33,7 @@ class Stream(NamedTuple):
     """
 
     width: int
-    columns: Callable[[slice, Batch], list[Floats]]
+    columns: Callable[[slice, EvaluationRows], list[Floats]]
     summed: Callable[[Moments], tuple[float, float]]
 
     @classmethod
@@ -61,14 +63,14 @@ class Estimator(ABC):
     by_row: ClassVar[bool] = False
 
     @abstractmethod
-    def contributions(self, batch: Batch) -> Floats:
+    def contributions(self, batch: EvaluationRows) -> Floats:
         """(n,) in reward units; their mean is the estimate."""
 
     def formula(self, n: int) -> Formula | None:
         """What gives contributions of some of n rows from these rows alone; None: it takes all."""
         return (lambda _, part: self.contributions(part)) if self.by_row else None
 
-    def in_blocks(self, batch: Batch) -> Formula:
+    def in_blocks(self, batch: EvaluationRows) -> Formula:
         """What gives contributions of some of the batch's rows, as parts of all of them."""
         formula = self.formula(len(batch))
         if formula is not None:
@@ -81,7 +83,7 @@ class Estimator(ABC):
         formula = self.formula(n)
         return None if formula is None else Stream.of(formula)
 
-    def parts(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
+    def parts(self, batch: EvaluationRows) -> tuple[Floats, Floats, Floats]:
         """Three (n,) columns d, u, v whose sums add up over rows: mean(d) + Σ u / Σ v.
 
         Contributions are d + ρ + (u − ρ·v)·n / Σ v with ρ = Σ u / Σ v; v = 1 and u = 0 unless the
@@ -90,11 +92,11 @@ class Estimator(ABC):
         values = self.contributions(batch)
         return values, np.zeros(len(values)), np.ones(len(values))
 
-    def resolved(self, ours: Batch, theirs: Batch | None = None) -> Estimator:
+    def resolved(self, ours: EvaluationRows, theirs: EvaluationRows | None = None) -> Estimator:
         """Itself; one that chooses among others gives the one it chooses for these rows."""
         return self
 
-    def anchor(self, batch: Batch) -> Estimator:
+    def anchor(self, batch: EvaluationRows) -> Estimator:
         """Whose contributions say how sure the estimate is: its own, unless it was chosen."""
         return self
 
@@ -115,7 +117,7 @@ class IPS(Estimator):
     by_row = True
     unbiased = True
 
-    def contributions(self, batch: Batch) -> Floats:
+    def contributions(self, batch: EvaluationRows) -> Floats:
         """w·r, (n,)."""
         return batch.weight * batch.reward
 
@@ -131,7 +133,7 @@ class DM(Estimator):
     by_row = True
     needs_model = True
 
-    def contributions(self, batch: Batch) -> Floats:
+    def contributions(self, batch: EvaluationRows) -> Floats:
         """Σ_a π(a)·q(a), (n,)."""
         return batch.model[0]
 
@@ -148,7 +150,7 @@ class DR(Estimator):
     needs_model = True
     unbiased = True
 
-    def contributions(self, batch: Batch) -> Floats:
+    def contributions(self, batch: EvaluationRows) -> Floats:
         """Σ_a π(a)·q(a) + w·(r − q(A)), (n,)."""
         direct, residual = batch.model
         terms = batch.weight * residual
@@ -164,22 +166,22 @@ class _Ratio(Estimator):
     """
 
     @abstractmethod
-    def _terms(self, batch: Batch) -> tuple[Floats | float, Floats, Floats]:
+    def _terms(self, batch: EvaluationRows) -> tuple[Floats | float, Floats, Floats]:
         """Direct, weight and outcome of each row."""
 
-    def contributions(self, batch: Batch) -> Floats:
+    def contributions(self, batch: EvaluationRows) -> Floats:
         """The linearised terms, (n,); their mean is the estimate itself."""
         return self.in_blocks(batch)(slice(None), batch)
 
-    def in_blocks(self, batch: Batch) -> Formula:
-        """Terms of some rows, linearised around the ratio of all rows."""
+    def in_blocks(self, batch: EvaluationRows) -> Formula:
+        """LinearTerms of some rows, linearised around the ratio of all rows."""
         _, weights, outcomes = self._terms(batch)
         total = weights.sum()
         if not total > 0:
             return lambda _, part: np.full(len(part), np.nan)
         value, scale = weights @ outcomes / total, len(batch) / total
 
-        def some(_: slice, part: Batch) -> Floats:
+        def some(_: slice, part: EvaluationRows) -> Floats:
             direct, weight, outcome = self._terms(part)
             terms: Floats = outcome - value
             terms *= weight
@@ -197,7 +199,7 @@ class _Ratio(Estimator):
         if self.needs_model:
             return None
 
-        def columns(_: slice, part: Batch) -> list[Floats]:
+        def columns(_: slice, part: EvaluationRows) -> list[Floats]:
             weight, outcome = self._terms(part)[1:]
             away = outcome - about
             away *= weight
@@ -213,7 +215,7 @@ class _Ratio(Estimator):
 
         return Stream(3, columns, summed)
 
-    def parts(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
+    def parts(self, batch: EvaluationRows) -> tuple[Floats, Floats, Floats]:
         """Direct, weight·outcome and weight."""
         direct, weight, outcome = self._terms(batch)
         return np.broadcast_to(direct, weight.shape), weight * outcome, weight
@@ -229,7 +231,7 @@ class Replay(_Ratio):
 
     name = "replay"
 
-    def _terms(self, batch: Batch) -> tuple[float, Floats, Floats]:
+    def _terms(self, batch: EvaluationRows) -> tuple[float, Floats, Floats]:
         return 0.0, batch.chosen, batch.reward
 
 
@@ -242,7 +244,7 @@ class SNIPS(_Ratio):
 
     name = "snips"
 
-    def _terms(self, batch: Batch) -> tuple[float, Floats, Floats]:
+    def _terms(self, batch: EvaluationRows) -> tuple[float, Floats, Floats]:
         return 0.0, batch.weight, batch.reward
 
 
@@ -256,7 +258,7 @@ class SNDR(_Ratio):
     name = "sndr"
     needs_model = True
 
-    def _terms(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
+    def _terms(self, batch: EvaluationRows) -> tuple[Floats, Floats, Floats]:
         direct, residual = batch.model
         return direct, batch.weight, residual
 
@@ -289,11 +291,11 @@ class _Shrunk(Estimator):
         (given,) = vars(self).values()
         return self._by_rows(n) if given is None else float(given)
 
-    def _weights(self, batch: Batch, strength: float) -> Floats:
+    def _weights(self, batch: EvaluationRows, strength: float) -> Floats:
         """(n,) the weights in place of w."""
         raise NotImplementedError
 
-    def _terms(self, batch: Batch, strength: float) -> Floats:
+    def _terms(self, batch: EvaluationRows, strength: float) -> Floats:
         weight = self._weights(batch, strength)
         if not self.needs_model:
             return weight * batch.reward
@@ -302,7 +304,7 @@ class _Shrunk(Estimator):
         terms += direct
         return terms
 
-    def contributions(self, batch: Batch) -> Floats:
+    def contributions(self, batch: EvaluationRows) -> Floats:
         """The estimator's terms with these weights in place of w, (n,)."""
         return self._terms(batch, self._strength(len(batch)))
 
@@ -327,7 +329,7 @@ class ClippedIPS(_Shrunk):
     def _by_rows(self, n: int) -> float:
         return math.sqrt(n)
 
-    def _weights(self, batch: Batch, strength: float) -> Floats:
+    def _weights(self, batch: EvaluationRows, strength: float) -> Floats:
         return np.minimum(batch.weight, strength)
 
 
@@ -347,7 +349,7 @@ class SwitchDR(_Shrunk):
     def _by_rows(self, n: int) -> float:
         return math.sqrt(n)
 
-    def _weights(self, batch: Batch, strength: float) -> Floats:
+    def _weights(self, batch: EvaluationRows, strength: float) -> Floats:
         return np.where(batch.weight <= strength, batch.weight, 0.0)
 
 
@@ -367,7 +369,7 @@ class DRos(_Shrunk):
     def _by_rows(self, n: int) -> float:
         return float(n)
 
-    def _weights(self, batch: Batch, strength: float) -> Floats:
+    def _weights(self, batch: EvaluationRows, strength: float) -> Floats:
         if strength in (0, np.inf):
             return batch.weight * 0.0 if strength == 0 else batch.weight
         shrunk = batch.weight * batch.weight
@@ -390,7 +392,7 @@ class SubGaussianIPS(_Shrunk):
     def __init__(self, lam: Optional[float] = None) -> None:
         self.lam = self._checked(lam)
 
-    def _weights(self, batch: Batch, strength: float) -> Floats:
+    def _weights(self, batch: EvaluationRows, strength: float) -> Floats:
         if strength == 1:
             return np.sign(batch.weight)
         scale = strength * batch.weight
@@ -420,7 +422,7 @@ class IX(_Shrunk):
     def __init__(self, gamma: Optional[float] = None) -> None:
         self.gamma = self._checked(gamma)
 
-    def _weights(self, batch: Batch, strength: float) -> Floats:
+    def _weights(self, batch: EvaluationRows, strength: float) -> Floats:
         return batch.chosen / (batch.action_probability + strength)
 
 
@@ -440,7 +442,7 @@ class LS(_Shrunk):
     def __init__(self, lam: Optional[float] = None) -> None:
         self.lam = self._checked(lam)
 
-    def _terms(self, batch: Batch, strength: float) -> Floats:
+    def _terms(self, batch: EvaluationRows, strength: float) -> Floats:
         earned = batch.weight * batch.reward
         if strength == 0:
             return earned

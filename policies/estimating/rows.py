@@ -18,7 +18,7 @@ SUMS_TO_ONE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class EvaluationRows:
     """n logged rows, a target and a reward model, as columns (n,).
 
     Symbols used by the estimators: r = reward, p = action_probability, π = target, A = the logged
@@ -44,12 +44,12 @@ class Batch:
         """How many rows: n."""
         return len(self.reward)
 
-    def __getitem__(self, rows: Bools | slice) -> Batch:
+    def __getitem__(self, rows: Bools | slice) -> EvaluationRows:
         """These rows only."""
         columns = (self.direct, self.residual)
         direct, residual = (None if each is None else each[rows] for each in columns)
         kept = (self.reward[rows], self.action_probability[rows], self.weight[rows])
-        return Batch(*kept, direct, residual, self.unsupported)
+        return EvaluationRows(*kept, direct, residual, self.unsupported)
 
     @property
     def chosen(self) -> Floats:
@@ -68,7 +68,7 @@ class Batch:
         return self.direct, self.residual
 
 
-def batch_of(log: LoggedDecisions, target: Any, expected_reward: Any = None) -> Batch:
+def batch_of(log: LoggedDecisions, target: Any, expected_reward: Any = None) -> EvaluationRows:
     """The log as estimators see it, with a target policy or (n, k) array and its predictions.
 
     A policy is asked block by block, so its n × k distribution never stands in memory whole.
@@ -91,13 +91,13 @@ def batch_of(log: LoggedDecisions, target: Any, expected_reward: Any = None) -> 
 
     each_block(n, size, fill, alone=alone)
     unsupported = float(outside.sum()) / max(n, 1)
-    batch = Batch(log.reward, log.action_probability, columns[0], unsupported=unsupported)
+    batch = EvaluationRows(log.reward, log.action_probability, columns[0], unsupported=unsupported)
     return replace(batch, direct=columns[1], residual=columns[2]) if modelled else batch
 
 
 def reader(
     log: LoggedDecisions, target: Any, expected_reward: Any = None
-) -> tuple[Callable[[slice], Batch], bool]:
+) -> tuple[Callable[[slice], EvaluationRows], bool]:
     """A function that gives a block of at most `block_rows` rows as a batch, checked on the way.
 
     With it, whether only one thread at a time may call it.
@@ -111,7 +111,7 @@ def reader(
     starts = np.arange(block_rows(k)) * k
     asked, alone = _asked(log, target)
 
-    def read(rows: slice) -> Batch:
+    def read(rows: slice) -> EvaluationRows:
         part = asked(rows)
         at = starts[: len(part)] + log.action[rows]
         weight = part.take(at, mode="clip")  # all in range; "clip" is the fast mode
@@ -126,7 +126,7 @@ def reader(
             np.subtract(log.reward[rows], residual, out=residual)
         unseen = 0.0 if never is None else float(part[never[rows]].sum()) / len(part)
         known = (log.reward[rows], log.action_probability[rows])
-        return Batch(*known, weight, direct, residual, unseen)
+        return EvaluationRows(*known, weight, direct, residual, unseen)
 
     return read, alone
 

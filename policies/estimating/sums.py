@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from policies.estimating.estimators import Estimator
-from policies.estimating.rows import Batch
+from policies.estimating.rows import EvaluationRows
 from policies.log import Array, Bools, Floats
 
 COLUMNS = ("n", "direct", "gain", "scale")  # per customer: rows, Σ d, Σ u, Σ v (Estimator.parts)
@@ -32,7 +32,9 @@ class CustomerSums:
     weights: Floats
 
     @classmethod
-    def of(cls, batch: Batch, choice: Bools, key: Array, estimator: Estimator) -> CustomerSums:
+    def of(
+        cls, batch: EvaluationRows, choice: Bools, key: Array, estimator: Estimator
+    ) -> CustomerSums:
         """The sums of a batch's rows by `key` (n,).
 
         The estimator's parameters must be given: what it would choose by n differs between parts.
@@ -124,7 +126,7 @@ class Sums:
 
 
 def segment_sums(
-    batch: Batch, choice: Bools, customers: Array, segments: Array, estimator: Estimator
+    batch: EvaluationRows, choice: Bools, customers: Array, segments: Array, estimator: Estimator
 ) -> Iterator[tuple[int, Sums]]:
     """Each segment's number and sums; `segments` (n,) and `customers` (n,) are integer codes."""
     count = int(customers.max(initial=0)) + 1

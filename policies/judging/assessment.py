@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from policies.errors import EvaluationError
-from policies.estimating.rows import Batch, batch_of, effective_size, number
+from policies.estimating.rows import EvaluationRows, batch_of, effective_size, number
 from policies.judging.log_checks import action_checks, contradictions, weights_off
 from policies.log import Floats, LoggedDecisions
 
@@ -24,7 +24,7 @@ WORTH_SAYING = 0.9
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Assessment:
     """Whether a log can judge a target.
 
     Attributes:
@@ -74,7 +74,7 @@ def assess(
     incumbent: Any = None,
     expected_reward: Any = None,
     group_shares: Mapping[str, float] | None = None,
-) -> Evidence:
+) -> Assessment:
     """Whether the log can answer what the target is worth, or is worth more than an incumbent.
 
     Broken: what `contradictions` finds, or weights of the target that do not average 1. Collect:
@@ -97,7 +97,7 @@ def assess(
     theirs = None if incumbent is None else batch_of(log, incumbent, expected_reward)
     weight, differing = ours.weight[log.choice], _difference(ours.weight, theirs)[log.choice]
     broken = contradictions(log, group_shares) + _weights_off(log, weight)
-    found = Evidence(
+    found = Assessment(
         verdict="broken" if broken else "decide",
         reasons=broken,
         effective_n=effective_size(np.abs(differing)),
@@ -118,7 +118,7 @@ def assess(
     return replace(found, verdict=verdict, reasons=broken + few + notes)
 
 
-def _difference(values: Floats, theirs: Batch | None) -> Floats:
+def _difference(values: Floats, theirs: EvaluationRows | None) -> Floats:
     return values if theirs is None else values - theirs.weight
 
 
@@ -144,9 +144,9 @@ def _top_share(weight: Floats) -> float:
 
 
 def _plan(
-    log: LoggedDecisions, ours: Batch, theirs: Batch | None, minimum_effect: float
+    log: LoggedDecisions, ours: EvaluationRows, theirs: EvaluationRows | None, minimum_effect: float
 ) -> dict[str, Any]:
-    """rows_needed, days_needed and exploration of an Evidence.
+    """rows_needed, days_needed and exploration of an Assessment.
 
     If from now on a share u of decisions is drawn uniformly, a row's draw has probability
     (1 − u)·p + u/k over its k eligible actions, and the second moment of w·(r − q) becomes the mean
@@ -175,7 +175,7 @@ def _plan(
 
 
 def _too_few(
-    found: Evidence, min_effective_n: float, outside: float, minimum_effect: float | None
+    found: Assessment, min_effective_n: float, outside: float, minimum_effect: float | None
 ) -> list[str]:
     """Sentences on what must still be collected."""
     few = []

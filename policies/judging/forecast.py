@@ -46,7 +46,7 @@ class Prior:
         grid = np.linspace(-REACH, REACH, POINTS) * spread
         return cls(grid, _normalised(np.exp(-((grid / spread) ** 2) / 2)))
 
-    def learned(self, tried: Sequence[tuple[float, float]]) -> Prior:
+    def updated(self, tried: Sequence[tuple[float, float]]) -> Prior:
         """The prior that lineages tried so far speak for, this one counting as a few of them.
 
         Nonparametric maximum likelihood (Kiefer & Wolfowitz 1956; Koenker & Mizera 2014) by
@@ -70,7 +70,7 @@ class Prior:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Retention:
     """What share of a difference is left once the candidate itself makes the rows.
 
     A champion changes its own contexts (whom it contacts is tired the next day), so a one-step
@@ -85,7 +85,7 @@ class Kept:
     share: float = 0.7
     spread: float = 0.35
 
-    def learned(self, past: Sequence[tuple[Forecast, float, float]]) -> Kept:
+    def updated(self, past: Sequence[tuple[Forecast, float, float]]) -> Retention:
         """The share that promotions so far speak for, this one counting as a few of them.
 
         Args:
@@ -94,13 +94,13 @@ class Kept:
         """
         if not past:
             return self
-        told = np.array([each.shrunken for each, _, _ in past])
+        told = np.array([each.posterior_mean for each, _, _ in past])
         noise = np.array([(self.share * each.std_error) ** 2 + se**2 for each, _, se in past])
         later = np.array([each for _, each, _ in past])
         known, usual = float(told @ told), DEFAULT_WEIGHT * float(told @ told) / len(told)
         share = (float(told @ later) + usual * self.share) / (known + usual)
         rest = float(((later - share * told) ** 2 - noise).sum()) + usual * self.spread**2
-        return Kept(share, max(math.sqrt(max(rest, 0.0) / (known + usual)), self.spread))
+        return Retention(share, max(math.sqrt(max(rest, 0.0) / (known + usual)), self.spread))
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Forecast:
     Attributes:
         raw: the estimate as it stood when the verdict fell. Verdicts fall when luck helps, so on
             average it is too good (the winner's curse).
-        shrunken, std_error: mean and standard deviation of what is likely given the estimate and
+        posterior_mean, std_error: mean and standard deviation of what is likely given the estimate and
             the prior, on rows like those of the trial.
         difference: what is likely to be left of that on the candidate's own rows.
         low, high: the prediction interval of the difference.
@@ -118,7 +118,7 @@ class Forecast:
     """
 
     raw: float
-    shrunken: float
+    posterior_mean: float
     std_error: float
     difference: float
     low: float
@@ -127,7 +127,7 @@ class Forecast:
 
 
 def forecast(
-    days: Sequence[DaySums], prior: Prior, kept: Kept | None = None, *, confidence: float = 0.9
+    days: Sequence[DaySums], prior: Prior, kept: Retention | None = None, *, confidence: float = 0.9
 ) -> Forecast:
     """What the evidence of a trial says of later rows, decided by the candidate itself.
 
@@ -148,7 +148,7 @@ def forecast(
     if not 0 < confidence < 1:
         raise EvaluationError(f"confidence must lie between 0 and 1, and is {confidence}")
     raw, error = trial_result(days)
-    kept = kept or Kept()
+    kept = kept or Retention()
     points = prior.differences
     likely = _likelihood(np.array([[raw]]), np.array([[error]]), points)[0] * prior.masses
     masses = _normalised(likely)

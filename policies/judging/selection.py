@@ -14,7 +14,7 @@ from policies.deciding.decision import final_distribution
 from policies.errors import LearningError
 from policies.estimating.reward_model import fit_reward_model
 from policies.judging.values import compare, evaluate
-from policies.learning.averaged import Averaged, fit_together
+from policies.learning.averaged import Averaged, fit_copies
 from policies.learning.baselines import BestAverage
 from policies.learning.reading import Logs, joined
 from policies.learning.vowpal.policy import VowpalPolicy
@@ -131,7 +131,7 @@ def select(
             f"the incumbent is a {type(incumbent).__name__}, and must be a policy",
             hint="UniformPolicy(log.action_ids) is one",
         )
-    policies = dict(zip(names, fit_together(recipes, log_fit, workers=workers)))
+    policies = dict(zip(names, fit_copies(recipes, log_fit, workers=workers)))
     contexts = log_select.contexts
     reward_model = fit_reward_model(joined(log_fit, MODEL_ROWS))
     if contexts is None and reward_model.encoder is not None:

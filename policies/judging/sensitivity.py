@@ -11,7 +11,7 @@ from policies.log import Floats
 MOST = 100.0  # beyond this factor nobody asks
 
 
-def robust_factor(direct: Floats, random: Floats, low: float, limit: float) -> float:
+def sensitivity_gamma(direct: Floats, random: Floats, low: float, limit: float) -> float:
     """The largest Γ for which a lower bound stays above a limit, whatever p really was.
 
     Contributions are direct + random, random being proportional to 1/p. If every logged p is wrong

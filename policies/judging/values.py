@@ -16,7 +16,7 @@ from policies.estimating.auto import as_estimator, as_estimators, labels
 from policies.estimating.blocks import ROWS, Moments, block_rows, moments
 from policies.estimating.estimators import Estimator, Stream
 from policies.estimating.rows import (
-    Batch,
+    EvaluationRows,
     as_model,
     as_target,
     batch_of,
@@ -26,11 +26,11 @@ from policies.estimating.rows import (
     reader,
     require_probabilities,
 )
-from policies.judging.sensitivity import robust_factor
+from policies.judging.sensitivity import sensitivity_gamma
 from policies.log import Bools, Floats, LoggedDecisions
 from policies.sequences.confidence_sequence import asymptotic_interval, sequence_interval
 from policies.sequences.days import day_sums
-from policies.sequences.terms import Terms
+from policies.sequences.terms import LinearTerms
 
 SEQUENCES = {"sequence": sequence_interval, "asymptotic_sequence": asymptotic_interval}
 INTERVALS = ("normal", "bootstrap", "bernstein", *SEQUENCES)
@@ -57,7 +57,7 @@ class Comparison:
             may hide widens low and high.
         model_skill: of the reward model on these rows, see `model_skill`; None without one.
         robust_to: the factor by which every logged probability may be wrong and the verdict stand,
-            see `robust_factor`, at most 100; None for "hold", and for biased estimators.
+            see `sensitivity_gamma`, at most 100; None for "hold", and for biased estimators.
     """
 
     difference: float
@@ -181,7 +181,7 @@ def evaluate(
 
 def _visited(
     log: LoggedDecisions,
-    read: Callable[[slice], Batch],
+    read: Callable[[slice], EvaluationRows],
     alone: bool,
     streams: Mapping[Estimator, Stream],
 ) -> tuple[Moments, dict[Estimator, tuple[float, float]], float, float]:
@@ -255,7 +255,9 @@ def compare(
         if anchor.needs_model:
             direct = ours.model[0] - theirs.model[0]
         sign, end = (1.0, low) if verdict == "promote" else (-1.0, high)
-        robust = robust_factor(sign * direct, sign * (spread - direct), sign * end, -sign * margin)
+        robust = sensitivity_gamma(
+            sign * direct, sign * (spread - direct), sign * end, -sign * margin
+        )
     skill = model_skill(log, ours) if used.needs_model else math.nan
     return Comparison(
         difference=float(values.mean()),
@@ -279,7 +281,9 @@ def compare(
     )
 
 
-def _paired(log: LoggedDecisions, estimator: Estimator, ours: Batch, theirs: Batch) -> Floats:
+def _paired(
+    log: LoggedDecisions, estimator: Estimator, ours: EvaluationRows, theirs: EvaluationRows
+) -> Floats:
     """(n,) contributions to the difference; exactly 0 on forced rows."""
     if log.choice.all():
         return estimator.contributions(ours) - estimator.contributions(theirs)
@@ -289,7 +293,7 @@ def _paired(log: LoggedDecisions, estimator: Estimator, ours: Batch, theirs: Bat
     return values
 
 
-def model_skill(log: LoggedDecisions, batch: Batch) -> float:
+def model_skill(log: LoggedDecisions, batch: EvaluationRows) -> float:
     """How much better than a constant the reward model foretells these choice rows' rewards.
 
     1 − Σ (r − q(A))² / Σ (r − mean r)²: 1 is perfect, 0 no better than the mean reward, below 0
@@ -301,7 +305,7 @@ def model_skill(log: LoggedDecisions, batch: Batch) -> float:
     return _skill(moments(len(batch), ROWS, lambda at: _seen(batch[at], log.choice[at])))
 
 
-def _seen(part: Batch, choice: Bools) -> list[Floats]:
+def _seen(part: EvaluationRows, choice: Bools) -> list[Floats]:
     """Weights of rows that had a choice, and with a model their residuals and rewards."""
     nothing = np.empty(0)
     columns = [part.weight, nothing, nothing]
@@ -380,7 +384,7 @@ class _Asked:
             if incumbent is not None:
                 weights -= as_target(log, incumbent)
             model = as_model(log, expected_reward) if estimator.needs_model else None
-            terms = Terms.of(log, weights, model, floor=self.floor)
+            terms = LinearTerms.of(log, weights, model, floor=self.floor)
             kind = "declared" if terms.declared else "learned"
             return (*intervals.bernstein(values, self.confidence, terms.span()), kind)
         days = day_sums(

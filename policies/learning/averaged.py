@@ -79,7 +79,7 @@ class Averaged(Policy):
 
     def fit(self, log: Logs) -> Averaged:
         """Fit every member on the log, or its parts; raises what they raise."""
-        self.members = tuple(fit_together(self.members, log))
+        self.members = tuple(fit_copies(self.members, log))
         return self
 
     def for_actions(
@@ -133,9 +133,7 @@ class Averaged(Policy):
         return cls(members, state["exploration"])
 
 
-def fit_together(
-    recipes: Sequence[Policy], log: Logs, *, workers: int | None = None
-) -> list[Policy]:
+def fit_copies(recipes: Sequence[Policy], log: Logs, *, workers: int | None = None) -> list[Policy]:
     """Copies of the policies fitted on the log, several at a time; those without `fit` as they are.
 
     Args:

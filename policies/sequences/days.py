@@ -14,7 +14,7 @@ from policies.errors import EvaluationError
 from policies.estimating.auto import as_estimator
 from policies.estimating.rows import as_model, as_target, require_probabilities
 from policies.log import Array, Bools, Floats, LoggedDecisions
-from policies.sequences.terms import Terms
+from policies.sequences.terms import LinearTerms
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def day_sums(
     if incumbent is not None:
         weights -= as_target(log, incumbent)
     model = as_model(log, expected_reward) if chosen.needs_model else None
-    terms = Terms.of(log, weights, model, floor=floor)
+    terms = LinearTerms.of(log, weights, model, floor=floor)
     done, choice = list(before), log.choice
     for day, rows in _days(log):
         if (
@@ -206,7 +206,7 @@ def _share(n: int, total: float, square: float, reward_range: tuple[float, float
     return float(np.clip((square / n - mean**2) / most, 0.0, 1.0)) if most > 0 else 0.0
 
 
-def _spread(terms: Terms, before: Sequence[DaySums]) -> float:
+def _spread(terms: LinearTerms, before: Sequence[DaySums]) -> float:
     """The most that Σ residual² may be expected to be, by the reward model or the mean so far.
 
     The larger of the two: without earlier rows a reward model may know nothing yet, and say 0.
@@ -229,7 +229,7 @@ def _days(log: LoggedDecisions) -> list[tuple[date | None, Array]]:
 
 
 def _sum(
-    terms: Terms,
+    terms: LinearTerms,
     day: date | None,
     n_choice: int,
     before: Sequence[DaySums],

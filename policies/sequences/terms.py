@@ -16,7 +16,7 @@ HALVINGS, ENOUGH = 14, 20_000  # how finely, and on how many rows, that is found
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
+class LinearTerms:
     """Rows of a linear estimate: t = candidate − incumbent, or the target itself for a value.
 
     The contribution of a row is Σ_a t(a)·q(a) + t(A)/p·(r − q(A)); with q = 0 it is IPS, else DR.
@@ -52,7 +52,7 @@ class Terms:
         model: Floats | None = None,
         *,
         floor: float | None = None,
-    ) -> Terms:
+    ) -> LinearTerms:
         """The terms of a log; model=None means q = 0.
 
         Raises:
@@ -87,12 +87,12 @@ class Terms:
             and log.probabilities == "logged",
         )
 
-    def __getitem__(self, rows: Bools | Ints) -> Terms:
+    def __getitem__(self, rows: Bools | Ints) -> LinearTerms:
         """These rows only."""
         names = ("weights", "chance", "drawn", "action", "action_probability", "reward", "model")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
-    def mirrored(self) -> Terms:
+    def mirrored(self) -> LinearTerms:
         """The same with all rewards negated: its contributions are the negated ones."""
         return replace(self, reward=-self.reward, model=-self.model, low=-self.high, high=-self.low)
 

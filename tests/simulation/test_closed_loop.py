@@ -9,17 +9,17 @@ import pytest
 
 from policies.judging.gate import Gate
 from simulation import scenario
-from simulation.loop import Loop, Pace
+from simulation.loop import Loop, LoopSettings
 from simulation.rehearsal import Rehearsal, rehearse
 from simulation.scenarios import NEW_DAY, SHIFT_DAY
 from simulation.world import START
 
-QUICK = Pace(
+QUICK = LoopSettings(
     gate=Gate(margin=0.01, minimum_effect=0.02, min_days=3),
     grid=({"cb_type": "mtr", "learning_rate": 0.1, "passes": 2, "standardise": True},),
     memory_days=21,
 )
-FULL = Pace(rows=60_000)
+FULL = LoopSettings(rows=60_000)
 
 
 @cache
@@ -65,7 +65,7 @@ def test_memory_is_that_of_the_last_days() -> None:
     """Decisions older than memory_days are forgotten, and nothing immature is learned from."""
     loop = Loop(scenario("stable", 200, seed=1), QUICK)
     for _ in range(30):
-        loop.live()
+        loop.next_day()
     assert len(loop.days) == QUICK.memory_days
     today = np.datetime64(START) + 29
     known = list(loop._matured(today))

@@ -54,7 +54,7 @@ def test_a_channel_used_yesterday_works_less_and_recovers() -> None:
         **{f"days_since_{each}": np.full(5, np.nan) for each in CHANNELS},
     }
     past["days_since_email"] = days
-    left = law.left(past)
+    left = law.remaining_effect(past)
     email = law.channels == "email"
     assert (left[:, ~email] == 1).all()
     expected = [1 - SATURATED, 1 - SATURATED * 4 / 7, 1 - SATURATED / 7, 1, 1]

@@ -21,7 +21,7 @@ SEEDS = range(20)
 START = dt.date(2026, 1, 19)
 
 
-class Kept:
+class Retention:
     """Stands in for the registry: nothing is known yet, and what is registered is kept."""
 
     policy: Optional[Policy] = None
@@ -29,7 +29,7 @@ class Kept:
     def find(self, **_: str) -> None:
         """Nothing."""
 
-    def logged(self, **_: str) -> bool:
+    def has_run(self, **_: str) -> bool:
         """Nothing was."""
         return False
 
@@ -57,7 +57,7 @@ def demo(seed: int, repository: Path) -> Outcome:
     log = world.history(days=days, start=str(START))
     as_of = START + dt.timedelta(days=days)
     log = log[log.matured_before(np.datetime64(as_of))]
-    registry: Any = Kept()
+    registry: Any = Retention()
     made = train(log, ("rules", world.incumbent), registry, config, BEHAVIOUR, as_of, None)
     unseen = log.split_by_date(made.split.cut)[1]
     policy = registry.policy

@@ -140,7 +140,7 @@ def test_seasons_swing_and_fatigue_tires() -> None:
         "contacts_7d": np.array([3]),
         **{f"days_since_{c}": np.array([np.nan]) for c in CHANNELS},
     }
-    assert tiring.left(tired).max() < usual.left(tired).max() ** 2
+    assert tiring.remaining_effect(tired).max() < usual.remaining_effect(tired).max() ** 2
 
 
 def test_a_candidate_out_of_reach_is_refused() -> None:

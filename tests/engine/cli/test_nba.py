@@ -20,7 +20,7 @@ from engine.cli import nba
 from engine.config import Config, load_config
 from engine.errors import ConfigError, JobError, RegistryError
 from engine.jobs import comparison, judgement
-from engine.jobs.comparison import judged_on_unseen, recommendation, resolve
+from engine.jobs.comparison import compare_on_unseen_days, recommendation, resolve
 from engine.jobs.judgement import Judgement
 from engine.models.aliases import AliasHistory
 from engine.models.baselines import baseline
@@ -62,7 +62,7 @@ def acting_by_hand(wanted: np.ndarray, eligible: np.ndarray, config: Config) -> 
 def test_values_and_difference_are_those_of_policies(log: LoggedDecisions, config: Config) -> None:
     """The same numbers as `policies` gives on the kept days, both policies as they would act."""
     ours, theirs = pair(config)
-    found = judged_on_unseen(log, ours, theirs, config, CUT)
+    found = compare_on_unseen_days(log, ours, theirs, config, CUT)
     assert log.decision_date is not None
     kept = log.decision_date >= np.datetime64(CUT)
     part = log[kept]
@@ -84,7 +84,7 @@ def test_values_and_difference_are_those_of_policies(log: LoggedDecisions, confi
 def test_the_difference_is_the_paired_dr_sum(log: LoggedDecisions, config: Config) -> None:
     """By hand: Σ (p − q)·m̂ + (p − q)[a]/probability·(r − m̂[a]) over choice rows, over n."""
     ours, theirs = pair(config)
-    found = judged_on_unseen(log, ours, theirs, config, None)
+    found = compare_on_unseen_days(log, ours, theirs, config, None)
     p, q = (
         acting_by_hand(policy.distribution(log.contexts, log.eligible), log.eligible, config)
         for _, policy in (ours, theirs)
@@ -103,7 +103,7 @@ def test_the_difference_is_the_paired_dr_sum(log: LoggedDecisions, config: Confi
 def test_without_an_unseen_day_there_is_no_answer(log: LoggedDecisions, config: Config) -> None:
     """When both learned from every matured day, an error says from when on they may be judged."""
     with pytest.raises(JobError, match=r"(?s)No matured day is left.*2026-01-13.*Hint") as caught:
-        judged_on_unseen(log, *pair(config), config, dt.date(2026, 1, 13))
+        compare_on_unseen_days(log, *pair(config), config, dt.date(2026, 1, 13))
     assert "baseline:uniform" in str(caught.value)
 
 
@@ -120,7 +120,7 @@ def test_a_broken_log_recommends_nothing(log: LoggedDecisions, config: Config) -
         customer_id=log.customer_id,
         reward_range=log.reward_range,
     )
-    found = judged_on_unseen(wrong, *pair(config), config, CUT)
+    found = compare_on_unseen_days(wrong, *pair(config), config, CUT)
     assert found.verdict == "hold"
     assert "the log cannot be trusted" in found.reason
 
@@ -261,7 +261,7 @@ def test_compare_models_exits_by_recommendation_only_when_asked(
 ) -> None:
     """0 promote, 3 hold and 4 reject with --recommendation, always 0 without."""
     verdict = {0: "promote", 3: "hold", 4: "reject"}[code]
-    real = judged_on_unseen(log, *pair(config), config, CUT)
+    real = compare_on_unseen_days(log, *pair(config), config, CUT)
     found = comparison.Compared(
         real.names, real.days, real.values, gap(*bounds, verdict), verdict, "because"
     )

@@ -42,7 +42,7 @@ def described(config: Config, **file: Any) -> SourceConfig:
 
 
 @pytest.fixture
-def bring(shipped: Config, tmp_path: Path) -> Callable[..., Any]:
+def fetch(shipped: Config, tmp_path: Path) -> Callable[..., Any]:
     """(text, as_of) -> the facts of a file with this text."""
 
     def brought(text: str, as_of: str = "2026-03-02") -> Any:
@@ -50,7 +50,7 @@ def bring(shipped: Config, tmp_path: Path) -> Callable[..., Any]:
         path.write_text(text)
         values = {**dict.fromkeys(Parameters.NAMES, ""), "as_of": as_of, "source_path": str(path)}
         source = LogFile(dataclasses.replace(shipped, source=described(shipped)))
-        return source.bring(Parameters.parse(values), tables=None)  # type: ignore[arg-type]
+        return source.fetch(Parameters.parse(values), tables=None)  # type: ignore[arg-type]
 
     return brought
 

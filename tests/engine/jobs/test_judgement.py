@@ -26,7 +26,7 @@ COLUMNS = {
 }
 
 
-class Kept:
+class Retention:
     """Stands in for tables and registry: rows by table, and live aliases."""
 
     model_name = MODEL
@@ -64,7 +64,7 @@ class Kept:
         return AliasHistory(frame.assign(moved_at=times))
 
 
-def on_the_day(kept: Kept, *, version: str = "2", better: bool = True) -> Any:
+def on_the_day(kept: Retention, *, version: str = "2", better: bool = True) -> Any:
     """A run that reads everything afresh, with a lineage of one version on trial."""
     lineage = Lineage("a", "a", DAY, ((version, DAY),))
     standing = SimpleNamespace(
@@ -101,7 +101,7 @@ def evidence(better: bool) -> pd.DataFrame:
     return pd.DataFrame([each.to_dict() for each in sums])
 
 
-def taken(kept: Kept, **run: Any) -> tuple[Judgement, dict[str, int]]:
+def taken(kept: Retention, **run: Any) -> tuple[Judgement, dict[str, int]]:
     """Judge and act."""
     judged = judgement(on_the_day(kept, **run))
     return judged, act(on_the_day(kept, **run), judged, "test")
@@ -109,7 +109,7 @@ def taken(kept: Kept, **run: Any) -> tuple[Judgement, dict[str, int]]:
 
 def test_a_promotion_is_recorded_and_the_alias_moves() -> None:
     """The first step of a day writes its verdict and its move, which names the verdict."""
-    kept = Kept()
+    kept = Retention()
     judged, written = taken(kept)
     assert (judged.verdict, judged.recorded) == ("promote", False)
     assert written == {"verdicts": 1, "promotions": 1}
@@ -121,14 +121,14 @@ def test_a_promotion_is_recorded_and_the_alias_moves() -> None:
 
 def test_judging_writes_nothing() -> None:
     """Only acting leaves a trace."""
-    kept = Kept()
+    kept = Retention()
     judgement(on_the_day(kept))
     assert (kept.rows["verdicts"], kept.rows["promotions"], kept.live) == ([], [], {})
 
 
 def test_a_second_time_changes_nothing() -> None:
     """The same step again says the same and writes nothing."""
-    kept = Kept()
+    kept = Retention()
     first, _ = taken(kept)
     again, written = taken(kept)
     assert (again.recorded, again.sentence) == (True, first.sentence)
@@ -138,7 +138,7 @@ def test_a_second_time_changes_nothing() -> None:
 @pytest.mark.parametrize("again", [{"version": "2"}, {"version": "3"}])
 def test_a_recorded_hold_stands(again: dict[str, Any]) -> None:
     """Neither better evidence nor another version gets a second step on the same day."""
-    kept = Kept()
+    kept = Retention()
     first, written = taken(kept, better=False)
     assert (first.verdict, written) == ("hold", {"verdicts": 1, "promotions": 0})
     judged, written = taken(kept, **again)
@@ -150,7 +150,7 @@ def test_a_recorded_hold_stands(again: dict[str, Any]) -> None:
 
 def test_a_recorded_promotion_is_not_followed_by_another() -> None:
     """A version trained later on the day does not take the alias from the one promoted."""
-    kept = Kept()
+    kept = Retention()
     taken(kept)
     judged, written = taken(kept, version="3")
     assert (judged.verdict, judged.row["candidate"]) == ("promote", "2")
@@ -160,7 +160,7 @@ def test_a_recorded_promotion_is_not_followed_by_another() -> None:
 
 def test_a_move_that_did_not_happen_is_made_up_for() -> None:
     """Cut off between verdict and move, the next run moves the version that was judged."""
-    kept = Kept()
+    kept = Retention()
     taken(kept)
     kept.rows["promotions"], kept.live = [], {}
     _, written = taken(kept, version="3")
@@ -173,7 +173,7 @@ def test_a_move_that_did_not_happen_is_made_up_for() -> None:
 )
 def test_verdicts_of_other_days_and_models_do_not_stand(other: dict[str, Any]) -> None:
     """Only the model's own verdict of the very day takes its step away."""
-    kept = Kept()
+    kept = Retention()
     row = {"verdict_id": "x", "model_name": MODEL, "as_of": DAY, "verdict": "hold"}
     kept.rows["verdicts"] = [{**row, **other}]
     judged, written = taken(kept)
@@ -182,17 +182,17 @@ def test_verdicts_of_other_days_and_models_do_not_stand(other: dict[str, Any]) -
 
 def test_a_broken_log_holds() -> None:
     """What the day's health says against the log holds the best evidence."""
-    judged, _ = taken(Kept(health="broken"))
+    judged, _ = taken(Retention(health="broken"))
     assert judged.verdict == "hold"
     assert "the log cannot be trusted: because" in judged.sentence
-    assert taken(Kept(health="collect"))[0].verdict == "promote"
+    assert taken(Retention(health="collect"))[0].verdict == "promote"
 
 
 def test_without_monitoring_there_is_no_judgement() -> None:
     """A day that was not monitored, or a model with nothing on trial, is an error with a hint."""
     with pytest.raises(JobError, match=r"(?s)Nothing was monitored for 2026-03-09.*monitoring_job"):
-        judgement(on_the_day(Kept(health="")))
-    run = on_the_day(Kept())
+        judgement(on_the_day(Retention(health="")))
+    run = on_the_day(Retention())
     run.standing.lineage = None
     with pytest.raises(JobError, match=r"(?s)No candidate is on trial.*training_job"):
         judgement(run)

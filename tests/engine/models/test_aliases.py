@@ -73,7 +73,7 @@ def test_one_more_move_is_known_at_once() -> None:
     """A move that was just recorded counts without reading the table again."""
     moved_at = dt.datetime(2026, 3, 20, 9, tzinfo=dt.timezone.utc)
     row = {"as_of": march(20), "moved_at": moved_at, "alias": "champion"}
-    more = MOVES.and_then({**row, "from_version": "3", "to_version": "4"})
+    more = MOVES.with_move({**row, "from_version": "3", "to_version": "4"})
     assert more.version("champion", march(21)) == "4"
     assert MOVES.version("champion", march(21)) == "3"
-    assert history().and_then({**row, "to_version": "4"}).version("champion", march(21)) == "4"
+    assert history().with_move({**row, "to_version": "4"}).version("champion", march(21)) == "4"

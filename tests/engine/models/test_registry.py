@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from engine.errors import RegistryError
-from engine.models.registry import Registry, Rival, Version, signature
+from engine.models.registry import RecipeResult, Registry, Version, signature
 from policies import LoggedDecisions, UniformPolicy, VowpalPolicy
 
 pytestmark = pytest.mark.integration
@@ -125,7 +125,7 @@ def versions(root: Path) -> list[Version]:
                 metrics={"selection_low": 0.1 * number},
                 tables={"selection": pd.DataFrame({"recipe": ["a"], "low": [0.1]})},
                 pictures={"selection": Figure()},
-                rivals=[Rival("a", {"passes": 3}, {"selection_low": 0.1})],
+                rivals=[RecipeResult("a", {"passes": 3}, {"selection_low": 0.1})],
                 tags={"recipe": f"r{number}", "training_key": "k", "feature_hash": "f"},
             )
         )
@@ -184,12 +184,12 @@ def test_a_training_that_registers_nothing_is_remembered(
 ) -> None:
     """Its run is logged, and found by its tags, and there is no version more than before."""
     tags = {"recipe": "poor", "training_key": "came to nothing"}
-    assert not registry.logged(training_key="came to nothing")
+    assert not registry.has_run(training_key="came to nothing")
     empty: dict[str, Any] = {"tables": {}, "pictures": {}, "rivals": []}
     made = registry.register(None, FEATURES, contexts(3), params={}, metrics={}, tags=tags, **empty)
     assert made is None
-    assert registry.logged(training_key="came to nothing")
-    assert registry.logged(training_key="k", recipe="r1")
+    assert registry.has_run(training_key="came to nothing")
+    assert registry.has_run(training_key="k", recipe="r1")
     assert registry.versions() == versions
 
 

@@ -36,7 +36,7 @@ class Shelf:
         found = [each for each in self.versions if tags.items() <= dict(each.tags).items()]
         return found[-1] if found else None
 
-    def logged(self, **tags: str) -> bool:
+    def has_run(self, **tags: str) -> bool:
         """Whether a run with these tags was logged."""
         return any(tags.items() <= dict(each["tags"]).items() for each in self.runs)
 

@@ -23,20 +23,20 @@ from policies.estimating.estimators import (
     SubGaussianIPS,
     SwitchDR,
 )
-from policies.estimating.rows import Batch, batch_of
+from policies.estimating.rows import EvaluationRows, batch_of
 from policies.judging.values import compare, evaluate
 
 SHRUNK = (ClippedIPS, SwitchDR, DRos, SubGaussianIPS, IX, LS)
 
 
-def drawn(seed: int, bias: float, n: int = 1_000) -> Batch:
+def drawn(seed: int, bias: float, n: int = 1_000) -> EvaluationRows:
     """Rows with heavy weights, whose reward model is off by `bias`; the true value is .5."""
     rng = np.random.default_rng(seed)
     p = 0.01
     hit = rng.random(n) < p
     reward = (rng.random(n) < 0.5).astype(float)
     drawn_with, model = np.where(hit, p, 1 - p), np.full(n, 0.5 + bias)
-    return Batch(reward, drawn_with, hit / drawn_with, model, reward - model)
+    return EvaluationRows(reward, drawn_with, hit / drawn_with, model, reward - model)
 
 
 def test_a_good_model_is_leant_on_and_a_bad_one_is_not() -> None:
@@ -58,7 +58,7 @@ def test_the_risk_by_hand() -> None:
     """The member with the least variance + max(b² − s², s²/2) is chosen, by hand-made rows."""
     w = np.array([4.0, 0.0, 0.0, 0.0] * 50)
     r = np.array([1.0, 1.0, 1.0, 1.0] * 50)
-    batch = Batch(r, np.ones(200), w)
+    batch = EvaluationRows(r, np.ones(200), w)
     # IPS: mean 1, variance 3; SNIPS: every linearised term is 1, so variance and bias are 0
     assert repr(Auto().resolved(batch)) == "SNIPS()"
     assert repr(Auto([IPS(), IPS()]).resolved(batch)) == "IPS()"
@@ -105,7 +105,7 @@ def test_choosing_makes_nothing_surer(contextual: Any, interval: str) -> None:
     assert frame.loc["auto", "value"] != frame.loc["dr", "value"]
 
 
-def risks_at_once(batch: Batch, theirs: Batch | None, pool: Any) -> list[float]:
+def risks_at_once(batch: EvaluationRows, theirs: EvaluationRows | None, pool: Any) -> list[float]:
     """Estimated errors of a pool's members by the docstring's formula, on whole vectors."""
     each = [one.contributions(batch) for one in pool]
     if theirs is not None:
@@ -130,7 +130,7 @@ def test_block_by_block_is_at_once(
 
         name = "squared"
 
-        def contributions(self, batch: Batch) -> Any:
+        def contributions(self, batch: EvaluationRows) -> Any:
             return np.minimum(batch.weight, len(batch) ** 0.25) * batch.reward
 
     monkeypatch.setattr("policies.estimating.auto.SHARED_ROWS", 97)

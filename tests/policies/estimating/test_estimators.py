@@ -30,16 +30,16 @@ from policies.estimating.estimators import (
     SubGaussianIPS,
     SwitchDR,
 )
-from policies.estimating.rows import Batch, as_target, batch_of, effective_size
+from policies.estimating.rows import EvaluationRows, as_target, batch_of, effective_size
 from policies.log import LoggedDecisions
 
 
-def three_rows() -> Batch:
+def three_rows() -> EvaluationRows:
     """Three rows with weights 2, 2 and 1, and a reward model that is wrong.
 
     Written out: A = 0, 1, 1; π = (1, 0), (.5, .5), (.2, .8); q = (.5, 0), (1, 1), (0, -.5).
     """
-    return Batch(
+    return EvaluationRows(
         reward=np.array([1.0, 2.0, -1.0]),
         action_probability=np.array([0.5, 0.25, 0.8]),
         weight=np.array([2.0, 2.0, 1.0]),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from policies.errors import EvaluationError
-from policies.judging.forecast import Forecast, Kept, Prior, forecast, trial_result
+from policies.judging.forecast import Forecast, Prior, Retention, forecast, trial_result
 from policies.log import LoggedDecisions
 from policies.sequences.days import day_sums
 from tests.policies.judging.test_change_detection import days_of
@@ -17,18 +17,18 @@ def test_a_normal_prior_gives_the_textbook_posterior() -> None:
     days = days_of(np.full(4, 0.02), 3)
     raw, error = trial_result(days)
     spread = 0.01
-    told = forecast(days, Prior.default(spread), Kept(1.0, 0.0))
+    told = forecast(days, Prior.default(spread), Retention(1.0, 0.0))
     shrink = spread**2 / (spread**2 + error**2)
     sd = np.sqrt(shrink) * error
     assert told.raw == raw
-    assert told.difference == told.shrunken == pytest.approx(raw * shrink, rel=2e-3)
+    assert told.difference == told.posterior_mean == pytest.approx(raw * shrink, rel=2e-3)
     assert told.std_error == pytest.approx(sd, rel=0.01)
     assert told.low == pytest.approx(raw * shrink - 1.6449 * sd, abs=sd * 0.02)
     assert told.high == pytest.approx(raw * shrink + 1.6449 * sd, abs=sd * 0.02)
-    half = forecast(days, Prior.default(spread), Kept(0.5, 0.0))
+    half = forecast(days, Prior.default(spread), Retention(0.5, 0.0))
     assert half.difference == pytest.approx(told.difference / 2)
     assert half.low == pytest.approx(told.low / 2, abs=sd * 0.02)
-    wider = forecast(days, Prior.default(spread), Kept(1.0, sd / told.difference))
+    wider = forecast(days, Prior.default(spread), Retention(1.0, sd / told.difference))
     assert wider.high - wider.low == pytest.approx(np.sqrt(2) * (told.high - told.low), rel=0.02)
 
 
@@ -41,12 +41,12 @@ def test_what_is_kept_is_learned_from_promotions() -> None:
         (Forecast(0.0, t + rng.normal(0, 0.001), 0.001, 0.0, 0.0, 0.0, 0.9), x, 0.002)
         for t, x in zip(true, later)
     ]
-    kept = Kept().learned(past)
+    kept = Retention().updated(past)
     assert kept.share == pytest.approx(0.6, abs=0.05)
     assert kept.spread == pytest.approx(0.4, abs=0.05)
-    assert Kept().learned([]) == Kept()
-    steady = [(each, each.shrunken * 0.6, 0.002) for each, _, _ in past]
-    assert Kept().learned(steady).spread == Kept().spread
+    assert Retention().updated([]) == Retention()
+    steady = [(each, each.posterior_mean * 0.6, 0.002) for each, _, _ in past]
+    assert Retention().updated(steady).spread == Retention().spread
 
 
 def test_estimate_and_error_are_those_of_the_rows() -> None:
@@ -66,12 +66,12 @@ def test_a_prior_is_learned_from_all_lineages() -> None:
     rng = np.random.default_rng(0)
     true = rng.normal(0.015, 0.008, 600)
     errors = rng.uniform(0.004, 0.008, 600)
-    prior = Prior.default(0.02).learned(list(zip(true + errors * rng.normal(size=600), errors)))
+    prior = Prior.default(0.02).updated(list(zip(true + errors * rng.normal(size=600), errors)))
     mean = prior.masses @ prior.differences
     sd = np.sqrt(prior.masses @ (prior.differences - mean) ** 2)
     assert mean == pytest.approx(0.015, abs=0.001)
     assert sd == pytest.approx(0.008, abs=0.002)
-    assert Prior.default(0.02).learned([]).masses.sum() == pytest.approx(1)
+    assert Prior.default(0.02).updated([]).masses.sum() == pytest.approx(1)
 
 
 def test_stopping_at_a_verdict_biases_the_estimate_and_not_the_forecast() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from policies.judging.sensitivity import robust_factor
+from policies.judging.sensitivity import sensitivity_gamma
 
 
 def brute(direct: np.ndarray, random: np.ndarray, low: float, limit: float) -> float:
@@ -25,7 +25,7 @@ def test_the_closed_form_is_the_worst_case() -> None:
     direct, random = rng.normal(0.3, 0.1, 500), rng.normal(0.1, 0.5, 500)
     low = float((direct + random).mean() - 0.05)
     for limit in (0.0, -0.1, 0.3):
-        found = robust_factor(direct, random, low, limit)
+        found = sensitivity_gamma(direct, random, low, limit)
         assert found == pytest.approx(brute(direct, random, low, limit), abs=2e-4)
         assert found > 1
 
@@ -35,7 +35,7 @@ def test_no_verdict_is_worse_for_any_odds() -> None:
     rng = np.random.default_rng(1)
     direct, random = np.zeros(300), rng.exponential(1.0, 300) - 0.2
     low = float(random.mean() - 0.2)
-    factor = robust_factor(direct, random, low, 0.0)
+    factor = sensitivity_gamma(direct, random, low, 0.0)
     worst = np.minimum(random * factor, random / factor).mean()
     for _ in range(200):
         assert (random * factor ** rng.uniform(-1, 1, 300)).mean() >= worst
@@ -43,5 +43,5 @@ def test_no_verdict_is_worse_for_any_odds() -> None:
 
 def test_its_ends() -> None:
     """1 where the bound does not hold as it is; 100 where nothing rests on probabilities."""
-    assert robust_factor(np.ones(10), np.zeros(10), -0.1, 0.0) == 1.0
-    assert robust_factor(np.ones(10), np.zeros(10), 0.9, 0.0) == 100.0
+    assert sensitivity_gamma(np.ones(10), np.zeros(10), -0.1, 0.0) == 1.0
+    assert sensitivity_gamma(np.ones(10), np.zeros(10), 0.9, 0.0) == 100.0

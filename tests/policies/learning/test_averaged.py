@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from policies.errors import LearningError
-from policies.learning.averaged import Averaged, fit_together
+from policies.learning.averaged import Averaged, fit_copies
 from policies.learning.baselines import BestAverage, FixedAction, UniformPolicy
 from policies.learning.vowpal.policy import VowpalPolicy
 from policies.log import LoggedDecisions
@@ -87,8 +87,8 @@ def test_many_are_fitted_at_once_as_one_by_one() -> None:
     log = a_log()
     recipes = [VowpalPolicy(IDS, passes=each) for each in (1, 2, 3)]
     fixed = FixedAction(IDS, "mail")
-    together = fit_together([*recipes, fixed], log, workers=3)
-    alone = fit_together([*recipes, fixed], log, workers=1)
+    together = fit_copies([*recipes, fixed], log, workers=3)
+    alone = fit_copies([*recipes, fixed], log, workers=1)
     assert together[-1] is fixed
     for left, right in zip(together, alone):
         assert np.array_equal(left.distribution(log.contexts), right.distribution(log.contexts))

@@ -10,12 +10,12 @@ import pytest
 
 from policies.errors import EvaluationError
 from policies.log import LoggedDecisions
-from policies.sequences.terms import Terms
+from policies.sequences.terms import LinearTerms
 
 
 def every_draw(
     t: list[float], p: list[float], q: list[float], means: list[float], known: bool = True
-) -> tuple[Terms, np.ndarray]:
+) -> tuple[LinearTerms, np.ndarray]:
     """One row per possible (action, reward in {0, 1}), and the probability of each."""
     draws = [(a, r) for a, r in product(range(len(p)), (0, 1)) if p[a] > 0]
     chance = np.array([p[a] * (means[a] if r else 1 - means[a]) for a, r in draws])
@@ -30,7 +30,7 @@ def every_draw(
         reward_range=(0, 1),
     )
     floor = None if known else min(each for each in p if each > 0)
-    return Terms.of(log, np.tile(t, (n, 1)), np.tile(q, (n, 1)), floor=floor), chance
+    return LinearTerms.of(log, np.tile(t, (n, 1)), np.tile(q, (n, 1)), floor=floor), chance
 
 
 ROWS = [
@@ -136,4 +136,4 @@ def test_equal_rewards_have_no_range() -> None:
     """A log whose rewards are all equal cannot show their range."""
     log = LoggedDecisions(["a", "b"], np.array([0, 1]), np.array([0.5, 0.5]), np.zeros(2))
     with pytest.raises(EvaluationError, match="declare reward_range"):
-        Terms.of(log, np.array([[1.0, 0.0]] * 2)).suggested_bound()
+        LinearTerms.of(log, np.array([[1.0, 0.0]] * 2)).suggested_bound()
