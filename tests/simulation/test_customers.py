@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from simulation.customers import CONSENT, ORGANIC, TRAITS, Population, customers
+from simulation.customers import CONSENT, ORGANIC, TRAITS, Population
 
 
 def test_first_customers_are_the_same_in_any_population() -> None:
@@ -18,14 +18,14 @@ def test_first_customers_are_the_same_in_any_population() -> None:
 
 def test_seeds_differ() -> None:
     """Another seed gives other customers under the same ids."""
-    one, two = customers(0, 200), customers(1, 200)
+    one, two = (Population.of(seed, 200).frame() for seed in (0, 1))
     assert (one["customer_id"] == two["customer_id"]).all()
     assert (one["signup_date"] != two["signup_date"]).mean() > 0.9
 
 
 def test_table_shows_what_is_declared_and_nothing_latent() -> None:
     """Columns, values and shares are those of TRAITS and CONSENT."""
-    table = customers(0, 20_000)
+    table = Population.of(0, 20_000).frame()
     expected = ["customer_id", "signup_date", *TRAITS, *(f"consent_{each}" for each in CONSENT)]
     assert list(table.columns) == expected
     for name, shares in TRAITS.items():

@@ -12,7 +12,7 @@ from policies import LoggedDecisions, assess
 from policies.errors import CatalogueError, InvalidLogError
 from simulation import SCENARIOS, World, scenario
 from simulation.candidates import better_by
-from simulation.history import CHANNELS
+from simulation.customers import CHANNELS
 
 CUSTOMERS, DAYS, NEW_DAY = 800, 45, np.datetime64("2026-01-31")
 
@@ -146,7 +146,7 @@ def test_seasons_swing_and_fatigue_tires() -> None:
 def test_a_candidate_out_of_reach_is_refused() -> None:
     """No policy is worth twice the incumbent here, and the error says what can be reached."""
     with pytest.raises(CatalogueError, match=r"\+100% of the incumbent's value") as caught:
-        better_by(1.0)(scenario("stable", 200))
+        better_by(1.0, scenario("stable", 200))
     assert "reachable" in str(caught.value.hint)
 
 

@@ -17,8 +17,8 @@ from policies.learning.baselines import AsDeployed, BusinessRules, FixedAction, 
 from policies.log import LoggedDecisions
 from policies.policy import Policy
 from simulation import SCENARIOS, World, scenario
+from simulation.best_policy import BestFromContexts
 from simulation.candidates import Parted, Worst
-from simulation.truth import BestFromContexts
 
 Floats = npt.NDArray[np.float64]
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from policies.catalogue import Action, Catalogue
+from policies.deciding.decision_ids import decision_ids
 from policies.errors import CatalogueError, InvalidLogError
 from policies.learning.baselines import UniformPolicy
 from simulation import SCENARIOS, Day, World, demo_catalogue, demo_rules, scenario
 from simulation.effects import LOWEST_UPLIFT
-from simulation.history import decision_ids
 from simulation.response import P_VISIT, Response, rhythm
 from simulation.world import START
 

@@ -10,9 +10,9 @@ import pytest
 
 from engine.config import load_config
 from engine.world.source import MEMORY_DAYS, Simulated
+from policies.deciding.decision_ids import decision_ids
 from policies.deciding.groups import Groups
 from simulation import scenario
-from simulation.history import decision_ids
 
 START = "2026-01-01"
 
