@@ -81,21 +81,14 @@ class Parted(Policy):
         return {"ends": list(self.ends)}  # without the policies: it cannot be saved
 
 
-class Worst(Policy):
+class Worst(BestFromContexts):
     """The eligible action of lowest E[reward | contexts]: the best policy's opposite."""
 
     kind = "worst_from_contexts"
 
-    def __init__(self, best: BestFromContexts) -> None:
-        super().__init__(best.action_ids)
-        self.best = best
-
-    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
-        worst = np.where(eligible, self.best.gains(contexts), np.inf).argmin(axis=1)
-        return np.asarray(np.eye(len(self.action_ids))[worst])
-
-    def _state(self) -> dict[str, Any]:
-        return {}
+    def gains(self, contexts: pd.DataFrame | None) -> Floats:
+        """(n, k) the best policy's gains, negated."""
+        return -super().gains(contexts)
 
 
 def better_by(share: float, world: World) -> Policy:
@@ -107,8 +100,8 @@ def better_by(share: float, world: World) -> Policy:
     Raises:
         CatalogueError: no policy of this world is so much better or worse.
     """
-    world, log, best = _trial(world)
-    other = best if share > 0 else Worst(best)
+    world, log, best, worst = _trial(world)
+    other = best if share > 0 else worst
     value = world.true_value(world.incumbent, log)
     reachable = world.true_value(other, log) - value
     part = share * value / reachable
@@ -126,16 +119,16 @@ def equal_to(swaps: Mapping[str, str], world: World) -> Policy:
     Actions are swapped for their twins, which changes no reward. On two parts of the rows it does
     the best and the worst that contexts allow, in shares whose effects cancel.
     """
-    world, log, best = _trial(world)
-    worst, twin = Worst(best), Swapped(world.incumbent, swaps)
+    world, log, best, worst = _trial(world)
+    twin = Swapped(world.incumbent, swaps)
     value = world.true_value(world.incumbent, log)
     gain, loss = world.true_value(best, log) - value, value - world.true_value(worst, log)
     shares = np.array([loss, gain]) / (gain + loss) * EXCHANGED
     return Parted([best, worst, twin], np.cumsum(shares).tolist())
 
 
-def _trial(world: World) -> tuple[World, LoggedDecisions, BestFromContexts]:
-    """The world's first customers, their uncorrupted log and the best policy from contexts."""
-    first = replace(next(world.parts(TRIAL_CUSTOMERS)), corrupt_log=None)
-    best = BestFromContexts(first.response, first.action_ids)
-    return first, first.history(TRIAL_DAYS), best
+def _trial(world: World) -> tuple[World, LoggedDecisions, Policy, Policy]:
+    """The world's first customers, their uncorrupted log, and the best and the worst policy."""
+    world = replace(next(world.parts(TRIAL_CUSTOMERS)), corrupt_log=None)
+    best, worst = (kind(world.response, world.action_ids) for kind in (BestFromContexts, Worst))
+    return world, world.history(TRIAL_DAYS), best, worst

@@ -66,9 +66,8 @@ class Day:
 
     @cached_property
     def _facts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        action, customer_id = self.decisions.action, self.contexts["customer_id"].to_numpy()
-        ids = decision_ids(customer_id, self.date).to_numpy(zero_copy_only=False)
-        ids[self.response.channel_of[action] < 0] = None
+        names, action = self.contexts["customer_id"].to_numpy(), self.decisions.action
+        ids = decision_ids(names, self.date).to_numpy(zero_copy_only=False)
         return self.response.facts(self.rows, self.date, action, self.answers, ids)
 
 

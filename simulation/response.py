@@ -99,15 +99,10 @@ class Response:
     salt: str = "0"
 
     @cached_property
-    def channels(self) -> Array:
-        """(k,) channel of every action."""
-        return np.array(self.catalogue.channels, dtype=object)
-
-    @cached_property
     def channel_of(self) -> npt.NDArray[np.int8]:
         """(k,) place of every action's channel in `CHANNELS`; -1 for the channel "none"."""
-        places = [CHANNELS.index(name) if name != "none" else -1 for name in self.channels]
-        return np.array(places)
+        names = self.catalogue.channels
+        return np.array([CHANNELS.index(name) if name != "none" else -1 for name in names])
 
     def segment_uplift(self, traits: Mapping[str, Ints], late: float = 0.0) -> Floats:
         """(n, k) E[uplift | traits] without past contacts; tastes have mean 1 and are independent.
@@ -153,7 +148,7 @@ class Response:
         if action is None and not self.saturation:
             return np.asarray(left[:, None])
         if action is None:
-            every = (np.full(len(left), column) for column in range(len(self.channels)))
+            every = (np.full(len(left), column) for column in range(len(self.channel_of)))
             return np.column_stack([self.remaining_effect(past, column) for column in every])
         if self.saturation:
             channel_of = self.channel_of[action]
@@ -213,11 +208,12 @@ class Response:
 
         Types are visit, purchase, unsubscribe_<channel> and complaint; only purchases have an
         amount. An outcome repeats its event, is received some days late or never, and names the
-        decision before it: `decision_id` (m,), None without a contact.
+        decision of the day (`decision_id`, (m,)) if that was a contact.
         """
         parts = [np.flatnonzero(did) for did in (answers.visit, answers.cents, answers.quits)]
         at, (visitors, buyers, quitters) = np.concatenate(parts), parts
-        left = [f"unsubscribe_{channel}" for channel in self.channels[action[quitters]]]
+        channel_of = self.channel_of[action]
+        left = [f"unsubscribe_{CHANNELS[place]}" for place in channel_of[quitters]]
         kind = np.array(["visit"] * len(visitors) + ["purchase"] * len(buyers) + left, dtype=object)
         kind[len(kind) - len(quitters) :][answers.quits[quitters] == COMPLAINS] = "complaint"
         days, names = np.broadcast_to(dates, len(rows))[at], self.population.customer_id[rows[at]]
@@ -230,24 +226,14 @@ class Response:
         minute += np.where(bought, DAY_OPENS + PURCHASE_MINUTES, DAY_OPENS)
         ts = days.astype("datetime64[ns]") + minute.astype("timedelta64[m]")
         amount = np.where(bought, answers.cents[at] / 100, 0.0)
-        events = {
-            "event_id": ids,
-            "customer_id": names,
-            "event_ts": ts,
-            "event_type": kind,
-            "amount": amount,
-        }
-        outcomes = {
-            "outcome_id": ids,
-            "decision_id": decision_id[at],
-            "customer_id": names,
-            "outcome_type": kind,
-            "outcome_ts": ts,
-            "received_ts": ts + lag.astype("timedelta64[D]"),
-            "amount": amount,
-        }
-        received = pd.DataFrame(outcomes)[answers.received[at]]
-        return pd.DataFrame(events), received.reset_index(drop=True)
+        decisions = decision_id[at]
+        decisions[channel_of[at] < 0] = None
+        event = {"event_id": ids, "customer_id": names, "event_ts": ts, "event_type": kind}
+        outcome = {"outcome_id": ids, "decision_id": decisions, "customer_id": names}
+        times = {"outcome_ts": ts, "received_ts": ts + lag.astype("timedelta64[D]")}
+        outcomes = pd.DataFrame({**outcome, "outcome_type": kind, **times, "amount": amount})
+        received = outcomes[answers.received[at]].reset_index(drop=True)
+        return pd.DataFrame({**event, "amount": amount}), received
 
     def _uniform(self, kind: str, rows: Ints, dates: Dates, at: Any = slice(None)) -> Floats:
         """Uniform numbers in [0, 1) for one kind of draw, at some of the (m,) rows."""

@@ -87,7 +87,7 @@ def demo_catalogue() -> Catalogue:
     def rested(channel: str, days: int) -> str:
         return f"days_since_{channel} IS NULL OR days_since_{channel} >= {days}"
 
-    actions = [  # id, name, group, channel, cost
+    rows = [  # id, name, group, channel, cost
         ("no_contact", "No contact", "none", "none", 0.0),
         ("email_news", "Newsletter", "content", "email", 0.002),
         ("email_offer", "Offer by e-mail", "offer", "email", 0.005),
@@ -103,11 +103,11 @@ def demo_catalogue() -> Catalogue:
         "app_push": {"eligible_when": "contacts_7d < 6"},
         "advisor_call": {"eligible_when": rested("phone", 7), "suitable_when": "tenure_days >= 90"},
     }
-    made = (
-        Action(name, title, group, channel, cost=cost, **predicates[name])
-        for name, title, group, channel, cost in actions
+    actions = (
+        Action(action_id, name, group, channel, cost=cost, **predicates[action_id])
+        for action_id, name, group, channel, cost in rows
     )
-    return Catalogue("EUR", tuple(made))
+    return Catalogue("EUR", tuple(actions))
 
 
 def demo_rules() -> tuple[tuple[str, str], ...]:
@@ -129,18 +129,9 @@ def twin_catalogue() -> Catalogue:
 
 def growing_catalogue() -> Catalogue:
     """The demo's catalogue, with an action that becomes possible on a later day."""
-    day = (np.datetime64(START) + NEW_DAY).astype(object)
-    video = Action(
-        "video_call",
-        "Video call",
-        "service",
-        "phone",
-        day,
-        cost=0.03,
-        eligible_when="contacts_7d < 6",
-    )
-    demo = demo_catalogue()
-    return replace(demo, actions=(*demo.actions, video))
+    demo, day = demo_catalogue(), (np.datetime64(START) + NEW_DAY).astype(object)
+    video = Action("video_call", "Video call", "service", "phone", valid_from=day, cost=0.03)
+    return replace(demo, actions=(*demo.actions, replace(video, eligible_when="contacts_7d < 6")))
 
 
 def reversed_effects(effects: Mapping[str, Effect]) -> dict[str, Effect]:

@@ -301,7 +301,7 @@ class World:
         """The table `events` of the 28 days before `start`: visits without any contact."""
         frames, no_contact = [], self.catalogue.index(self.catalogue.no_contact)
         for rows, date, answers in organic_days(self.response, to_day(start)):
-            action, ids = np.full(len(rows), no_contact), np.full(len(rows), None, dtype=object)
+            action, ids = np.full(len(rows), no_contact), np.full(len(rows), None)
             frames.append(self.response.facts(rows, date, action, answers, ids)[0])
         return pd.concat(frames, ignore_index=True)
 
@@ -341,9 +341,7 @@ class World:
         rows = self.rows(frame["customer_id"].to_numpy())
         codes, names = pd.factorize(frame["action_id"])
         places = np.array([self.catalogue.index(str(name)) for name in names], dtype=np.int64)
-        action = places[codes]
-        ids = frame["decision_id"].to_numpy(dtype=object, copy=True)
-        ids[self.response.channel_of[action] < 0] = None
+        action, ids = places[codes], frame["decision_id"].to_numpy(dtype=object)
         answers = self.response.answer(rows, dates, action, frame)
         return self.response.facts(rows, dates, action, answers, ids)
 

@@ -1,4 +1,4 @@
-"""Customers: the table, its shares, and independence from the size of the population."""
+"""Customers: the table and its shares, whatever the size of the population."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_first_customers_are_the_same_in_any_population() -> None:
 
 
 def test_seeds_differ() -> None:
-    """Another seed gives other customers under the same ids."""
+    """Another seed gives different customers with the same ids."""
     one, two = (Population.of(seed, 200).frame() for seed in (0, 1))
     assert (one["customer_id"] == two["customer_id"]).all()
     assert (one["signup_date"] != two["signup_date"]).mean() > 0.9
@@ -26,7 +26,12 @@ def test_seeds_differ() -> None:
 def test_table_shows_what_is_declared_and_nothing_latent() -> None:
     """Columns, values and shares are those of TRAITS and CONSENT."""
     table = Population.of(0, 20_000).frame()
-    expected = ["customer_id", "signup_date", *TRAITS, *(f"consent_{each}" for each in CONSENT)]
+    expected = [
+        "customer_id",
+        "signup_date",
+        *TRAITS,
+        *(f"consent_{channel}" for channel in CONSENT),
+    ]
     assert list(table.columns) == expected
     for name, shares in TRAITS.items():
         seen = table[name].value_counts(normalize=True)
@@ -44,7 +49,7 @@ def test_plan_reveals_organic_level_only_in_part() -> None:
     assert people.organic.max() <= ORGANIC[1]
     by_plan = [people.organic[people.traits["plan"] == code] for code in range(3)]
     assert by_plan[0].mean() + 0.01 < by_plan[1].mean() < by_plan[2].mean() - 0.01
-    assert all(each.std() > 0.01 for each in by_plan)
+    assert all(organic.std() > 0.01 for organic in by_plan)
 
 
 def test_tastes_are_independent_of_traits_with_mean_one() -> None:

@@ -29,7 +29,7 @@ def test_decisions_are_answered_as_in_the_world(name: str) -> None:
                 "decision_date": day.date.astype("datetime64[ns]"),
                 "decision_id": decision_ids(day.contexts["customer_id"].to_numpy(), day.date),
                 "action_id": np.array(world.action_ids)[day.decisions.action],
-                "channel": world.response.channels[day.decisions.action],
+                "channel": np.array(world.catalogue.channels)[day.decisions.action],
             }
         )
         for day in days[12 - MEMORY_DAYS :]
