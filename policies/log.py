@@ -267,10 +267,18 @@ class LoggedDecisions:
 
         Without matured_on a reward counts as known from the day after its decision.
         """
-        day = to_day(date)
-        if self.matured_on is not None:
-            return np.asarray(self.matured_on <= day)
-        return np.asarray(self._dates() < day)
+        return np.asarray(self.known_on <= to_day(date))
+
+    @property
+    def known_on(self) -> npt.NDArray[np.datetime64]:
+        """(n,) dates, the first on which a row's reward is known.
+
+        `matured_on`; without it the day after the decision.
+
+        Raises:
+            InvalidLogError: the log has neither.
+        """
+        return self._dates() + 1 if self.matured_on is None else self.matured_on
 
     def _dates(self) -> npt.NDArray[np.datetime64]:
         if self.decision_date is None:

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from policies.catalogue import Catalogue
+from policies.deciding.deployed import AsDeployed
 from policies.deciding.groups import GROUPS, Groups
 from policies.errors import CatalogueError, InvalidLogError, did_you_mean
-from policies.learning.baselines import AsDeployed, BusinessRules
+from policies.learning.baselines import BusinessRules
 from policies.log import LoggedDecisions, to_day
 from policies.policy import Policy
 from simulation.best_policy import BestFromContexts

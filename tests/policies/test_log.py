@@ -186,6 +186,10 @@ def test_matured_before() -> None:
     late = read(table(matured_on=pd.Timestamp("2026-01-05")), matured_on="matured_on")
     assert not late.matured_before("2026-01-04").any()
     assert late.matured_before("2026-01-05").all()
+    assert late.known_on.tolist() == np.asarray(late.matured_on).tolist()
+    assert (log.known_on == np.asarray(log.decision_date) + 1).all()
+    with pytest.raises(InvalidLogError, match="no dates"):
+        _ = read(table(), decision_date=None).known_on
 
 
 MADRID = pd.Timestamp("2026-01-01", tz="Europe/Madrid")  # 23:00 of the day before in UTC
