@@ -16,9 +16,10 @@ import pandas as pd
 import pyarrow as pa
 
 from engine.config import Config, Parameters, SourceConfig
-from engine.data.decisions import DECISION_HOUR, Author, decision_ids, decision_rows
+from engine.data.decisions import DECISION_HOUR, Author, decision_rows
 from engine.errors import SourceError
 from policies.deciding.decision import GROUPS, REASONS, Decisions
+from policies.deciding.decision_ids import decision_ids
 from policies.errors import did_you_mean
 
 if TYPE_CHECKING:

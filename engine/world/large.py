@@ -13,7 +13,6 @@ from engine.data.tables import TABLES
 from engine.features.customer import BEHAVIOUR
 from policies.deciding.decision import Groups
 from simulation import World
-from simulation.history import logged_columns
 from simulation.world import PART, START
 
 
@@ -56,7 +55,7 @@ def _days(world: World, days: int, start: str) -> Iterator[pa.Table]:
     author = Author("baseline:business_rules", "", "", "history")
     groups = Groups(world.uniform_share, 0.0, salt=f"groups:{world.response.salt}")
     for day in world.run(days, start, floor=world.floor, groups=groups):
-        logged = logged_columns(world, day)
+        logged = world.logged_columns(day)
         dates = np.asarray(logged["decision_date"])
         rows = decision_rows(logged["customer_id"], dates, day.decisions, world.catalogue, author)
         for name in ("reward", "matured_on", *BEHAVIOUR):
