@@ -2,7 +2,7 @@
 # MAGIC %md
 # MAGIC # 06 · Promotion
 # MAGIC
-# MAGIC The verdict on the candidate: promote, hold or reject. An alias moves only on promote.
+# MAGIC Gives the verdict on the candidate: promote, hold or reject. Only promote moves an alias.
 
 # COMMAND ----------
 
