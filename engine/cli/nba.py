@@ -68,8 +68,8 @@ class Asked:
                 hint=f"uv run dbb run end_to_end_job -t {self.target}",
             )
         click.echo(f"nba: reading the tables under {local_root(bundle)}", err=True)
-        from engine.data.spark import session, stop
         from engine.jobs import Run
+        from engine.local.session import session, stop
 
         spark = session(prepare(bundle), values["catalog"])
         try:

@@ -82,7 +82,7 @@ class LocalRun:
         if self.spark is not None:
             yield
             return
-        from engine.data.spark import session, stop
+        from engine.local.session import session, stop
 
         self.say("starting Spark Connect with Delta …")
         self.spark = session(root, catalog, app=app)
