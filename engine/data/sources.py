@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from engine.config import Config, Parameters, SourceConfig
+from engine.config import Config
+from engine.parameters import Parameters
+from engine.settings import SourceConfig
 from engine.data.decisions import DECISION_HOUR, Author, decision_ids, decision_rows
 from engine.errors import SourceError
 from policies.deciding.decision import GROUPS, REASONS, Decisions

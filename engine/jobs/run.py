@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Optional
 
 from engine import environment
-from engine.config import SIMULATION, Config, Parameters, load_config
+from engine.config import Config, load_config
+from engine.parameters import SIMULATION, Parameters
 from engine.data.sources import LogFile, Source
 from engine.data.tables import Tables
 from engine.features.customer import BEHAVIOUR
@@ -88,7 +89,7 @@ class Run:
     @classmethod
     def from_widgets(cls, spark: SparkSession, get: Callable[[str], str]) -> Run:
         """From a notebook's widgets: `Run.from_widgets(spark, …widgets.get)`."""
-        return cls.of(spark, {name: get(name) for name in Parameters.NAMES})
+        return cls.of(spark, {name: get(name) for name in Parameters.names()})
 
     @cached_property
     def world(self) -> Optional[World]:

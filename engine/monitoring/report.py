@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 
-from engine.config import EngineConfig
+from engine.settings import EngineConfig
 from policies.pictures import BAND, GREY, INK, TRUTH, canvas, dated
 from policies.sequences.confidence_sequence import sequence_interval, tuned_days
 from policies.sequences.days import DaySums

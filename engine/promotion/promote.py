@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 import pandas as pd
 
-from engine.config import GateSettings
+from engine.settings import GateSettings
 from engine.data.tables import Tables
 from engine.models.aliases import AliasHistory
 from engine.models.lineages import Lineage

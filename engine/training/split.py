@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.config import Training
+from engine.settings import Training
 from engine.errors import JobError
 from policies import LoggedDecisions
 from policies.learning.reading import Logs, joined

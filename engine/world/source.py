@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from engine.config import Config, Parameters
+from engine.config import Config
+from engine.parameters import Parameters
 from engine.data.decisions import Author, day_of, decision_rows
 from engine.data.sources import EVENTS, OUTCOMES, Facts
 from engine.errors import SourceError

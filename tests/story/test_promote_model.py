@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.cli import nba
-from engine.config import Parameters, load_config
+from engine.config import load_config
+from engine.parameters import Parameters
 from engine.data.tables import Tables
 from engine.jobs import Run
 from engine.models.baselines import baseline
@@ -60,7 +61,7 @@ def made(spark: SparkSession, repository: Path, volume: Path, candidate: str) ->
         candidate: "best", the world's best policy, or the name of a baseline.
     """
     schema = f"nba_{re.sub('[^a-z]', '_', candidate)}"
-    values = dict.fromkeys(Parameters.NAMES, "")
+    values = dict.fromkeys(Parameters.names(), "")
     values.update(catalog="juan_dev", schema=schema, as_of=str(AS_OF), volume=str(volume))
     values.update(conf_dir=str(repository / "conf"), experiment="/x")
     config = load_config(repository / "conf")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.config import GateSettings
+from engine.settings import GateSettings
 from engine.errors import JobError
 from engine.jobs.judgement import Judgement, act, judgement
 from engine.models.aliases import AliasHistory

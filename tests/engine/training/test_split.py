@@ -7,7 +7,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from engine.config import Training
+from engine.settings import Training
 from engine.errors import JobError
 from engine.training.split import Span, Split, split_days
 from policies import LoggedDecisions
