@@ -33,11 +33,7 @@ class JobError(NbaError):
 
 
 def require_known(
-    name: str,
-    known: Collection[str],
-    error: type[NbaError],
-    what: str,
-    where: Optional[str] = None,
+    name: str, known: Collection[str], error: type[NbaError], what: str, where: Optional[str] = None
 ) -> None:
     """Raise `error(what)` unless `name` is one of `known`; the hint suggests the closest one."""
     if name not in known:

@@ -16,10 +16,10 @@ import pandas as pd
 import pyarrow as pa
 
 from engine.config import Config
-from engine.parameters import Parameters
-from engine.settings import SourceConfig
 from engine.data.decisions import DECISION_HOUR, Author, decision_ids, decision_rows
 from engine.errors import SourceError
+from engine.parameters import Parameters
+from engine.settings import SourceConfig
 from policies.deciding.decision import GROUPS, REASONS, Decisions
 from policies.errors import did_you_mean
 

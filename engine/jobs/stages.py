@@ -18,12 +18,12 @@ from engine.inference.decide import contexts_on, decide_day
 from engine.jobs.judgement import act, judgement
 from engine.jobs.report import write_report, write_truth
 from engine.jobs.run import Result, Run, now
-from engine.models.baselines import PREFIX
 from engine.monitoring.drift import drift_rows
 from engine.monitoring.evidence_rows import evidence_rows
 from engine.monitoring.health import health_rows
 from engine.monitoring.policy_values import value_rows
 from engine.promotion.promote import move_alias
+from engine.refs import PolicyRef
 from engine.training.train import Trained, train
 from policies import LoggedDecisions
 from policies.deciding.decision import Groups
@@ -88,15 +88,15 @@ def _features(run: Run, days: list[dt.date]) -> Any:
 def model_training(run: Run) -> Result:
     """Fit and select on early days; register the best as `@candidate`."""
     day, standing = run.parameters.as_of, run.standing
-    name, lineage = standing.champion, standing.lineage_before
-    incumbent = (standing.full_name(name), standing.policy(name))
-    trial = None if lineage is None else (lineage, standing.policy(lineage.newest))
+    champion, lineage = standing.champion, standing.lineage_before
+    incumbent = (standing.full_name(champion), standing.policy(champion))
+    trial = None if lineage is None else (lineage, standing.load(lineage.newest))
     with matured_log(run.tables, run.config, run.features, day) as log:
         made = train(log, incumbent, run.registry, run.config, run.features, day, trial)
     version, rows = made.version, {"fit": made.split.fit_span.rows}
     rows["select"] = made.split.select_span.rows
     if version is None:
-        return Result(_nothing(made, incumbent[0]), rows, values={"version": ""})
+        return Result(_nothing(made, incumbent[0]), rows)
     moved = move_alias(
         run.tables,
         run.registry,
@@ -120,7 +120,7 @@ def model_training(run: Run) -> Result:
             f" {best['difference_low']:+.4f}), is version {version.number}"
             f"{' and @candidate' if moved else ''}"
         )
-    return Result(summary, rows, values={"version": version.number})
+    return Result(summary, rows)
 
 
 def _nothing(made: Trained, incumbent: str) -> str:
@@ -137,22 +137,18 @@ def _nothing(made: Trained, incumbent: str) -> str:
 def batch_inference(run: Run) -> Result:
     """Decide for every customer; replaces exactly that day's decisions."""
     day, settings, standing = run.parameters.as_of, run.config.engine, run.standing
-    name, before = standing.champion, standing.previous
+    champion, before = standing.champion, standing.previous
     groups = Groups(
         uniform=settings.groups.uniform,
         holdout=settings.groups.holdout,
         previous=settings.groups.previous if before else 0.0,
     )
-    learned = not name.startswith(PREFIX)
-    author = Author(
-        run.registry.model_name if learned else name,
-        name if learned else "",
-        feature_hash(run.features),
-        f"{now():%Y%m%dT%H%M%S}",
-    )
+    model = str(champion) if champion.is_baseline else run.registry.model_name
+    run_id = f"{now():%Y%m%dT%H%M%S}"
+    author = Author(model, champion.version, feature_hash(run.features), run_id)
     rows = decide_day(
         contexts_on(run.tables, run.config.catalogue, list(run.features), day),
-        standing.policy(name),
+        standing.policy(champion),
         run.config.catalogue,
         author,
         day,
@@ -162,7 +158,7 @@ def batch_inference(run: Run) -> Result:
     )
     count, wrote = run.tables.replace("decisions", rows, f"decision_date = DATE '{day}'")
     said = "decided" if wrote else "as decided before"
-    return Result(f"{said} by {standing.full_name(name)}", {"decisions": count})
+    return Result(f"{said} by {standing.full_name(champion)}", {"decisions": count})
 
 
 def monitoring(run: Run) -> Result:
@@ -189,14 +185,14 @@ def monitoring(run: Run) -> Result:
         log.contexts, contexts.select(*run.features).toPandas(), run.config.engine.drift.psi
     )
     lineage = standing.lineage
-    health = [health_rows(log, standing.policy(lineage.newest))] if lineage else []
+    health = [health_rows(log, standing.load(lineage.newest))] if lineage else []
     written = {
         "policy_values": tables.add_rows("policy_values", values.assign(as_of=day)),
         "evidence": _freeze(run, log),
         "drift": tables.add_rows("drift", pd.concat([drift, *health]).assign(as_of=day)),
     }
-    if run.world is not None:
-        write_truth(run, run.world, windows)
+    if run.simulated is not None:
+        write_truth(run, run.simulated, windows)
     changed = list(drift.loc[drift["status"] == "changed", "subject"])
     said = f"customers changed in {', '.join(changed)}" if changed else "no drift"
     return Result(f"{len(log):,} matured decisions valued; {said}", written)
@@ -207,11 +203,11 @@ def _freeze(run: Run, log: LoggedDecisions) -> int:
     standing, lineage = run.standing, run.standing.lineage
     if lineage is None:
         return 0
-    incumbent = (standing.champion, standing.policy(standing.champion))
+    incumbent = (str(standing.champion), standing.policy(standing.champion))
     rows = evidence_rows(
         log,
         lineage,
-        standing.policy,
+        standing.load,
         incumbent,
         run.config,
         standing.evidence(),
@@ -226,12 +222,14 @@ def windows_of(run: Run, log: LoggedDecisions) -> dict[str, tuple[LoggedDecision
     `all` holds rows that learned policies have learned from, so it judges baselines only.
     """
     standing = run.standing
-    policies = {name: standing.policy(name) for name in standing.baselines()}
+    policies = {str(ref): standing.policy(ref) for ref in standing.baselines()}
     windows = {"all": (log, policies)}
     if standing.lineage is not None:
-        names = [name for name in (standing.champion, standing.lineage.newest) if name.isdigit()]
-        unseen = log.split_by_date(standing.unseen_from(*names))[1]
-        learned = {standing.full_name(name): standing.policy(name) for name in names}
+        refs = [standing.champion, PolicyRef.parse(standing.lineage.newest)]
+        unseen = log.split_by_date(standing.unseen_from(*refs))[1]
+        learned = {
+            standing.full_name(ref): standing.policy(ref) for ref in refs if not ref.is_baseline
+        }
         windows["unseen"] = (unseen, {**learned, **policies})
     return {name: window for name, window in windows.items() if len(window[0])}
 
@@ -249,4 +247,4 @@ def promotion(run: Run) -> Result:
         verdict = judged.verdict
         said = f"Verdict for @{judged.row['to_alias']}: {judged.sentence}"
     closing = (said, f"Report: {write_report(run)}")
-    return Result(verdict, rows, closing, {"verdict": verdict})
+    return Result(verdict, rows, closing)

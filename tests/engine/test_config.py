@@ -10,8 +10,8 @@ from typing import Callable
 import pytest
 
 from engine.config import Config, load_config
-from engine.parameters import Parameters
 from engine.errors import ConfigError
+from engine.parameters import Parameters
 from policies.judging.selection import GRID
 from simulation import FEATURES, demo_catalogue, demo_rules
 

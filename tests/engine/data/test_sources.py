@@ -13,10 +13,10 @@ from typing import Any, Callable
 import pytest
 
 from engine.config import Config, load_config
-from engine.parameters import Parameters
-from engine.settings import SourceConfig
 from engine.data.sources import LogFile, read_log
 from engine.errors import SourceError
+from engine.parameters import Parameters
+from engine.settings import SourceConfig
 
 COLUMNS = (
     "recency,history_segment,history,mens,womens,zip_code,newbie,channel,segment,visit,"
