@@ -271,7 +271,8 @@ def validate_bundle(target: str, verbose: bool, form: str) -> None:
 
     Reads databricks.yml for TARGET and every configuration file it leads to. One line per check: ok, FAILED or not checked. Exits with 1 if any failed.
     """
-    from engine.local.validation import FAILED, bundle_checks
+    from engine.local.validation import bundle_checks
+    from engine.workspace import FAILED
 
     checks = list(bundle_checks(find_bundle(Path()), target, verbose))
     width = max(len(check.subject) for check in checks)
