@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -36,11 +37,9 @@ class Target:
         """The checked bundle; prints that the work is done on this machine, and why."""
         path = find_bundle(Path())
         root = path.parent / FOLDER / self.target
-        why = (
-            "--local"
-            if workspace_configured()
-            else "no databricks CLI with a workspace is configured"
-        )
+        why = "no databricks CLI with a workspace is configured"
+        if workspace_configured():
+            why = "--local"
         click.echo(f"dbb: running locally under {root} ({why})")
         return read_bundle(path, self.target)
 
@@ -173,17 +172,12 @@ def _parse(params: Sequence[str]) -> dict[str, str]:
     """`("a=1,b=2", "c=3")` as a mapping; a comma separates only where `name=` follows."""
     values: dict[str, str] = {}
     for text in params:
-        last = None
-        for part in text.split(","):
+        for part in re.split(r",(?=\s*[^\W\d]\w*\s*=)", text):
             name, equals, value = part.partition("=")
-            if equals and name.strip().isidentifier():
-                last = name.strip()
-                values[last] = value
-            elif last is not None:
-                values[last] += f",{part}"
-            else:
+            if not equals or not name.strip().isidentifier():
                 raise BundleError(
                     f"--params {text!r} does not start with a name and `=`",
                     hint="write --params name=value,other=value",
                 )
+            values[name.strip()] = value
     return values

@@ -69,15 +69,13 @@ TABLES = {
         "lineage STRING, incumbent STRING, decision_date DATE, candidate STRING, n BIGINT, "
         "n_choice BIGINT, n_differing BIGINT, total DOUBLE, square DOUBLE, reward DOUBLE, "
         "reward_square DOUBLE, residual DOUBLE, weight DOUBLE, weight_square DOUBLE, "
-        "spread DOUBLE, centre DOUBLE, low_total DOUBLE, "
-        "low_square DOUBLE, low_bound DOUBLE, high_total DOUBLE, high_square DOUBLE, "
-        "high_bound DOUBLE, `range` STRING, estimator STRING, candidate_hash STRING, "
-        "incumbent_hash STRING, frozen_as_of DATE",
+        "spread DOUBLE, centre DOUBLE, low_total DOUBLE, low_square DOUBLE, low_bound DOUBLE, "
+        "high_total DOUBLE, high_square DOUBLE, high_bound DOUBLE, `range` STRING, "
+        "estimator STRING, candidate_hash STRING, incumbent_hash STRING, frozen_as_of DATE",
     ),
     "drift": Table(
         ("as_of", "subject", "metric"),
-        "as_of DATE, subject STRING, metric STRING, value DOUBLE, threshold DOUBLE, "
-        "status STRING",
+        "as_of DATE, subject STRING, metric STRING, value DOUBLE, threshold DOUBLE, status STRING",
     ),
     "verdicts": Table(
         ("verdict_id",),
@@ -249,10 +247,10 @@ def _fingerprint(rows: DataFrame, run_metadata: Sequence[str]) -> tuple[int, str
     columns = sorted(set(rows.columns) - set(run_metadata))
     content = ", ".join(f"`{name}`" for name in columns)
     line = rows.selectExpr(f"to_json(struct({content})) AS line")
-    found = line.selectExpr(
+    row = line.selectExpr(
         "count(*) AS n", "cast(sum(cast(xxhash64(line) AS DECIMAL(38, 0))) AS STRING) AS digest"
     ).first()
-    return int(found["n"]), str(found["digest"])
+    return int(row["n"]), str(row["digest"])
 
 
 def sql_list(values: Sequence[str]) -> str:

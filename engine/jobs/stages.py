@@ -1,4 +1,4 @@
-"""The stages of a day as functions: each reads tables, calls one package, and writes tables."""
+"""The stages of a day as functions that read tables, call one room, and write tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from policies.deciding.decision import Groups
 
 
 def data_generation(run: Run) -> Result:
-    """Bring in what the source knows by the day: customers, events, decisions and outcomes."""
+    """Write the facts that the source knows by the day: customers, events, decisions, outcomes."""
     facts, tables, written = run.source.fetch(run.parameters, run.tables), run.tables, {}
     for table in ("customers", "events", "decisions", "outcomes"):
         rows = getattr(facts, table)
@@ -53,8 +53,8 @@ def feature_engineering(run: Run) -> Result:
     wanted = decisions.select(F.col("decision_date").alias("day")).distinct()
     days = {row["day"] for row in wanted.collect()} | {day}
     if tables.exists("customer_features"):
-        there = tables.read("customer_features").select(F.to_date("feature_ts").alias("day"))
-        days -= {row["day"] for row in there.distinct().collect()}
+        done = tables.read("customer_features").select(F.to_date("feature_ts").alias("day"))
+        days -= {row["day"] for row in done.distinct().collect()}
     written = {"customer_features": 0}
     if days:
         rows = _features(run, sorted(days))
@@ -62,8 +62,8 @@ def feature_engineering(run: Run) -> Result:
     matured = newly_matured(tables, run.config.engine.reward, day, run.source.last_day)
     rewarded = with_reward(matured, tables.read("outcomes"), run.config, day)
     moments = rewarded.select("decision_ts", *COLUMNS)
-    known = as_of_features(moments, tables.read("customer_features"), list(run.features))
-    rows = known.select(*COLUMNS, *run.features)
+    contexts = as_of_features(moments, tables.read("customer_features"), list(run.features))
+    rows = contexts.select(*COLUMNS, *run.features)
     written["rewarded_decisions"] = tables.add_new("rewarded_decisions", rows)
     return Result(f"features of {len(days)} days; rewards matured by {day}", written)
 
@@ -73,16 +73,15 @@ def _features(run: Run, days: list[dt.date]) -> Any:
     if run.source.attributes is None:
         events, decisions = run.tables.read("events"), run.tables.read("decisions")
         return behaviour(customers, events, decisions, days)
-    # Attributes do not change: a row for each decision, and one for everybody on the newest day.
+    # Attributes do not change: one row for each decision, and one per customer on the newest day.
     decided = run.tables.read("decisions").where(
         F.col("decision_date").isin(days) & (F.col("decision_date") < F.lit(days[-1]))
     )
     moments = decided.select("customer_id", F.col("decision_date").alias("day"))
     today = customers.select("customer_id", F.lit(days[-1]).alias("day"))
-    asked = moments.unionByName(today).select(
-        "customer_id", F.col("day").cast("timestamp").alias("feature_ts")
-    )
-    return attributes(customers, run.source.attributes, asked)
+    feature_ts = F.col("day").cast("timestamp").alias("feature_ts")
+    wanted = moments.unionByName(today).select("customer_id", feature_ts)
+    return attributes(customers, run.source.attributes, wanted)
 
 
 def model_training(run: Run) -> Result:
@@ -162,7 +161,7 @@ def batch_inference(run: Run) -> Result:
 
 
 def monitoring(run: Run) -> Result:
-    """Value policies on the matured log, freeze the day's evidence, and look for drift.
+    """Estimate the policies' values, freeze the day's evidence, and measure drift.
 
     Raises:
         JobError: the day's decisions are not there.
@@ -194,8 +193,8 @@ def monitoring(run: Run) -> Result:
     if run.simulated is not None:
         write_truth(run, run.simulated, windows)
     changed = list(drift.loc[drift["status"] == "changed", "subject"])
-    said = f"customers changed in {', '.join(changed)}" if changed else "no drift"
-    return Result(f"{len(log):,} matured decisions valued; {said}", written)
+    change = f"customers changed in {', '.join(changed)}" if changed else "no drift"
+    return Result(f"{len(log):,} matured decisions valued; {change}", written)
 
 
 def _freeze(run: Run, log: LoggedDecisions) -> int:
@@ -240,11 +239,11 @@ def promotion(run: Run) -> Result:
     Raises:
         JobError: monitoring has not run for the day.
     """
-    said, verdict, rows = "No candidate is on trial.", "none", {"verdicts": 0, "promotions": 0}
+    line, verdict, rows = "No candidate is on trial.", "none", {"verdicts": 0, "promotions": 0}
     if run.standing.lineage is not None:
         judged = judgement(run)
         rows = act(run, judged, actor="monitoring_job")
         verdict = judged.verdict
-        said = f"Verdict for @{judged.row['to_alias']}: {judged.sentence}"
-    closing = (said, f"Report: {write_report(run)}")
+        line = f"Verdict for @{judged.row['to_alias']}: {judged.sentence}"
+    closing = (line, f"Report: {write_report(run)}")
     return Result(verdict, rows, closing)

@@ -67,7 +67,6 @@ class Job:
 class Bundle:
     """The content of databricks.yml for one target."""
 
-    name: str
     target: str
     path: Path
     jobs: Mapping[str, Job]
@@ -116,8 +115,7 @@ def read_bundle(path: Path, target: str) -> Bundle:
         f"{text.required(body['catalog_name'], ())}.{text.required(body['name'], ())}"
         for body in (resources.get("schemas") or {}).values()
     )
-    name = str(text.known["bundle.name"] or path.parent.name)
-    return Bundle(name, target, path, jobs, text.variables(), schemas)
+    return Bundle(target, path, jobs, text.variables(), schemas)
 
 
 def dynamic(text: str, parameters: Mapping[str, str], *, today: dt.date, where: str) -> str:
@@ -176,11 +174,11 @@ class _Resolver:
         for match in _STATIC.finditer(text):
             what = f"{match.group()} refers to nothing that is known here"
             require_known(match.group(1), self.known, BundleError, what, where)
-            found = self.known[match.group(1)]
-            replaced = None if found is None else self.optional(found, keys, depth + 1)
-            if replaced is None:
+            inner = self.known[match.group(1)]
+            resolved = None if inner is None else self.optional(inner, keys, depth + 1)
+            if resolved is None:
                 return None
-            text = text.replace(match.group(), replaced)
+            text = text.replace(match.group(), resolved)
         return text
 
     def _known(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any, Optional
@@ -82,37 +83,30 @@ class Registry:
                 hint="shorten the name",
             )
         self.model_name, self.experiment, self.local_root = model_name, experiment, local_root
-        self._client: Optional[mlflow.MlflowClient] = None
 
-    @property
+    @cached_property
     def client(self) -> mlflow.MlflowClient:
         """The client, connected at first use."""
-        if self._client is None:
-            self._connect()
-        assert self._client is not None
-        return self._client
-
-    def _connect(self) -> None:
         if self.local_root is None:
             mlflow.set_registry_uri("databricks-uc")
-        else:
-            for name in ("mlflow", "alembic"):
-                logging.getLogger(name).setLevel(logging.ERROR)
-            root = self.local_root.resolve()
-            root.mkdir(parents=True, exist_ok=True)
-            mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
-            if mlflow.get_experiment_by_name(self.experiment) is None:
-                mlflow.create_experiment(self.experiment, (root / "mlartifacts").as_uri())
-        self._client = mlflow.MlflowClient()
+            return mlflow.MlflowClient()
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        root = self.local_root.resolve()
+        root.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
+        if mlflow.get_experiment_by_name(self.experiment) is None:
+            mlflow.create_experiment(self.experiment, (root / "mlartifacts").as_uri())
+        return mlflow.MlflowClient()
 
     def versions(self) -> list[Version]:
         """All versions, oldest first."""
         try:
-            found = self.client.search_model_versions(f"name='{self.model_name}'")
+            rows = self.client.search_model_versions(f"name='{self.model_name}'")
         except MlflowException as error:  # Unity Catalog's answer where sqlite gives no rows
             _only_absent(error)
             return []
-        versions = [Version(str(one.version), dict(one.tags)) for one in found]
+        versions = [Version(str(row.version), dict(row.tags)) for row in rows]
         return sorted(versions, key=lambda version: int(version.number))
 
     def version(self, number: str) -> Version:
@@ -129,7 +123,9 @@ class Registry:
 
     def find(self, **tags: str) -> Optional[Version]:
         """The newest version that carries all these tags."""
-        matching = [one for one in self.versions() if tags.items() <= dict(one.tags).items()]
+        matching = [
+            version for version in self.versions() if tags.items() <= dict(version.tags).items()
+        ]
         return matching[-1] if matching else None
 
     def has_run(self, **tags: str) -> bool:

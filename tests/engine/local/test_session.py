@@ -1,4 +1,4 @@
-"""The local session: Delta, three-part names, quiet, and there again tomorrow."""
+"""The local session: Spark Connect, Delta, three-part names, no output, tables that last."""
 
 from __future__ import annotations
 
