@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -48,7 +49,7 @@ def spark_history(
 
     features = ", ".join(f"`{name}` {kind}" for name, kind in BEHAVIOUR.items())
     columns = f"{TABLES['decisions'].columns}, reward DOUBLE, matured_on DATE, {features}"
-    tasks = -(-customers // size)
+    tasks = math.ceil(customers / size)
     return spark.range(0, customers, size, numPartitions=tasks).mapInArrow(simulated, columns)
 
 
