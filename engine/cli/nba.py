@@ -103,7 +103,7 @@ def _answer(form: str, content: Mapping[str, Any], lines: list[str]) -> None:
     click.echo("\n".join(lines))
 
 
-_on_tables = combined(Request, target, _as_of, _source, _format)
+_on_tables = combined(Request, target, _as_of, _source, _format, _debug)
 
 
 @click.group(cls=Group, context_settings=HELP)
@@ -124,12 +124,12 @@ def main() -> None:
 @click.argument("incumbent")
 @click.option("--recommendation", is_flag=True, help="Exit with 0 promote, 3 hold, 4 reject.")
 @_on_tables
-@_debug
 def compare_models(request: Request, candidate: str, incumbent: str, recommendation: bool) -> None:
     """Compare the values of two policies.
 
-    How much more CANDIDATE would have earned than INCUMBENT. Both are valued as they would act, on matured days that neither learned from. The interval of
-    the difference holds however often one looks. Nothing is written.
+    Estimates how much more CANDIDATE would have earned than INCUMBENT. Both are valued as they
+    would act, on matured days that neither learned from. The interval of the difference is valid
+    at every look. Nothing is written.
     """
     with request.opened() as run:
         from engine.jobs import comparison
@@ -157,13 +157,12 @@ def compare_models(request: Request, candidate: str, incumbent: str, recommendat
 @click.argument("name", default="@candidate")
 @click.option("--dry-run", is_flag=True, help="Print what would happen, and write nothing.")
 @_on_tables
-@_debug
 def promote_model(request: Request, name: str, dry_run: bool) -> None:
     """Let the gate judge the candidate.
 
-    Moves the alias if the verdict is to promote. NAME is catalog.schema.model, by default the target's. This is the day's promotion, the same
-    that monitoring_job makes: which version is judged for which alias is the gate's to say, and
-    one step is taken per model and day.
+    Moves the alias if the verdict is to promote. NAME is catalog.schema.model, by default the
+    target's. This is the day's promotion, the same that monitoring_job makes: the gate chooses
+    which version is judged for which alias, and one step is taken per model and day.
     """
     model, mark, rest = name.partition("@")
     if ":" in model or (mark and rest != "candidate"):
@@ -201,7 +200,6 @@ def _promotion(run: Run, dry_run: bool) -> dict[str, Any]:
 
 @main.command("report")
 @_on_tables
-@_debug
 def report(request: Request) -> None:
     """Render the day's report again.
 
@@ -269,7 +267,8 @@ def simulate(
 def validate_bundle(target: str, verbose: bool, form: str) -> None:
     """Check the bundle and its configuration.
 
-    Reads databricks.yml for TARGET and every configuration file it leads to. One line per check: ok, FAILED or not checked. Exits with 1 if any failed.
+    Reads databricks.yml for TARGET and every configuration file it leads to. Prints one line per
+    check: ok, FAILED or not checked. Exits with 1 if any failed.
     """
     from engine.local.validation import bundle_checks
     from engine.workspace import FAILED
