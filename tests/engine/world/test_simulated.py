@@ -35,7 +35,7 @@ def test_decisions_are_answered_as_in_the_world(name: str) -> None:
         for day in days[12 - MEMORY_DAYS :]
     )
     source = Simulated(world, load_config(Path("conf")), 15)
-    asked = source.asked(taken, np.array([day.date for day in days[12:]]))
+    asked = source.all_decisions(taken, np.array([day.date for day in days[12:]]))
     events, outcomes = world.answer(asked)
     pd.testing.assert_frame_equal(
         events, pd.concat([day.events for day in days[12:]], ignore_index=True)
