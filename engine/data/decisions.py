@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from policies.catalogue import Catalogue
-from policies.deciding.decision import GROUPS, REASONS, Decisions
+from policies.deciding.decision import REASONS, Decisions
+from policies.deciding.groups import GROUPS
 from policies.deciding.rules import RULES
 
 DECISION_HOUR = 8  # UTC

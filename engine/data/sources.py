@@ -18,7 +18,8 @@ import pyarrow as pa
 from engine.config import Config, Parameters, SourceConfig
 from engine.data.decisions import DECISION_HOUR, Author, decision_ids, decision_rows
 from engine.errors import SourceError
-from policies.deciding.decision import GROUPS, REASONS, Decisions
+from policies.deciding.decision import REASONS, Decisions
+from policies.deciding.groups import GROUPS
 from policies.errors import did_you_mean
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from engine.monitoring.policy_values import value_rows
 from engine.promotion.promote import move_alias
 from engine.training.train import Trained, train
 from policies import LoggedDecisions
-from policies.deciding.decision import Groups
+from policies.deciding.groups import Groups
 
 
 def data_generation(run: Run) -> Result:

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from engine.data.decisions import Author, decision_rows
 from engine.data.tables import TABLES
 from engine.features.customer import BEHAVIOUR
-from policies.deciding.decision import Groups
+from policies.deciding.groups import Groups
 from simulation import World
 from simulation.history import logged_columns
 from simulation.world import PART, START

@@ -15,7 +15,7 @@ from engine.config import Config, Parameters
 from engine.data.decisions import Author, day_of, decision_rows
 from engine.data.sources import EVENTS, OUTCOMES, Facts
 from engine.errors import SourceError
-from policies.deciding.decision import Groups
+from policies.deciding.groups import Groups
 from simulation import World
 from simulation.customers import CHANNELS
 

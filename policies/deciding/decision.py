@@ -14,7 +14,6 @@ from policies.catalogue import Catalogue
 from policies.deciding.capacity import within_capacity
 from policies.deciding.exploration import uniform
 from policies.deciding.groups import (
-    GROUPS,
     HOLDOUT,
     PREVIOUS,
     UNIFORM,
@@ -26,18 +25,6 @@ from policies.deciding.groups import (
 from policies.deciding.rules import NOT_VALID, Day, funnel
 from policies.errors import CatalogueError, InvalidPolicyError
 from policies.policy import Policy
-
-__all__ = [
-    "GROUPS",
-    "REASONS",
-    "Decisions",
-    "Groups",
-    "assign_groups",
-    "decide",
-    "draw",
-    "final_distribution",
-    "uniforms",
-]
 
 REASONS = (
     "exploit",

@@ -27,7 +27,8 @@ from policies import (
     final_distribution,
     load_policy,
 )
-from policies.deciding.decision import draw, uniforms
+from policies.deciding.decision import draw
+from policies.deciding.groups import uniforms
 from policies.learning.vowpal.settings import CB_TYPES
 from policies.policy import POLICIES
 

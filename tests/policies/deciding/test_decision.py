@@ -14,17 +14,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from policies.catalogue import Action, Catalogue
-from policies.deciding.decision import (
-    GROUPS,
-    REASONS,
-    Decisions,
-    Groups,
-    decide,
-    draw,
-    final_distribution,
-    uniforms,
-)
+from policies.deciding.decision import REASONS, Decisions, decide, draw, final_distribution
 from policies.deciding.deployed import AsDeployed
+from policies.deciding.groups import GROUPS, Groups, uniforms
 from policies.errors import CapacityError, CatalogueError, InvalidPolicyError
 from policies.learning.baselines import BusinessRules, FixedAction, UniformPolicy
 
