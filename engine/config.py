@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from engine.documents import Document, read_document
 from engine.errors import ConfigError
 from policies.catalogue import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
+from policies.deciding import deployed
 from policies.errors import CatalogueError, NbaError, PredicateError, did_you_mean
 from policies.judging.selection import GRID
 from policies.learning.vowpal.policy import VowpalPolicy
@@ -186,6 +187,11 @@ class Config:
     engine: EngineConfig
     source: Optional[SourceConfig] = None
     simulation: Optional[SimulationConfig] = None
+
+    @property
+    def exploration(self) -> deployed.Exploration:
+        """What deployment adds to every policy: the floor and the uniform share."""
+        return deployed.Exploration(self.engine.exploration.floor, self.engine.groups.uniform)
 
     @property
     def rules(self) -> list[tuple[str, str]]:

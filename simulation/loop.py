@@ -125,7 +125,7 @@ class Loop:
 
     def acting(self, policy: Policy) -> Policy:
         """A policy as this company lets it act."""
-        return AsDeployed(policy, self.world.floor, self.world.uniform_share)
+        return AsDeployed(policy, self.world.exploration)
 
     def next_day(self) -> tuple[Day, LoggedDecisions, str, str]:
         """One day: what happened, its log as it will be known, the verdict and a note."""
@@ -191,8 +191,7 @@ class Loop:
                 action_features=self.world.catalogue.action_features,
             ),
             self.champion,
-            floor=self.world.floor,
-            uniform_share=self.world.uniform_share,
+            exploration=self.world.exploration,
             margin=self.pace.gate.margin,
         )
         if not found.acceptable:

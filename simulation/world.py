@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from policies.catalogue import Catalogue
-from policies.deciding.deployed import AsDeployed
+from policies.deciding.deployed import AsDeployed, Exploration
 from policies.deciding.groups import Groups
 from policies.errors import CatalogueError, InvalidLogError, did_you_mean
 from policies.learning.baselines import BusinessRules
@@ -92,6 +92,11 @@ class World:
         """What a visit earns on average, in units of the reward."""
         return 1.0 if self.reward == "visits" else visit_worth()
 
+    @property
+    def exploration(self) -> Exploration:
+        """What deployment adds to every policy of this company."""
+        return Exploration(self.floor, self.uniform_share)
+
     @cached_property
     def incumbent(self) -> Policy:
         """The business rules."""
@@ -99,8 +104,8 @@ class World:
 
     @cached_property
     def logging_policy(self) -> Policy:
-        """The business rules as they act: with the floor, mixed with the uniform share."""
-        return AsDeployed(self.incumbent, self.floor, self.uniform_share)
+        """The business rules as deployed: with the floor, mixed with the uniform share."""
+        return AsDeployed(self.incumbent, self.exploration)
 
     def history(
         self, days: int = 60, policy: Policy | None = None, start: str = START

@@ -189,7 +189,9 @@ def monitoring(run: Run) -> Result:
         log.contexts, contexts.select(*run.features).toPandas(), run.config.engine.drift.psi
     )
     lineage = standing.lineage
-    health = [health_rows(log, standing.policy(lineage.newest))] if lineage else []
+    health = []
+    if lineage is not None:
+        health = [health_rows(log, standing.policy(lineage.newest), run.config.exploration)]
     written = {
         "policy_values": tables.add_rows("policy_values", values.assign(as_of=day)),
         "evidence": _freeze(run, log),

@@ -11,7 +11,7 @@ import pandas as pd
 
 from engine.config import Config
 from engine.models.lineages import Lineage
-from policies import LoggedDecisions, Policy, cross_fit, final_distribution
+from policies import AsDeployed, LoggedDecisions, Policy, cross_fit
 from policies.sequences.days import DaySums, day_sums, noise_share
 
 
@@ -26,14 +26,14 @@ def evidence_rows(
 ) -> pd.DataFrame:
     """Sums of the matured days that are not frozen yet, each scored by what was fixed before it.
 
-    Candidate and incumbent are valued as they would act: with the floor and the uniform share.
+    Candidate and incumbent are valued as deployed.
 
     Args:
         log: all decisions matured by `as_of`.
         lineage: whose versions are on trial.
         load: the policy of a version.
         incumbent: its name and policy.
-        config: floor and uniform share.
+        config: the exploration that deployment adds.
         frozen: the rows of `evidence` for this lineage and incumbent, oldest first.
         as_of: written beside the new rows.
     """
@@ -45,12 +45,10 @@ def evidence_rows(
     days = [day for day in days if lineage.scoring(day) and (last is None or day > last)]
     if not days:
         return pd.DataFrame()
-    floor, share = config.engine.exploration.floor, config.engine.groups.uniform
 
     def acting(policy: Policy, part: LoggedDecisions) -> np.ndarray:
-        return final_distribution(
-            policy, part.contexts, part.eligible, floor=floor, uniform_share=share
-        )
+        deployed = AsDeployed(policy, config.exploration)
+        return deployed.distribution(part.contexts, part.eligible)
 
     expected_reward = cross_fit(log, by="date")
     policies = {number: load(number) for number in {lineage.scoring(day) for day in days} if number}

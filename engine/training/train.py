@@ -80,15 +80,13 @@ def train(
     found = registry.find(training_key=key)
     if found is not None or registry.has_run(training_key=key):
         return Trained(found, None, split)
-    settings = config.engine
     chosen = select(
         split.fit,
         split.select,
         _grid(config) if trial is None else [trial[1]],
         incumbent[1],
-        floor=settings.exploration.floor,
-        uniform_share=settings.groups.uniform,
-        margin=settings.gate.margin,
+        exploration=config.exploration,
+        margin=config.engine.gate.margin,
     )
     recipe = chosen.best.recipe
     tags = {

@@ -14,12 +14,12 @@ from engine.config import Config, load_config
 from engine.models.lineages import Lineage
 from engine.monitoring.evidence_rows import evidence_rows
 from policies import (
+    AsDeployed,
     FixedAction,
     LoggedDecisions,
     Policy,
     UniformPolicy,
     cross_fit,
-    final_distribution,
 )
 from policies.sequences.confidence_sequence import sequence_interval
 from policies.sequences.days import DaySums
@@ -105,12 +105,8 @@ def test_a_day_by_hand(freeze: Any, log: LoggedDecisions, world: World, config: 
     here = log.decision_date == np.datetime64(row["decision_date"])
     part = log[here]
     model = cross_fit(log, by="date")[here]
-    settings = {
-        "floor": config.engine.exploration.floor,
-        "uniform_share": config.engine.groups.uniform,
-    }
     ours, theirs = (
-        final_distribution(each, part.contexts, part.eligible, **settings)
+        AsDeployed(each, config.exploration).distribution(part.contexts, part.eligible)
         for each in (UniformPolicy(log.action_ids), world.incumbent)
     )
     at = np.arange(len(part)), part.action
