@@ -1,4 +1,4 @@
-"""Who stands where on the day: champion, previous champion, the lineage on trial, its evidence."""
+"""The models in force on a day: champion, previous champion, lineage on trial, its evidence."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ import pandas as pd
 
 from engine.config import Config
 from engine.data.tables import Tables, sql_list
-from engine.models.aliases import AliasHistory
 from engine.models.baselines import PREFIX, baseline
-from engine.models.lineages import Lineage, lineages, on_trial
 from engine.models.registry import Registry
 from policies import Policy
+from policies.judging.aliases import AliasHistory
+from policies.judging.lineages import (
+    Lineage,
+    RecordedVerdict,
+    TrainedVersion,
+    lineages,
+    on_trial,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +38,10 @@ class ModelState:
 
     @cached_property
     def history(self) -> AliasHistory:
-        """All moves of the model's aliases."""
-        return AliasHistory.read(self.tables, self.registry.model_name)
+        """All recorded moves of the model's aliases."""
+        self.tables.ensure("promotions")
+        own = f"model_name IN ({sql_list([self.registry.model_name])})"
+        return AliasHistory.from_frame(self.tables.read("promotions").where(own).toPandas())
 
     @cached_property
     def champion(self) -> str:
@@ -43,14 +51,15 @@ class ModelState:
     @cached_property
     def previous(self) -> Optional[str]:
         """The champion before, while a share of customers still stays with it."""
-        before = self.history.previous_champion(self.as_of)
-        return (before["version"] or self.config.engine.gate.incumbent) if before else None
+        move = self.history.previous_champion(self.as_of)
+        return (move.from_version or self.config.engine.gate.incumbent) if move else None
 
     @cached_property
     def lineages(self) -> list[Lineage]:
         """The lineages that had started by the day."""
-        versions = ((each.number, each.tags) for each in self.registry.versions())
-        return lineages(versions, self.as_of)
+        versions = self.registry.versions()
+        trained = (TrainedVersion.from_tags(version.number, version.tags) for version in versions)
+        return lineages(trained, self.as_of)
 
     @cached_property
     def lineage(self) -> Optional[Lineage]:
@@ -60,7 +69,9 @@ class ModelState:
     @cached_property
     def lineage_before(self) -> Optional[Lineage]:
         """The lineage that was on trial when the day began, and goes on being trained."""
-        return self._on_trial([each for each in self.lineages if each.started < self.as_of])
+        return self._on_trial(
+            [lineage for lineage in self.lineages if lineage.started < self.as_of]
+        )
 
     def policy(self, name: str) -> Policy:
         """The policy of a version's number or of a baseline's name, for today's catalogue."""
@@ -105,5 +116,6 @@ class ModelState:
 
     def _on_trial(self, known: list[Lineage]) -> Optional[Lineage]:
         self.tables.ensure("verdicts")
-        verdicts = self.tables.read("verdicts").toPandas()
+        rows = self.tables.read("verdicts").select(*RecordedVerdict._fields).toPandas()
+        verdicts = [RecordedVerdict(*row) for row in rows.itertuples(index=False)]
         return on_trial(known, verdicts, self.as_of, self.config.engine.gate.trial_days)

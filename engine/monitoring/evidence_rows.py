@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from engine.config import Config
-from engine.models.lineages import Lineage
 from policies import AsDeployed, LoggedDecisions, Policy, cross_fit
+from policies.judging.lineages import Lineage
 from policies.sequences.days import DaySums, day_sums, noise_share
 
 
@@ -41,24 +41,20 @@ def evidence_rows(
     assert dates is not None
     last = frozen["decision_date"].max() if len(frozen) else None
     before = [DaySums.from_dict(row) for row in frozen.to_dict("records")]
-    days = [day.astype(object) for day in np.unique(dates)]
-    days = [day for day in days if lineage.scoring(day) and (last is None or day > last)]
-    if not days:
+    scoring = lineage.scoring_after(last, np.unique(dates).astype(object))
+    if not scoring:
         return pd.DataFrame()
-
-    def acting(policy: Policy, part: LoggedDecisions) -> np.ndarray:
-        deployed = AsDeployed(policy, config.exploration)
-        return deployed.distribution(part.contexts, part.eligible)
-
     expected_reward = cross_fit(log, by="date")
-    policies = {number: load(number) for number in {lineage.scoring(day) for day in days} if number}
-    noise = None if before else noise_share(log, days[0])  # what the sequence is tuned with
+    policies = {number: load(number) for number in set(scoring.values())}
+    noise = None if before else noise_share(log, next(iter(scoring)))  # tunes the sequence
     rows = []
-    for day in days:
+    for day, number in scoring.items():
         here = dates == np.datetime64(day)
-        part, number = log[here], lineage.scoring(day)
-        assert number is not None
-        theirs, ours = acting(incumbent[1], part), acting(policies[number], part)
+        part = log[here]
+        ours, theirs = (
+            AsDeployed(policy, config.exploration).distribution(part.contexts, part.eligible)
+            for policy in (policies[number], incumbent[1])
+        )
         [sums] = day_sums(part, ours, theirs, expected_reward[here], before=before, noise=noise)
         before.append(sums)
         hashes = {"candidate_hash": _digest(ours), "incumbent_hash": _digest(theirs)}

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from engine.config import Config, load_config
-from engine.models.lineages import Lineage
 from engine.monitoring.evidence_rows import evidence_rows
 from policies import (
     AsDeployed,
@@ -21,6 +20,7 @@ from policies import (
     UniformPolicy,
     cross_fit,
 )
+from policies.judging.lineages import Lineage
 from policies.sequences.confidence_sequence import sequence_interval
 from policies.sequences.days import DaySums
 from simulation import World, scenario
