@@ -111,14 +111,14 @@ def model_training(run: Run) -> Result:
     )
     recipe = version.tags["recipe"]
     if made.selection is None:
-        summary = f"an equal training made version {version.number} ({recipe}); nothing to register"
+        summary = f"unchanged inputs: version {version.number} ({recipe}) already exists"
     else:
-        tried, best = made.selection.table, made.selection.table.iloc[0]
-        how = f"chosen from {len(tried)}" if trial is None else "on trial, learned anew"
+        best = made.selection.table.iloc[0]
+        how = f"best of {len(made.selection.table)}" if trial is None else "on trial, fitted anew"
         summary = (
-            f"{recipe}, {how} ({best['difference']:+.4f} to {incumbent[0]} on later days, at least"
-            f" {best['difference_low']:+.4f}), is version {version.number}"
-            f"{' and @candidate' if moved else ''}"
+            f"version {version.number}{' (@candidate)' if moved else ''}: {recipe}, {how},"
+            f" {best['difference']:+.4f} vs {incumbent[0]} on later days"
+            f" (lower bound {best['difference_low']:+.4f})"
         )
     return Result(summary, rows, values={"version": version.number})
 
@@ -126,7 +126,7 @@ def model_training(run: Run) -> Result:
 def _nothing(made: Trained, incumbent: str) -> str:
     """Why no version came of a training."""
     if made.selection is None:
-        return "an equal training found nothing to register"
+        return "unchanged inputs: no acceptable recipe last time either"
     best = made.selection.table.iloc[0]
     return (
         f"nothing registered: the best of {len(made.selection.table)} recipes, {best.name}, is worse"
