@@ -15,13 +15,7 @@ from engine.models.baselines import PREFIX, baseline
 from engine.models.registry import Registry
 from policies import Policy
 from policies.judging.aliases import AliasHistory
-from policies.judging.lineages import (
-    Lineage,
-    RecordedVerdict,
-    TrainedVersion,
-    lineages,
-    on_trial,
-)
+from policies.judging.lineages import Lineage, RecordedVerdict, TrainedVersion, lineages, on_trial
 
 
 @dataclass(frozen=True, eq=False)
