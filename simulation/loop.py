@@ -220,7 +220,7 @@ class Loop:
         rows, number = joined(split.known, settings.rows), str(len(self.versions) + 1)
         [self.policies[number]] = fit_copies([best], rows)
         self.models[number] = fit_reward_model(rows)
-        self.versions.append(TrainedVersion(number, best.recipe, name, today, split.cut))
+        self.versions.append(TrainedVersion(number, name, today, split.cut))
         return "" if trial is not None else f"version {number} goes on trial"
 
     def _score(

@@ -71,12 +71,7 @@ def train(
     """
     days = config.engine.training
     split = split_days(log, reserve_days=days.reserve_days, fit_share=days.fit_share)
-    hashes = {
-        "log_hash": log_hash(split.known),
-        "config_hash": _digest(config.engine.model_dump_json(), config.catalogue.hash),
-        "code_hash": code_hash(),
-        "feature_hash": feature_hash(features),
-    }
+    hashes = _hashes(split.known, config, features)
     key = _digest(*hashes.values(), incumbent[0], str(incumbent[1].params))
     earlier = registry.find(training_key=key)
     if earlier is not None or registry.has_run(training_key=key):
@@ -100,37 +95,21 @@ def train(
         "catalogue_hash": config.catalogue.hash,
         **hashes,
     }
-    best = None
-    if selection.acceptable or trial is not None:
-        [best] = fit_copies([selection.best], split.known)
-    version = _register(registry, best, selection, split, incumbent[0], features, tags)
+    registers = selection.acceptable or trial is not None
+    [best] = fit_copies([selection.best], split.known) if registers else [None]
+    shown = _shown(selection, split, incumbent[0])
+    version = registry.register(best, features, _example(split.select), tags=tags, **shown)
     return Trained(version, selection, split)
 
 
-def _register(
-    registry: Registry,
-    best: Optional[Policy],
-    selection: Selection,
-    split: Split,
-    incumbent: str,
-    features: Mapping[str, str],
-    tags: Mapping[str, str],
-) -> Optional[Version]:
-    """Log the training and register `best`, if there is one, as the next version."""
-    return registry.register(
-        best,
-        features,
-        _example(split.select),
-        params={**selection.best.params, **_spans(split)},
-        metrics=_metrics(selection.table.iloc[0]),
-        tables={"selection": selection.table.reset_index()},
-        pictures={"selection": selection_picture(selection.table, incumbent)},
-        rivals=[
-            RecipeResult(str(name), selection.policies[str(name)].params, _metrics(row))
-            for name, row in selection.table.iterrows()
-        ],
-        tags=tags,
-    )
+def _hashes(known: Logs, config: Config, features: Mapping[str, str]) -> dict[str, str]:
+    """Digests of all that a training reads, by the tag's name."""
+    return {
+        "log_hash": log_hash(known),
+        "config_hash": _digest(config.engine.model_dump_json(), config.catalogue.hash),
+        "code_hash": code_hash(),
+        "feature_hash": feature_hash(features),
+    }
 
 
 def log_hash(log: Logs) -> str:
@@ -181,13 +160,22 @@ def _example(log: LoggedDecisions) -> pd.DataFrame:
     return log.contexts.head(5).assign(eligible_actions=lists)
 
 
-def _spans(split: Split) -> dict[str, Any]:
-    spans: dict[str, Any] = {"judged_from": str(split.cut)}
+def _shown(selection: Selection, split: Split, incumbent: str) -> dict[str, Any]:
+    """The parameters, metrics, table and picture of a training's run, and its nested runs."""
+    days: dict[str, Any] = {"judged_from": str(split.cut)}
     for name, span in (("fit", split.fit_span), ("select", split.select_span)):
-        spans[f"{name}_days"] = f"{span.first} to {span.last}"
-        spans[f"{name}_rows"] = span.rows
-    return spans
-
-
-def _metrics(row: pd.Series[Any]) -> dict[str, float]:
-    return {f"selection_{name}": float(row[name]) for name in METRICS}
+        days |= {f"{name}_days": f"{span.first} to {span.last}", f"{name}_rows": span.rows}
+    metrics = {
+        str(recipe): {f"selection_{name}": float(row[name]) for name in METRICS}
+        for recipe, row in selection.table.iterrows()
+    }
+    return {
+        "params": {**selection.best.params, **days},
+        "metrics": next(iter(metrics.values())),
+        "tables": {"selection": selection.table.reset_index()},
+        "pictures": {"selection": selection_picture(selection.table, incumbent)},
+        "rivals": [
+            RecipeResult(recipe, selection.policies[recipe].params, values)
+            for recipe, values in metrics.items()
+        ],
+    }

@@ -15,14 +15,12 @@ class TrainedVersion(NamedTuple):
 
     Args:
         number: names the version.
-        recipe: what all versions of the lineage have in common.
         lineage: `recipe@day`, the day being that of the lineage's first version.
         as_of: the day of the training.
         trained_through: first day whose decisions the version may score.
     """
 
     number: str
-    recipe: str
     lineage: str
     as_of: dt.date
     trained_through: dt.date
@@ -31,7 +29,7 @@ class TrainedVersion(NamedTuple):
     def from_tags(cls, number: str, tags: Mapping[str, str]) -> TrainedVersion:
         """From the tags of a registered version."""
         days = (dt.date.fromisoformat(tags[name]) for name in ("as_of", "trained_through"))
-        return cls(number, tags["recipe"], tags["lineage"], *days)
+        return cls(number, tags["lineage"], *days)
 
 
 class RecordedVerdict(NamedTuple):
@@ -54,14 +52,12 @@ class Lineage:
 
     Args:
         name: `recipe@day`, the day being `started`.
-        recipe: what all versions have in common.
         started: the day of the first version's training.
         versions: (number, trained_through) of each, oldest first; a version may score decisions
             from the day trained_through on.
     """
 
     name: str
-    recipe: str
     started: dt.date
     versions: tuple[tuple[str, dt.date], ...]
 
@@ -112,8 +108,7 @@ def lineages(versions: Iterable[TrainedVersion], as_of: dt.date) -> list[Lineage
     known: dict[str, Lineage] = {}
     for version in versions:
         if version.as_of <= as_of:
-            first = Lineage(version.lineage, version.recipe, version.as_of, ())
-            lineage = known.get(version.lineage, first)
+            lineage = known.get(version.lineage, Lineage(version.lineage, version.as_of, ()))
             trained = (*lineage.versions, (version.number, version.trained_through))
             known[version.lineage] = replace(lineage, versions=trained)
     return list(known.values())

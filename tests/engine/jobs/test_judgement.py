@@ -66,7 +66,7 @@ class Retention:
 
 def on_the_day(kept: Retention, *, version: str = "2", better: bool = True) -> Any:
     """A run that reads everything afresh, with a lineage of one version on trial."""
-    lineage = Lineage("a", "a", DAY, ((version, DAY),))
+    lineage = Lineage("a", DAY, ((version, DAY),))
     standing = SimpleNamespace(
         lineage=lineage,
         lineages=[lineage],

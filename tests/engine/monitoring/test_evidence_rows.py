@@ -80,8 +80,8 @@ def freeze(log: LoggedDecisions, world: World, config: Config) -> Any:
     return rows
 
 
-ONE = Lineage("a@x", "a", START, (("1", day(5)),))
-TWO = Lineage("a@x", "a", START, (("1", day(5)), ("2", day(8))))
+ONE = Lineage("a@x", START, (("1", day(5)),))
+TWO = Lineage("a@x", START, (("1", day(5)), ("2", day(8))))
 
 
 def test_days_from_the_first_version_on_are_scored(freeze: Any, log: LoggedDecisions) -> None:
@@ -155,5 +155,5 @@ def test_the_sequence_bounds_the_truth(freeze: Any, log: LoggedDecisions, world:
 
 def test_before_any_version_there_is_nothing(freeze: Any) -> None:
     """A lineage whose first version learned from all days that are known has no evidence yet."""
-    late = Lineage("a@x", "a", START, (("1", day(DAYS)),))
+    late = Lineage("a@x", START, (("1", day(DAYS)),))
     assert freeze(late).empty

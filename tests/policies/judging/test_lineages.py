@@ -32,7 +32,7 @@ def version(
 ) -> TrainedVersion:
     """A version; days are those of March."""
     lineage = f"{recipe}@{march(started or as_of)}"
-    return TrainedVersion(number, recipe, lineage, march(as_of), march(through))
+    return TrainedVersion(number, lineage, march(as_of), march(through))
 
 
 VERSIONS = [
@@ -47,14 +47,13 @@ BOLD, SHY = lineages(VERSIONS, march(16))
 def test_versions_of_one_recipe_follow_one_another() -> None:
     """A lineage holds its versions in order, and starts with the first of them."""
     versions = (("1", march(4)), ("2", march(5)))
-    assert Lineage("bold@2026-03-10", "bold", march(10), versions) == BOLD
+    assert Lineage("bold@2026-03-10", march(10), versions) == BOLD
     assert (SHY.newest, SHY.started) == ("4", march(15))
 
 
 def test_tags_of_a_registered_version_say_where_it_belongs() -> None:
     """A version is read from its tags, whatever other tags there are."""
     tags = {
-        "recipe": "shy",
         "lineage": "shy@2026-03-15",
         "as_of": "2026-03-16",
         "trained_through": "2026-03-10",
@@ -159,7 +158,7 @@ def test_whatever_happens_the_day_s_rules_hold(
         if trained:
             name = trial.name if trial else f"r@{day}"
             through = day - dt.timedelta(days=reserve)
-            versions.append(TrainedVersion(str(len(versions) + 1), "r", name, day, through))
+            versions.append(TrainedVersion(str(len(versions) + 1), name, day, through))
         known = lineages(versions, day)
         before, now = trial, on_trial(known, verdicts, day, TRIAL_DAYS)
         assert before is None or (now is not None and now.name == before.name)
