@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from policies import Gate
+from policies import AsDeployed, Gate
 from policies.judging.forecast import Prior, Retention, forecast, trial_result
 from policies.sequences.days import DaySums
 from simulation import scenario
-from simulation.loop import Loop, LoopSettings
-from simulation.rehearsal import rehearse
+from simulation.loop import LoopSettings
+from simulation.loop_result import run_loop
 
 SCENARIOS = ("stable", "season", "fatigue", "delayed_rewards", "same")  # each stays as it is
 CUSTOMERS, DAYS, LATER, LIVE, EFFECT, WORLDS = 2_000, 60, 7, 45, 0.01, 310
@@ -44,26 +44,28 @@ def one(seed: int) -> tuple[list[Promoted], list[tuple[float, float]]]:
     """The promotions of a world that had a week or more to show their worth, and all its trials."""
     gate = Gate(margin=0.005, minimum_effect=EFFECT, min_days=7)
     world = scenario(SCENARIOS[seed % len(SCENARIOS)], CUSTOMERS, seed=seed)
-    course = rehearse(world, DAYS, LoopSettings(gate=gate, grid=GRID, rows=60_000))
-    acting, found = Loop(world).acting, []
-    for each in course.promotions:
-        if len(each.later) < LATER:
+    result, found = run_loop(world, DAYS, LoopSettings(gate=gate, grid=GRID, rows=60_000)), []
+    for promotion in result.promotions:
+        if len(promotion.later) < LATER:
             continue
-        new, old = (world.live_value(acting(p), LIVE)[0] for p in (each.policy, each.replaced))
-        later = trial_result(each.later)
-        found.append(Promoted(seed, each.sums, later, course.realised(each), new - old))
-    return found, list(course.results)
+        new, old = (
+            world.live_value(AsDeployed(policy, world.exploration), LIVE)[0]
+            for policy in (promotion.policy, promotion.replaced)
+        )
+        later, realised = trial_result(promotion.later), result.realised(promotion)
+        found.append(Promoted(seed, promotion.sums, later, realised, new - old))
+    return found, list(result.results)
 
 
 def main() -> None:
     """Print optimism, error and coverage."""
     worlds = int(sys.argv[1]) if len(sys.argv) > 1 else WORLDS
     with ProcessPoolExecutor() as pool:
-        lived = list(pool.map(one, range(worlds)))
-    promoted = [each for found, _ in lived for each in found]
+        runs = list(pool.map(one, range(worlds)))
+    promoted = [each for found, _ in runs for each in found]
     realised = np.array([each.realised for each in promoted])
     live = np.array([each.live for each in promoted])
-    trials = sum(len(results) for _, results in lived)
+    trials = sum(len(results) for _, results in runs)
     print(f"{worlds} worlds, {trials} trials ended, {len(promoted)} promotions with later rows")
     print(f"mean gain realised {realised.mean():+.4f}, live {live.mean():+.4f}")
     default = Prior.default(2 * EFFECT)
@@ -71,7 +73,7 @@ def main() -> None:
     for world in range(worlds):
         own = [each for each in promoted if each.world == world]
         if own:
-            prior, kept = _seen(world, promoted, lived)
+            prior, kept = _seen(world, promoted, runs)
             told += [
                 (forecast(e.sums, prior, kept), forecast(e.sums, default, Retention())) for e in own
             ]
@@ -95,10 +97,10 @@ def main() -> None:
 
 
 def _seen(
-    world: int, promoted: list[Promoted], lived: list[tuple[Any, list[tuple[float, float]]]]
+    world: int, promoted: list[Promoted], runs: list[tuple[Any, list[tuple[float, float]]]]
 ) -> tuple[Prior, Retention]:
     """What all other worlds have seen of trials and promotions."""
-    trials = [r for other, (_, results) in enumerate(lived) if other != world for r in results]
+    trials = [r for other, (_, results) in enumerate(runs) if other != world for r in results]
     prior = Prior.default(2 * EFFECT).updated(trials)
     past = [(forecast(e.sums, prior), *e.later) for e in promoted if e.world != world]
     return prior, Retention().updated(past)

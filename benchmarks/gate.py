@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policies import Gate, LoggedDecisions, Policy, assess, cross_fit, final_distribution
+from policies import AsDeployed, Gate, LoggedDecisions, Policy, assess, cross_fit
 from policies.sequences.days import DaySums, day_sums, noise_share
 from simulation import World, scenario
 from simulation.world import START
@@ -85,9 +85,8 @@ class Stream(NamedTuple):
 
 
 def acting(world: World, policy: Policy, log: LoggedDecisions) -> np.ndarray:
-    """What a policy would do on the log's rows, with the world's floor and uniform share."""
-    shares = {"floor": world.floor, "uniform_share": world.uniform_share}
-    return final_distribution(policy, log.contexts, log.eligible, **shares)
+    """What a policy would do on the log's rows once deployed in the world."""
+    return AsDeployed(policy, world.exploration).distribution(log.contexts, log.eligible)
 
 
 def parts(case: Case, seed: int) -> Iterator[tuple[list[DaySums], float, tuple[str, ...]]]:

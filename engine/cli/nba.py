@@ -237,14 +237,14 @@ def simulate(
     The champion's true value is shown beside that of the business rules and of the best that the
     contexts allow. Nothing is read or written but the folder; no Spark is needed.
     """
-    from engine.world.rehearsal import spans, stage
+    from engine.world.loop_picture import run_scenario, spans
 
     def say(line: str) -> None:
         click.echo(f"nba: {line}", err=True)
 
-    rehearsal, path = stage(name, days, customers, seed, reward, out, say)
+    result, path = run_scenario(name, days, customers, seed, reward, out, say)
     numbers = dict.fromkeys(("rules", "learned", "best"), "{:.3f}".format)
-    found = spans(rehearsal)
+    found = spans(result)
     left = f"{{:{max(map(len, found['what happened']))}}}".format
     shown = found.to_string(
         index=False,
@@ -254,7 +254,7 @@ def simulate(
     content = {
         "scenario": name,
         "picture": str(path),
-        "days": rehearsal.table.astype({"date": str}).to_dict("records"),
+        "days": result.table.astype({"date": str}).to_dict("records"),
     }
     _answer(form, content, [*map(str.rstrip, shown.splitlines()), "", f"picture: {path}"])
 

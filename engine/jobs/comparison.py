@@ -15,6 +15,7 @@ from engine.jobs import Run
 from engine.models.registry import ALIASES
 from engine.refs import PolicyRef
 from policies import (
+    AsDeployed,
     Comparison,
     LoggedDecisions,
     Policy,
@@ -22,7 +23,6 @@ from policies import (
     compare,
     cross_fit,
     evaluate,
-    final_distribution,
 )
 from policies.errors import did_you_mean
 from policies.judging.assessment import MIN_EFFECTIVE_N
@@ -137,7 +137,7 @@ def compare_on_unseen_days(
     Args:
         log: all matured decisions; the reward models of the kept days may read them.
         candidate, incumbent: name and policy.
-        config: floor, uniform share and margin.
+        config: exploration and margin.
         unseen_from: the first day that neither has learned from; None keeps all days.
 
     Raises:
@@ -155,7 +155,10 @@ def compare_on_unseen_days(
             hint="choose a later --as-of, or an older version",
         )
     part, days = log[kept], np.unique(dates[kept])
-    acting = [_acting(policy, part, config) for _, policy in (candidate, incumbent)]
+    acting = [
+        AsDeployed(policy, config.exploration).distribution(part.contexts, part.eligible)
+        for _, policy in (candidate, incumbent)
+    ]
     names, folds = (candidate[0], incumbent[0]), cross_fit(log)[kept]
     values = [
         evaluate(part, each, expected_reward=folds).reset_index().assign(policy=name)
@@ -205,9 +208,3 @@ def recommendation(found: Comparison, problems: list[str]) -> tuple[str, str]:
     if found.low > 0:
         return "promote", f"even the lower bound {found.low:+.4f} lies above 0"
     return "promote", f"not shown to be better, but the lower bound {found.low:+.4f} clears {limit}"
-
-
-def _acting(policy: Policy, log: LoggedDecisions, config: Config) -> np.ndarray:
-    """The distribution with which the policy would have been drawn from."""
-    floor, share = config.engine.exploration.floor, config.engine.groups.uniform
-    return final_distribution(policy, log.contexts, log.eligible, floor=floor, uniform_share=share)

@@ -11,7 +11,8 @@ import pandas as pd
 from engine.errors import JobError
 from engine.jobs.run import Run, now
 from engine.monitoring.health import LOG, problems
-from engine.promotion.promote import judge, move_alias, next_step, verdict_row
+from engine.promotion.promote import judge, move_alias, verdict_row
+from policies.judging.lineages import next_step
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 
-from policies import LoggedDecisions, Policy, assess
+from policies import AsDeployed, Exploration, LoggedDecisions, Policy, assess
 from policies.judging.assessment import MIN_EFFECTIVE_N
 
 LOG = "log"
 
 
-def health_rows(log: LoggedDecisions, candidate: Policy) -> pd.DataFrame:
-    """One row a reason: subject, metric, value, threshold, status (`decide collect broken`)."""
-    found = assess(log, candidate)
+def health_rows(log: LoggedDecisions, candidate: Policy, exploration: Exploration) -> pd.DataFrame:
+    """One row a reason: subject, metric, value, threshold, status (`decide collect broken`).
+
+    The candidate is assessed as it would act once deployed.
+    """
+    found = assess(log, AsDeployed(candidate, exploration))
     return pd.DataFrame(
         {
             "subject": LOG,

@@ -6,47 +6,17 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Optional
 
 import pandas as pd
 
 from engine.data.tables import Tables
-from engine.models.aliases import AliasHistory
-from engine.models.lineages import Lineage
 from engine.models.registry import Registry
 from engine.settings import GateSettings
 from policies import Gate, Verdict
+from policies.judging.aliases import AliasHistory, Move
+from policies.judging.lineages import Step
 from policies.sequences.days import DaySums
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is asked of the gate: may this version take this alias from the incumbent?
-
-    Args:
-        alias: `staging` or `champion`.
-        version: of the candidate, which would get the alias.
-        incumbent: whom it is compared with.
-        tried: how many lineages have been tried, this one included.
-    """
-
-    alias: str
-    version: str
-    incumbent: str
-    tried: int
-
-
-def next_step(
-    known: list[Lineage], lineage: Lineage, incumbent: str, history: AliasHistory, as_of: dt.date
-) -> Step:
-    """Staging comes first; the version that holds it is the one that may become champion."""
-    staged = history.version("staging", as_of)
-    own = [number for number, _ in lineage.versions]
-    tried = known.index(lineage) + 1
-    if staged in own:
-        return Step("champion", str(staged), incumbent, tried)
-    return Step("staging", lineage.newest, incumbent, tried)
 
 
 def judge(
@@ -120,7 +90,7 @@ def move_alias(
             "reason": reason,
         }
         tables.add_rows("promotions", pd.DataFrame([row]))
-        history = history.with_move(row)
+        history = history.with_move(Move(as_of, alias, before, version))
     newest = history.version(alias, dt.date.max)
     assert newest is not None
     if registry.alias(alias) != newest:

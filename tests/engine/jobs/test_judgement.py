@@ -12,10 +12,10 @@ import pytest
 
 from engine.errors import JobError
 from engine.jobs.judgement import Judgement, act, judgement
-from engine.models.aliases import AliasHistory
-from engine.models.lineages import Lineage
 from engine.settings import GateSettings
 from policies import LoggedDecisions
+from policies.judging.aliases import AliasHistory
+from policies.judging.lineages import Lineage
 from policies.sequences.days import day_sums
 
 MODEL, DAY = "main.nba.model", dt.date(2026, 3, 9)
@@ -61,12 +61,12 @@ class Retention:
         """As the table would be read: times without a zone."""
         frame = self.read("promotions").toPandas()
         times = pd.to_datetime(frame["moved_at"], utc=True).dt.tz_localize(None)
-        return AliasHistory(frame.assign(moved_at=times))
+        return AliasHistory.from_frame(frame.assign(moved_at=times))
 
 
 def on_the_day(kept: Retention, *, version: str = "2", better: bool = True) -> Any:
     """A run that reads everything afresh, with a lineage of one version on trial."""
-    lineage = Lineage("a", "a", DAY, ((version, DAY),))
+    lineage = Lineage("a", DAY, ((version, DAY),))
     standing = SimpleNamespace(
         lineage=lineage,
         lineages=[lineage],

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from policies import cross_fit, final_distribution
+from policies import AsDeployed, cross_fit
 from policies.errors import EvaluationError
 from policies.judging.gate import Gate, lifetime_alpha
 from policies.sequences.days import DaySums, day_sums
@@ -134,9 +134,7 @@ def test_hardly_any_equal_candidate_is_promoted() -> None:
         world = scenario("same", customers=300, seed=seed)
         log = world.history(60)
         ours, theirs = (
-            final_distribution(
-                each, log.contexts, log.eligible, floor=world.floor, uniform_share=0.2
-            )
+            AsDeployed(each, world.exploration).distribution(log.contexts, log.eligible)
             for each in (world.candidate, world.incumbent)
         )
         sums = day_sums(log, ours, theirs, cross_fit(log, by="date"))
