@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
 from engine.config import Config
+from engine.digests import array_digest
 from engine.models.lineages import Lineage
 from policies import LoggedDecisions, Policy, cross_fit, final_distribution
 from policies.sequences.days import DaySums, day_sums, noise_share
@@ -63,13 +63,8 @@ def evidence_rows(
         theirs, ours = acting(incumbent[1], part), acting(policies[number], part)
         [sums] = day_sums(part, ours, theirs, expected_reward[here], before=before, noise=noise)
         before.append(sums)
-        hashes = {"candidate_hash": _digest(ours), "incumbent_hash": _digest(theirs)}
+        hashes = {"candidate_hash": array_digest(ours), "incumbent_hash": array_digest(theirs)}
         rows.append({**sums.to_dict(), **hashes, "candidate": number})
     return pd.DataFrame(rows).assign(
         lineage=lineage.name, incumbent=incumbent[0], frozen_as_of=as_of
     )
-
-
-def _digest(distribution: np.ndarray) -> str:
-    """12 hex digits of what a policy would have done that day."""
-    return hashlib.sha256(np.ascontiguousarray(distribution).tobytes()).hexdigest()[:12]

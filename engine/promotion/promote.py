@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import pandas as pd
 
 from engine.config import GateSettings
 from engine.data.tables import Tables
+from engine.digests import text_digest
 from engine.models.aliases import AliasHistory
 from engine.models.lineages import Lineage
 from engine.models.registry import Registry
@@ -71,7 +71,7 @@ def verdict_row(
     """The row of `verdicts`; its id names model, versions, step and day."""
     parts = (model_name, step.version, step.incumbent, step.alias, str(as_of))
     return {
-        "verdict_id": _digest(*parts),
+        "verdict_id": text_digest(*parts),
         "as_of": as_of,
         "model_name": model_name,
         "to_alias": step.alias,
@@ -83,7 +83,7 @@ def verdict_row(
         "high": _finite(verdict.high),
         "alpha": verdict.alpha,
         "rules": json.dumps(_finite_readings(verdict.rules), allow_nan=False),
-        "log_hash": _digest(evidence.astype(str).to_csv(index=False)),
+        "log_hash": text_digest(evidence.astype(str).to_csv(index=False)),
     }
 
 
@@ -126,10 +126,6 @@ def move_alias(
     if registry.alias(alias) != newest:
         registry.set_alias(alias, newest)
     return moved
-
-
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
 
 def _finite(value: float) -> Optional[float]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 import policies
 from engine.config import Config
+from engine.digests import text_digest
 from engine.features.customer import feature_hash
 from engine.models.lineages import Lineage
 from engine.models.registry import RecipeResult, Registry, Version
@@ -72,11 +73,11 @@ def train(
     split = split_days(log, config.engine.training)
     hashes = {
         "log_hash": log_hash(split.known),
-        "config_hash": _digest(config.engine.model_dump_json(), config.catalogue.hash),
+        "config_hash": text_digest(config.engine.model_dump_json(), config.catalogue.hash),
         "code_hash": code_hash(),
         "feature_hash": feature_hash(features),
     }
-    key = _digest(*hashes.values(), incumbent[0], str(incumbent[1].params))
+    key = text_digest(*hashes.values(), incumbent[0], str(incumbent[1].params))
     found = registry.find(training_key=key)
     if found is not None or registry.has_run(training_key=key):
         return Trained(found, None, split)
@@ -129,7 +130,7 @@ def log_hash(log: Logs) -> str:
             plain = part.contexts.apply(_of_one_type)
             rows = pd.util.hash_pandas_object(plain, index=False).to_numpy()
             digests["contexts"].update(rows.tobytes())
-    return _digest(*(each.hexdigest() for each in digests.values()))
+    return text_digest(*(each.hexdigest() for each in digests.values()))
 
 
 def _of_one_type(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -143,11 +144,7 @@ def code_hash() -> str:
     """12 hex digits of the source of `policies`, which all learning lives in."""
     root = Path(policies.__file__).parent
     files = sorted(root.rglob("*.py"))
-    return _digest(*(f"{each.relative_to(root)} {each.read_text()}" for each in files))
-
-
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+    return text_digest(*(f"{each.relative_to(root)} {each.read_text()}" for each in files))
 
 
 def _grid(config: Config) -> list[Policy]:
