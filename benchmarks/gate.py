@@ -134,7 +134,7 @@ def one(seed: int, case: Case) -> Stream:
     mean = sum(each.total for each in days) / n
     variance = sum(each.square for each in days) / n - mean**2
     formula = POWER * variance / (true / n) ** 2  # forced rows differ by nothing
-    named = "cannot be trusted" in said.sentence
+    named = not said.rules["log"]["holds"]
     return Stream(said.verdict, said.n_choice, formula, foreseen, named)
 
 
