@@ -69,7 +69,7 @@ TABLES = {
     "drift": Table(
         ("as_of", "subject", "metric"),
         "as_of DATE, subject STRING, metric STRING, value DOUBLE, threshold DOUBLE, "
-        "status STRING",
+        "status STRING, reason STRING",
     ),
     "verdicts": Table(
         ("verdict_id",),

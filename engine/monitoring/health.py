@@ -11,19 +11,24 @@ LOG = "log"
 
 
 def health_rows(log: LoggedDecisions, candidate: Policy) -> pd.DataFrame:
-    """One row a reason: subject, metric, value, threshold, status (`decide collect broken`)."""
+    """One row a reason: subject, metric, value, threshold, status (`decide collect broken`), reason.
+
+    The metric is the status and the reason's number, so that the text of the reason is no key.
+    """
     found = assess(log, candidate)
+    reasons = found.reasons or ["the log can judge the candidate"]
     return pd.DataFrame(
         {
             "subject": LOG,
-            "metric": found.reasons or ["the log can judge the candidate"],
+            "metric": [f"{found.verdict}_{number}" for number in range(1, len(reasons) + 1)],
             "value": found.effective_n,
             "threshold": MIN_EFFECTIVE_N,
             "status": found.verdict,
+            "reason": reasons,
         }
     )
 
 
 def problems(drift: pd.DataFrame) -> list[str]:
     """Why the log cannot be trusted, as a day's rows of `drift` say."""
-    return list(drift.loc[(drift["subject"] == LOG) & (drift["status"] == "broken"), "metric"])
+    return list(drift.loc[(drift["subject"] == LOG) & (drift["status"] == "broken"), "reason"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -22,12 +23,12 @@ from policies.sequences.days import DaySums
 
 @dataclass(frozen=True)
 class Step:
-    """What is asked of the gate: may this version take this alias from the incumbent?
+    """The promotion to judge: may this version take this alias from the incumbent?
 
     Args:
         alias: `staging` or `champion`.
         version: of the candidate, which would get the alias.
-        incumbent: whom it is compared with.
+        incumbent: the policy it is compared with.
         tried: how many lineages have been tried, this one included.
     """
 
@@ -55,10 +56,10 @@ def judge(
     """The gate's verdict on the evidence of a lineage against its incumbent.
 
     Args:
-        step: what is asked.
+        step: the promotion to judge.
         evidence: rows of `evidence`, oldest first.
-        settings: how much the gate asks for.
-        problems: what is wrong with the log, if anything; then nothing moves.
+        settings: the gate's.
+        problems: why the log cannot be trusted, if anything; then nothing moves.
     """
     gate = Gate(settings.alpha, settings.margin, settings.minimum_effect)
     days = [DaySums.from_dict(row) for row in evidence.to_dict("records")]
@@ -82,7 +83,7 @@ def verdict_row(
         "low": _finite(verdict.low),
         "high": _finite(verdict.high),
         "alpha": verdict.alpha,
-        "rules": json.dumps(_finite_readings(verdict.rules), allow_nan=False),
+        "rules": json.dumps(_finite(verdict.rules), allow_nan=False),
         "log_hash": text_digest(evidence.astype(str).to_csv(index=False)),
     }
 
@@ -128,17 +129,8 @@ def move_alias(
     return moved
 
 
-def _finite(value: float) -> Optional[float]:
-    """Without any row a bound is infinite; the table then says null."""
-    return value if abs(value) < float("inf") else None
-
-
-def _finite_readings(rules: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """JSON knows no infinity either."""
-    return {
-        name: {
-            key: _finite(value) if isinstance(value, float) else value
-            for key, value in rule.items()
-        }
-        for name, rule in rules.items()
-    }
+def _finite(value: Any) -> Any:
+    """The same with null for infinite bounds, which JSON and the table do not have."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
