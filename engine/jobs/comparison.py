@@ -110,8 +110,8 @@ def resolve(run: Run, text: str) -> str:
     if text.startswith(PREFIX):
         return text
     mark = "@" if "@" in text else ":"
-    model, found, rest = text.partition(mark)
-    if not found or not rest:
+    model, _, rest = text.partition(mark)
+    if not rest:
         raise RegistryError(
             f"{text!r} does not say which version.",
             hint=f"write {model or run.registry.model_name}@candidate, …:1, or baseline:uniform",
@@ -125,11 +125,11 @@ def resolve(run: Run, text: str) -> str:
     if number is None and rest == "champion":
         return run.config.engine.gate.incumbent
     if number is None:
-        known = ", ".join(f":{each.number}" for each in run.registry.versions()) or "none yet"
+        versions = ", ".join(f":{version.number}" for version in run.registry.versions())
         raise RegistryError(
             f"No version was @{rest} by {run.parameters.as_of}.",
             where=run.registry.model_name,
-            hint=f"versions: {known}",
+            hint=f"versions: {versions or 'none yet'}",
         )
     return number
 

@@ -15,15 +15,15 @@ def health_rows(log: LoggedDecisions, candidate: Policy) -> pd.DataFrame:
 
     The metric is the status and the reason's number, so that the text of the reason is no key.
     """
-    found = assess(log, candidate)
-    reasons = found.reasons or ["the log can judge the candidate"]
+    assessment = assess(log, candidate)
+    reasons = assessment.reasons or ["the log can judge the candidate"]
     return pd.DataFrame(
         {
             "subject": LOG,
-            "metric": [f"{found.verdict}_{number}" for number in range(1, len(reasons) + 1)],
-            "value": found.effective_n,
+            "metric": [f"{assessment.verdict}_{number}" for number in range(1, len(reasons) + 1)],
+            "value": assessment.effective_n,
             "threshold": MIN_EFFECTIVE_N,
-            "status": found.verdict,
+            "status": assessment.verdict,
             "reason": reasons,
         }
     )
