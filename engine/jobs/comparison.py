@@ -74,26 +74,22 @@ def compare_models(run: Run, candidate: str, incumbent: str) -> Compared:
     """
     state, config, day = run.standing, run.config, run.parameters.as_of
     first, second = resolve(run, candidate), resolve(run, incumbent)
-    names, unseen = (state.full_name(first), state.full_name(second)), state.unseen_from(
-        first, second
-    )
+    names = state.full_name(first), state.full_name(second)
+    unseen = state.unseen_from(first, second)
     log, load = read_log(run.tables, config, run.features, day), cache(state.policy)
     values, days = values_on_unseen_days(log, names, (load(first), load(second)), config, unseen)
-    lineage, reasons = state.lineage, None
+    lineage, trial, evidence, reasons = state.lineage, None, pd.DataFrame(), None
     if lineage and second == state.champion and first in dict(lineage.versions):
-        trial, frozen, reasons = lineage.name, state.evidence(), monitored_problems(run)
+        trial, evidence, reasons = lineage.name, state.evidence(), monitored_problems(run)
         step = next_step(state.lineages, lineage, second, state.history, day)
     else:
-        trial, frozen = None, pd.DataFrame()
         lineage = Lineage(first, first, day, ((first, unseen or dt.date.min),))
-        tried = [
-            place for place, known in enumerate(state.lineages, 1) if first in dict(known.versions)
-        ]
-        step = Step("staging", first, second, *(tried or [1]))
-    rows = evidence_rows(log, lineage, load, (second, load(second)), config, frozen, day)
-    if reasons is None:
+        own = [first in dict(known.versions) for known in state.lineages]
+        step = Step("staging", first, second, own.index(True) + 1 if any(own) else 1)
+    if reasons is None:  # as monitoring will
         reasons = problems(health_rows(log, load(lineage.newest)))
-    evidence = pd.concat([part for part in (frozen, rows) if len(part)] or [frozen])
+        rows = evidence_rows(log, lineage, load, (second, load(second)), config, evidence, day)
+        evidence = pd.concat([evidence, rows]) if len(evidence) else rows
     verdict = judge(step, evidence, config.engine.gate, reasons)
     return Compared(names, days, values, trial, verdict)
 
