@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -57,13 +56,11 @@ def evidence_rows(
         )
         [sums] = day_sums(part, ours, theirs, expected_reward[here], before=before, noise=noise)
         before.append(sums)
-        hashes = {"candidate_hash": _digest(ours), "incumbent_hash": _digest(theirs)}
+        hashes = {
+            "candidate_hash": array_digest(ours),
+            "incumbent_hash": array_digest(theirs),
+        }
         rows.append({**sums.to_dict(), **hashes, "candidate": number})
     return pd.DataFrame(rows).assign(
         lineage=lineage.name, incumbent=incumbent[0], frozen_as_of=as_of
     )
-
-
-def _digest(distribution: np.ndarray) -> str:
-    """12 hex digits of what a policy would have done that day."""
-    return hashlib.sha256(np.ascontiguousarray(distribution).tobytes()).hexdigest()[:12]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 import pandas as pd
 
 from engine.data.tables import Tables
+from engine.digests import text_digest
 from engine.models.registry import Registry
 from engine.settings import GateSettings
 from policies import Gate, Verdict
@@ -25,10 +26,10 @@ def judge(
     """The gate's verdict on the evidence of a lineage against its incumbent.
 
     Args:
-        step: what is asked.
+        step: the promotion to judge.
         evidence: rows of `evidence`, oldest first.
-        settings: how much the gate asks for.
-        problems: what is wrong with the log, if anything; then nothing moves.
+        settings: the gate's.
+        problems: why the log cannot be trusted, if anything; then nothing moves.
     """
     gate = Gate(settings.alpha, settings.margin, settings.minimum_effect)
     days = [DaySums.from_dict(row) for row in evidence.to_dict("records")]
@@ -41,7 +42,7 @@ def verdict_row(
     """The row of `verdicts`; its id names model, versions, step and day."""
     parts = (model_name, step.version, step.incumbent, step.alias, str(as_of))
     return {
-        "verdict_id": _digest(*parts),
+        "verdict_id": text_digest(*parts),
         "as_of": as_of,
         "model_name": model_name,
         "to_alias": step.alias,
@@ -52,8 +53,8 @@ def verdict_row(
         "low": _finite(verdict.low),
         "high": _finite(verdict.high),
         "alpha": verdict.alpha,
-        "rules": json.dumps(_finite_readings(verdict.rules), allow_nan=False),
-        "log_hash": _digest(evidence.astype(str).to_csv(index=False)),
+        "rules": json.dumps(_finite(verdict.rules), allow_nan=False),
+        "log_hash": text_digest(evidence.astype(str).to_csv(index=False)),
     }
 
 
@@ -98,21 +99,8 @@ def move_alias(
     return moved
 
 
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
-
-
-def _finite(value: float) -> Optional[float]:
-    """Without any row a bound is infinite; the table then says null."""
-    return value if abs(value) < float("inf") else None
-
-
-def _finite_readings(rules: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """JSON knows no infinity either."""
-    return {
-        name: {
-            key: _finite(value) if isinstance(value, float) else value
-            for key, value in rule.items()
-        }
-        for name, rule in rules.items()
-    }
+def _finite(value: Any) -> Any:
+    """The same with null for infinite bounds, which JSON and the table do not have."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

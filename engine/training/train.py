@@ -14,6 +14,7 @@ import pandas as pd
 
 import policies
 from engine.config import Config
+from engine.digests import text_digest
 from engine.features.customer import feature_hash
 from engine.models.registry import RecipeResult, Registry, Version
 from engine.training.picture import selection_picture
@@ -72,7 +73,7 @@ def train(
     days = config.engine.training
     split = split_days(log, reserve_days=days.reserve_days, fit_share=days.fit_share)
     hashes = _hashes(split.known, config, features)
-    key = _digest(*hashes.values(), incumbent[0], str(incumbent[1].params))
+    key = text_digest(*hashes.values(), incumbent[0], str(incumbent[1].params))
     earlier = registry.find(training_key=key)
     if earlier is not None or registry.has_run(training_key=key):
         return Trained(earlier, None, split)
@@ -106,7 +107,7 @@ def _hashes(known: Logs, config: Config, features: Mapping[str, str]) -> dict[st
     """Digests of all that a training reads, by the tag's name."""
     return {
         "log_hash": log_hash(known),
-        "config_hash": _digest(config.engine.model_dump_json(), config.catalogue.hash),
+        "config_hash": text_digest(config.engine.model_dump_json(), config.catalogue.hash),
         "code_hash": code_hash(),
         "feature_hash": feature_hash(features),
     }
@@ -124,7 +125,7 @@ def log_hash(log: Logs) -> str:
             plain = part.contexts.apply(_of_one_type)
             rows = pd.util.hash_pandas_object(plain, index=False).to_numpy()
             digests["contexts"].update(rows.tobytes())
-    return _digest(*(each.hexdigest() for each in digests.values()))
+    return text_digest(*(each.hexdigest() for each in digests.values()))
 
 
 def _of_one_type(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -138,11 +139,7 @@ def code_hash() -> str:
     """12 hex digits of the source of `policies`, which all learning lives in."""
     root = Path(policies.__file__).parent
     files = sorted(root.rglob("*.py"))
-    return _digest(*(f"{each.relative_to(root)} {each.read_text()}" for each in files))
-
-
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+    return text_digest(*(f"{each.relative_to(root)} {each.read_text()}" for each in files))
 
 
 def _grid(config: Config) -> list[Policy]:

@@ -32,7 +32,7 @@ class Retention:
     model_name = MODEL
 
     def __init__(self, health: str = "decide") -> None:
-        line = {"subject": "log", "metric": "because", "status": health}
+        line = {"subject": "log", "metric": "x_1", "status": health, "reason": "because"}
         self.rows: dict[str, list[dict[str, Any]]] = {"verdicts": [], "promotions": []}
         self.rows["drift"] = [line] if health else []
         self.live: dict[str, str] = {}
@@ -43,6 +43,10 @@ class Retention:
         if self.rows[table]:
             frame = pd.DataFrame(self.rows[table])
         return SimpleNamespace(where=lambda _: self.read(table), toPandas=lambda: frame)
+
+    def exists(self, table: str) -> bool:
+        """Every table does."""
+        return table in self.rows
 
     def add_rows(self, table: str, rows: pd.DataFrame) -> int:
         """Keep them."""
@@ -143,7 +147,7 @@ def test_a_recorded_hold_stands(again: dict[str, Any]) -> None:
     assert (first.verdict, written) == ("hold", {"verdicts": 1, "promotions": 0})
     judged, written = taken(kept, **again)
     assert (judged.verdict, judged.row["candidate"]) == ("hold", "2")
-    assert judged.sentence == "hold: recorded before for this day, and it stands"
+    assert judged.sentence == "hold (already recorded for this day)"
     assert written == {"verdicts": 0, "promotions": 0}
     assert kept.live == {}
 
