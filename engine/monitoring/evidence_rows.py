@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from engine.config import Config
+from engine.digests import array_digest
 from policies import AsDeployed, LoggedDecisions, Policy, cross_fit
 from policies.judging.lineages import Lineage
 from policies.sequences.days import DaySums, day_sums, noise_share

@@ -23,15 +23,15 @@ from engine.errors import ConfigError, JobError, RegistryError
 from engine.jobs import comparison, judgement
 from engine.jobs.comparison import resolve, values_on_unseen_days
 from engine.jobs.judgement import Judgement
-from engine.models.aliases import AliasHistory
-from engine.models.baselines import PREFIX, baseline
-from engine.models.lineages import Lineage
+from engine.models.baselines import baseline
 from engine.models.registry import Version
 from engine.monitoring.evidence_rows import evidence_rows
 from engine.monitoring.health import health_rows
 from engine.refs import PolicyRef
 from policies import LoggedDecisions, Policy, Verdict, cross_fit, evaluate
+from policies.judging.aliases import AliasHistory, Move
 from policies.judging.gate import Gate, lifetime_alpha
+from policies.judging.lineages import Lineage
 from policies.judging.rules import RuleInput, read_rules
 from simulation import scenario
 
@@ -72,14 +72,14 @@ def fake_state(
 ) -> Any:
     """The state of a day without tables: baselines, and versions that are the uniform policy."""
 
-    def policy(name: str) -> Policy:
-        return baseline(name if name.startswith(PREFIX) else f"{PREFIX}uniform", config)
+    def policy(ref: PolicyRef) -> Policy:
+        return baseline(ref if ref.is_baseline else PolicyRef.baseline("uniform"), config)
 
     return SimpleNamespace(
-        champion=RULES,
+        champion=PolicyRef.parse(RULES),
         lineage=lineage,
         lineages=[lineage] if lineage else [],
-        history=AliasHistory(pd.DataFrame(columns=["alias", "to_version", "as_of", "moved_at"])),
+        history=AliasHistory(),
         full_name=str,
         policy=policy,
         unseen_from=lambda *_: CUT,
@@ -189,14 +189,18 @@ def test_the_command_and_the_job_give_the_same_verdict(
         log = with_wrong_probabilities(log)
     gate = config.engine.gate.model_copy(update={"margin": margin})
     changed = dataclasses.replace(config, engine=config.engine.model_copy(update={"gate": gate}))
-    day, lineage = dt.date(2026, 1, 20), Lineage("a", "a", CUT, (("1", START), ("2", CUT)))
+    day, lineage = dt.date(2026, 1, 20), Lineage("a", CUT, (("1", START), ("2", CUT)))
     state = fake_state(changed, lineage)
     assert log.decision_date is not None
     early = log[log.decision_date < np.datetime64(START + dt.timedelta(days=known))]
-    pairing = (lineage, state.policy, (RULES, state.policy(RULES)), changed)
+
+    def load(name: str) -> Policy:
+        return state.policy(PolicyRef.parse(name))
+
+    pairing = (lineage, load, (RULES, load(RULES)), changed)
     frozen = evidence_rows(early, *pairing, NO_ROWS, day)
     whole = pd.concat([frozen, evidence_rows(log, *pairing, frozen, day)])
-    health = health_rows(log, state.policy("2"))
+    health = health_rows(log, load("2"), changed.exploration)
     seen = (whole, health) if monitored else (frozen, NO_ROWS)
     command = run_on(monkeypatch, log, changed, fake_state(changed, lineage, seen[0]), seen[1])
     found = comparison.compare_models(command, ":2", "@champion")
@@ -262,15 +266,13 @@ class Versions:
 
 def fake_run(config: Config, as_of: dt.date = dt.date(2026, 1, 20)) -> Any:
     """A run without Spark: candidate 1 since the 10th, 2 since the 20th."""
-    moves = [
-        {"alias": "candidate", "to_version": each, "as_of": day, "moved_at": dt.datetime.min}
-        for each, day in (("1", dt.date(2026, 1, 10)), ("2", dt.date(2026, 1, 20)))
-    ]
+    days = {"1": dt.date(2026, 1, 10), "2": dt.date(2026, 1, 20)}
+    moves = [Move(day, "candidate", None, version) for version, day in days.items()]
     return SimpleNamespace(
         config=config,
         registry=Versions(),
         parameters=SimpleNamespace(as_of=as_of, source="simulation"),
-        standing=SimpleNamespace(history=AliasHistory(pd.DataFrame(moves))),
+        standing=SimpleNamespace(history=AliasHistory(moves)),
     )
 
 
