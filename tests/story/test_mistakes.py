@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from engine import environment
 from engine.cli import dbb
-from engine.data import spark as sessions
+from engine.local import session as sessions
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
