@@ -111,9 +111,8 @@ def _picture(draw: Any, page: Page, size: tuple[float, float]) -> str:
 
 def _draw_looks(axes: Axes, page: Page) -> None:
     """The paired difference at every look so far, with its confidence sequence."""
-    gate, all_days = page.settings.gate, [
-        DaySums.from_dict(row) for row in page.evidence.to_dict("records")
-    ]
+    gate = page.settings.gate
+    all_days = [DaySums.from_dict(row) for row in page.evidence.to_dict("records")]
     alpha = float(page.verdicts.iloc[0]["alpha"]) if len(page.verdicts) else gate.alpha
     tuned = tuned_days(all_days)
     effect, days = (gate.minimum_effect, tuned) if tuned else (None, all_days)

@@ -16,11 +16,6 @@ from policies.estimating.rows import as_model, as_target, require_probabilities
 from policies.log import Array, Bools, Floats, LoggedDecisions
 from policies.sequences.terms import LinearTerms
 
-SUMS = (
-    *("n", "n_choice", "n_differing", "total", "square", "reward", "reward_square", "residual"),
-    *("weight", "weight_square", "spread"),
-)  # attributes of DaySums that add up over days
-
 
 @dataclass(frozen=True)
 class Side:
@@ -115,6 +110,8 @@ class DaySums:
         return cls(**flat)
 
 
+NUMBERS = {field.name for field in fields(DaySums) if field.type in ("int", "float")}
+SUMS = NUMBERS - {"centre"}  # what adds up over days
 NO_DAYS = DaySums(None, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Side(), Side())
 
 
@@ -208,8 +205,7 @@ def noise_share(log: LoggedDecisions, day: Any) -> float | None:
     """
     if log.decision_date is None:
         raise EvaluationError("noise_share needs decision_date", hint="give the log its dates")
-    known = log.decision_date + 1 if log.matured_on is None else log.matured_on
-    reward = log.reward[(known <= np.datetime64(day)) & log.choice]
+    reward = log.reward[log.matured_before(day) & log.choice]
     if log.reward_range is None or not len(reward):
         return None
     return _share(len(reward), float(reward.sum()), float(reward @ reward), log.reward_range)
