@@ -9,7 +9,6 @@ from typing import Any, Optional, cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from policies.errors import LearningError, did_you_mean
 
@@ -250,22 +249,6 @@ class Encoder:
                 for each in data["columns"]
             )
         )
-
-
-def as_frame(contexts: Any) -> pd.DataFrame:
-    """Contexts as pandas; an Arrow table becomes one.
-
-    Raises:
-        LearningError: they are neither.
-    """
-    if isinstance(contexts, pa.Table):
-        contexts = contexts.to_pandas()
-    if not isinstance(contexts, pd.DataFrame):
-        raise LearningError(
-            f"contexts must be a DataFrame, and are a {type(contexts).__name__}",
-            hint="pd.DataFrame(rows, columns=[…]) makes one",
-        )
-    return contexts
 
 
 def _plain(name: Hashable) -> Hashable:

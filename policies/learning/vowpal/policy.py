@@ -15,9 +15,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
+from policies.columns import as_frame
 from policies.deciding import exploration as exploring
 from policies.deciding.groups import uniforms
-from policies.encoder import Encoded, Encoder, as_frame
+from policies.encoder import Encoded, Encoder
 from policies.errors import LearningError
 from policies.learning.reading import BLOCK, Block, Logs, Survey, blocks, survey
 from policies.learning.vowpal import driver
