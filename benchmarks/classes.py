@@ -74,7 +74,7 @@ def main() -> None:
             }
         )
         line = "  ".join(f"{way} {value:.3f}" for way, value in rows[-1].items())
-        print(f"{name:16} {line}  {found.best.recipe}", flush=True)
+        print(f"{name:16} {line}  {found.best.name}", flush=True)
     means = pd.DataFrame(rows).mean()
     print(f"{len(rows)} sets: {means.round(4).to_dict()} (target of selected: {TARGET})")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import inspect
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from policies.catalogue import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
 from policies.errors import CatalogueError, NbaError, PredicateError, did_you_mean
 from policies.judging.selection import GRID
 from policies.learning.vowpal.policy import VowpalPolicy
+from policies.learning.vowpal.settings import VowpalSettings
 from policies.predicates import Predicate
 
 SIMULATION = "simulation"
@@ -351,14 +351,8 @@ def _check_grid(
     seen: set[str] = set()
     for index, settings in enumerate(grid):
         where = document.where(("training", "grid", index))
-        known = set(inspect.signature(VowpalPolicy).parameters) - {"action_ids"}
-        unknown = sorted(set(settings) - known)
-        if unknown:
-            raise ConfigError(
-                f"Unknown key {unknown[0]!r}.", where=where, hint=did_you_mean(unknown[0], known)
-            )
         try:
-            recipe = VowpalPolicy(action_ids, **settings).recipe
+            recipe = VowpalPolicy(action_ids, VowpalSettings.of(settings)).name
         except NbaError as error:
             raise ConfigError(f"{error.what}.", where=where, hint=error.hint) from error
         if recipe in seen:

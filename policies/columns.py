@@ -277,7 +277,7 @@ def read_actions(name: str, column: Any) -> Entries:
         column = column.combine_chunks()
     elif not isinstance(column, pa.Array):
         codes, values = pd.factorize(pd.Series(column).astype(object))
-        column = _coded(codes, values)
+        column = _coded(codes, list(values))
     return Entries(name, len(column), np.arange(len(column)), column)
 
 
@@ -359,7 +359,7 @@ def _coded(codes: Ints, values: Sequence[Any]) -> pa.DictionaryArray:
 
 
 def _whole(values: pa.Array) -> Ints:
-    return values.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.asarray(values.fill_null(-1), dtype=np.int64)
 
 
 def _floats(values: pa.Array) -> npt.NDArray[np.float64]:

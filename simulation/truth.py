@@ -113,7 +113,7 @@ class BestFromContexts(Policy):
         law = self._response
         since = [f"days_since_{each}" for each in set(law.channels) - {"none"}]
         read = (*TRAITS, "contacts_7d", *(sorted(since) if law.saturation else ()))
-        contexts = require_features(contexts, read, self._name)
+        contexts = require_features(contexts, read, self._where)
         traits = {name: _codes(contexts, name) for name in TRAITS}
         gain = (
             law.segment_uplift(traits, self._late) * law.remaining_effect(contexts) * (1 - law.lost)

@@ -16,7 +16,8 @@ from engine.config import Config
 from engine.data.rewards import logged_from_arrow, matured_rows
 from engine.data.tables import Tables
 from policies import LoggedDecisions
-from policies.learning.reading import Logs, joined
+from policies.learning.reading import joined
+from policies.log import Logs
 
 PART_ROWS = 100_000  # in memory at once, of a log that is read in parts
 CODED = ["action_id", "eligible_actions.list.element", "distribution.key_value.key"]  # as codes

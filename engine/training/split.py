@@ -12,7 +12,8 @@ import numpy as np
 from engine.config import Training
 from engine.errors import JobError
 from policies import LoggedDecisions
-from policies.learning.reading import Logs, joined
+from policies.learning.reading import joined
+from policies.log import Logs
 
 SELECT_ROWS = 1_000_000  # that selection values recipes on, at most: all of them in memory
 

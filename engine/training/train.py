@@ -21,7 +21,7 @@ from engine.training.picture import selection_picture
 from engine.training.split import Split, split_days
 from policies import LoggedDecisions, Policy, Selection, default_grid, select
 from policies.learning.averaged import fit_copies
-from policies.learning.reading import Logs
+from policies.log import Logs
 
 METRICS = ("value", "low", "incumbent_value", "difference", "difference_low", "effective_n")
 
@@ -90,7 +90,7 @@ def train(
         uniform_share=settings.groups.uniform,
         margin=settings.gate.margin,
     )
-    recipe = chosen.best.recipe
+    recipe = chosen.best.name
     tags = {
         "training_key": key,
         "recipe": recipe,

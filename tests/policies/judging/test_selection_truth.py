@@ -30,7 +30,7 @@ def selected(log: LoggedDecisions) -> Policy:
     cut = int(0.65 * len(log))
     mens = FixedAction(ARMS, ARMS[0])
     chosen = select(log[:cut], log[cut:], default_grid(ARMS), mens, floor=0.0, uniform_share=0.0)
-    return chosen.best.fit(log)  # type: ignore[attr-defined, no-any-return]
+    return chosen.best.fit(log)
 
 
 def test_does_no_harm_on_a_real_log(real_file: Path) -> None:
