@@ -2,6 +2,7 @@
 
 from policies.catalogue import Action, Catalogue
 from policies.deciding.decision import final_distribution
+from policies.deciding.deployed import AsDeployed
 from policies.estimating.auto import Auto
 from policies.estimating.estimators import (
     DM,
@@ -28,7 +29,6 @@ from policies.judging.selection import Selection, default_grid, select
 from policies.judging.values import Comparison, compare, evaluate
 from policies.learning.averaged import Averaged
 from policies.learning.baselines import (
-    AsDeployed,
     BusinessRules,
     FixedAction,
     UniformPolicy,

@@ -24,7 +24,7 @@ POLICIES: dict[str, str | type[Policy]] = {
     "averaged": "policies.learning.averaged:Averaged",
     "best_average": "policies.learning.best_average:BestAverage",
     "business_rules": "policies.learning.baselines:BusinessRules",
-    "as_deployed": "policies.learning.baselines:AsDeployed",
+    "as_deployed": "policies.deciding.deployed:AsDeployed",
     "vowpal": "policies.learning.vowpal.policy:VowpalPolicy",
 }
 """Where each saved kind is loaded from: a class, or "module:Class", imported when first needed."""

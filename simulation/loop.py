@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from policies.deciding.deployed import AsDeployed
 from policies.deciding.groups import Groups
 from policies.estimating.reward_model import RewardModel, fit_reward_model
 from policies.judging.assessment import assess
@@ -19,7 +20,6 @@ from policies.judging.forecast import Forecast, Prior, Retention, forecast, tria
 from policies.judging.gate import Gate, Verdict
 from policies.judging.selection import GRID, default_grid, select
 from policies.learning.averaged import fit_copies
-from policies.learning.baselines import AsDeployed
 from policies.learning.reading import joined
 from policies.log import LoggedDecisions
 from policies.policy import Policy

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from policies.catalogue import Catalogue
+from policies.deciding.deployed import AsDeployed
 from policies.deciding.groups import Groups
 from policies.errors import CatalogueError, InvalidLogError, did_you_mean
-from policies.learning.baselines import AsDeployed, BusinessRules
+from policies.learning.baselines import BusinessRules
 from policies.log import LoggedDecisions
 from policies.policy import Policy
 from simulation import history, truth

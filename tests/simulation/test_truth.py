@@ -11,9 +11,10 @@ from scipy import stats
 from sklearn.linear_model import Ridge
 
 from policies import compare, cross_fit, evaluate
+from policies.deciding.deployed import AsDeployed
 from policies.deciding.groups import Groups
 from policies.errors import InvalidLogError
-from policies.learning.baselines import AsDeployed, BusinessRules, FixedAction, UniformPolicy
+from policies.learning.baselines import BusinessRules, FixedAction, UniformPolicy
 from policies.log import LoggedDecisions
 from policies.policy import Policy
 from simulation import SCENARIOS, World, scenario

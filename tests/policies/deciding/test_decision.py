@@ -24,8 +24,9 @@ from policies.deciding.decision import (
     final_distribution,
     uniforms,
 )
+from policies.deciding.deployed import AsDeployed
 from policies.errors import CapacityError, CatalogueError, InvalidPolicyError
-from policies.learning.baselines import AsDeployed, BusinessRules, FixedAction, UniformPolicy
+from policies.learning.baselines import BusinessRules, FixedAction, UniformPolicy
 
 DAY = "2026-01-15"
 CATALOGUE = Catalogue(

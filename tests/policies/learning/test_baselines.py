@@ -10,11 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from policies.deciding.decision import final_distribution
 from policies.errors import InvalidPolicyError, LearningError, PredicateError
 from policies.learning import baselines, best_average
 from policies.learning.baselines import (
-    AsDeployed,
     BusinessRules,
     FixedAction,
     UniformPolicy,
@@ -37,7 +35,6 @@ BASELINES: list[Policy] = [
     UniformPolicy(ACTIONS),
     FixedAction(ACTIONS, "email", fallback="no_contact"),
     RULES,
-    AsDeployed(AsDeployed(RULES, 0.02, 0.0), 0.05, 0.1),
 ]
 
 
@@ -89,26 +86,6 @@ def test_business_rules_name_what_is_wrong() -> None:
         BusinessRules(["a", "b"], [])
 
 
-def test_as_deployed_is_the_final_distribution() -> None:
-    """A deployed policy's distribution is, bit for bit, its final distribution."""
-    wrapped = FixedAction(ACTIONS, "email")
-    deployed = AsDeployed(wrapped, 0.03, 0.2)
-    expected = final_distribution(wrapped, CONTEXTS, ELIGIBLE, floor=0.03, uniform_share=0.2)
-    assert np.array_equal(deployed.distribution(CONTEXTS, ELIGIBLE), expected)
-
-
-def test_as_deployed_keeps_the_reward_model() -> None:
-    """The expected reward of a deployed policy is the wrapped one's."""
-
-    class Knows(UniformPolicy):
-        def expected_reward(self, contexts: pd.DataFrame) -> np.ndarray:
-            return np.tile([0.1, 0.2, 0.3], (len(contexts), 1))
-
-    rewards = AsDeployed(Knows(ACTIONS), 0.0, 0.0).expected_reward(CONTEXTS)
-    assert rewards is not None
-    assert rewards[1].tolist() == [0.1, 0.2, 0.3]
-
-
 @pytest.mark.parametrize("policy", BASELINES, ids=lambda policy: policy.kind)
 def test_saves_loads_and_travels(policy: Policy, tmp_path: Path) -> None:
     """Every baseline comes back from disk and from cloudpickle with the same bits and params."""
@@ -119,14 +96,6 @@ def test_saves_loads_and_travels(policy: Policy, tmp_path: Path) -> None:
         assert copy.params == policy.params
         assert copy.action_ids == ACTIONS
     assert not list(tmp_path.rglob("*.pkl"))
-
-
-def test_params_are_flat() -> None:
-    """A deployed policy describes itself and what it wraps in one flat dict."""
-    params = AsDeployed(FixedAction(ACTIONS, "call"), 0.01, 0.1).params
-    assert params["kind"] == "as_deployed"
-    assert (params["floor"], params["uniform_share"]) == (0.01, 0.1)
-    assert (params["policy.kind"], params["policy.action"]) == ("fixed", "call")
 
 
 def averages_log(eligible: np.ndarray | None = None) -> LoggedDecisions:
@@ -181,8 +150,6 @@ def test_baselines_go_on_with_other_actions() -> None:
     known = BestAverage(ACTIONS, [0.1, 0.2, 0.5]).for_actions(now)
     assert known.averages == pytest.approx([0.5, 0.3, 0.1])
     assert UniformPolicy(ACTIONS).for_actions(now).action_ids == now
-    deployed = AsDeployed(BestAverage(ACTIONS, [0.1, 0.2, 0.5]), 0.05, 0.1).for_actions(now)
-    assert deployed.action_ids == now
     assert RULES.for_actions(now).distribution(CONTEXTS)[1].tolist() == [1, 0, 0]
     with pytest.raises(InvalidPolicyError, match="there is no action 'email'"):
         FixedAction(ACTIONS, "email").for_actions(now)
