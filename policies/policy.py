@@ -8,16 +8,17 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Optional, Union, final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from policies.columns import by_action, require
 from policies.errors import InvalidPolicyError, NbaError, did_you_mean
-from policies.log import Logs
+from policies.log import Bools, Floats, Logs
 
+Described = Optional[Mapping[str, Mapping[str, Union[float, str]]]]  # actions, by id
 POLICIES: dict[str, str | type[Policy]] = {
     "uniform": "policies.learning.baselines:UniformPolicy",
     "fixed": "policies.learning.baselines:FixedAction",
@@ -57,9 +58,7 @@ class Policy(ABC):
             )
 
     @abstractmethod
-    def _weights(
-        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
+    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
         """The weight of each action: (n, k), finite and not negative, in any unit.
 
         The base class masks what is not eligible, normalises rows, and gives a single eligible
@@ -100,11 +99,7 @@ class Policy(ABC):
         """
         return self
 
-    def for_actions(
-        self,
-        action_ids: Sequence[str],
-        action_features: Mapping[str, Mapping[str, float | str]] | None = None,
-    ) -> Policy:
+    def for_actions(self, action_ids: Sequence[str], action_features: Described = None) -> Policy:
         """This policy for a changed action list; keeps what it learned about actions in both.
 
         Args:
@@ -116,14 +111,14 @@ class Policy(ABC):
         """
         return type(self)(action_ids, **self._state())
 
-    def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64] | None:
+    def expected_reward(self, contexts: pd.DataFrame) -> Floats | None:
         """The policy's own (n, k) mean reward per action, in reward units; None if it has none."""
         return None
 
     @final
     def distribution(
         self, contexts: pd.DataFrame | None, eligible: ArrayLike | None = None
-    ) -> NDArray[np.float64]:
+    ) -> Floats:
         """The (n, k) probabilities with which each row's action is drawn.
 
         Args:
@@ -191,9 +186,7 @@ class Policy(ABC):
     def _where(self) -> str:
         return f"policy {type(self).__name__}"
 
-    def _eligible_set(
-        self, contexts: pd.DataFrame | None, eligible: ArrayLike | None
-    ) -> NDArray[np.bool_]:
+    def _eligible_set(self, contexts: pd.DataFrame | None, eligible: ArrayLike | None) -> Bools:
         k = len(self.action_ids)
         if eligible is None:
             if contexts is None:

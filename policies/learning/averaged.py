@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from policies.deciding import exploration as exploring
 from policies.errors import LearningError
-from policies.log import Logs
-from policies.policy import Policy, load_policy
+from policies.log import Bools, Floats, Logs
+from policies.policy import Described, Policy, load_policy
 
 VOTES = "votes"
 
@@ -76,16 +75,12 @@ class Averaged(Policy):
         """Fit every member; arguments and errors as in `Policy.fit`."""
         return Averaged(fit_copies(self.members, log), self.exploration)
 
-    def for_actions(
-        self,
-        action_ids: Sequence[str],
-        action_features: Mapping[str, Mapping[str, float | str]] | None = None,
-    ) -> Averaged:
+    def for_actions(self, action_ids: Sequence[str], action_features: Described = None) -> Averaged:
         """The members for these actions."""
         members = [member.for_actions(action_ids, action_features) for member in self.members]
         return Averaged(members, self.exploration)
 
-    def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64]:
+    def expected_reward(self, contexts: pd.DataFrame) -> Floats:
         """The (n, k) mean of the members' expected rewards.
 
         Raises:
@@ -101,9 +96,7 @@ class Averaged(Policy):
             total += expected
         return total / len(self.members)
 
-    def _weights(
-        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
+    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
         if contexts is None:
             raise LearningError(f"the policy {self.name} decides by contexts", hint="pass them")
         if self.exploration == VOTES:

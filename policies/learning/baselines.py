@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from policies.errors import InvalidPolicyError, did_you_mean
+from policies.log import Bools, Floats
 from policies.policy import Policy, require_features
 from policies.predicates import Columns, Predicate
 
@@ -23,9 +23,7 @@ class UniformPolicy(Policy):
 
     kind: ClassVar[str] = "uniform"
 
-    def _weights(
-        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
+    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
         return eligible.astype(np.float64)
 
 
@@ -56,9 +54,7 @@ class FixedAction(Policy):
         """`fixed:ACTION`."""
         return f"{self.kind}:{self.action}"
 
-    def _weights(
-        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
+    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
         return _first_eligible([(column, None) for column in self._order], eligible)
 
 
@@ -89,9 +85,7 @@ class BusinessRules(Policy):
         self._rules = [(Predicate.parse(text), _column(self, name)) for text, name in self.rules]
         self._last = [(_column(self, fallback), None)] if fallback is not None else []
 
-    def _weights(
-        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
+    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
         columns = sorted({name for rule, _ in self._rules for name in rule.columns})
         frame = require_features(contexts, columns, self._where)
         read = Columns(frame)
@@ -109,9 +103,7 @@ def _column(policy: Policy, action: str) -> int:
     return policy.action_ids.index(action)
 
 
-def _first_eligible(
-    choices: Sequence[tuple[int, NDArray[np.bool_] | None]], eligible: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def _first_eligible(choices: Sequence[tuple[int, Bools | None]], eligible: Bools) -> Floats:
     """(n, k): 1 on the first choice that holds (None: everywhere) and is eligible, else uniform."""
     weights = np.zeros_like(eligible, dtype=np.float64)
     open_rows = np.ones(len(eligible), dtype=bool)

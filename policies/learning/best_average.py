@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from policies.deciding.exploration import greedy
 from policies.errors import InvalidPolicyError, LearningError
 from policies.learning.reading import blocks, survey
-from policies.log import Logs
-from policies.policy import Policy
+from policies.log import Bools, Floats, Logs
+from policies.policy import Described, Policy
 
 MOST_WEIGHT = 1e100  # whose square a float still holds
 OWN_MEAN = 10.0  # rows' worth of pull of an action's average towards the overall one
@@ -67,25 +66,21 @@ class BestAverage(Policy):
         return BestAverage(self.action_ids, averages.tolist())
 
     def for_actions(
-        self,
-        action_ids: Sequence[str],
-        action_features: Mapping[str, Mapping[str, float | str]] | None = None,
+        self, action_ids: Sequence[str], action_features: Described = None
     ) -> BestAverage:
         """The averages of actions that stay; a new one starts from the mean of those."""
         known = dict(zip(self.action_ids, self._fitted()))
         usual = float(np.mean([known[name] for name in action_ids if name in known] or [0.0]))
         return BestAverage(action_ids, [known.get(name, usual) for name in action_ids])
 
-    def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64]:
+    def expected_reward(self, contexts: pd.DataFrame) -> Floats:
         """The averages, (n, k)."""
         return np.tile(self._fitted(), (len(contexts), 1))
 
-    def _weights(
-        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
+    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
         return greedy(np.broadcast_to(self._fitted(), eligible.shape), eligible)
 
-    def _fitted(self) -> NDArray[np.float64]:
+    def _fitted(self) -> Floats:
         if self.averages is None:
             raise LearningError("best_average has not learned yet", hint="call fit(log)")
         return np.array(self.averages)

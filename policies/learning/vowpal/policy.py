@@ -6,13 +6,12 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
@@ -32,10 +31,9 @@ from policies.learning.vowpal.examples import (
 )
 from policies.learning.vowpal.scorer import LinearScorer
 from policies.learning.vowpal.settings import VowpalSettings
-from policies.log import LoggedDecisions, Logs
-from policies.policy import Policy
+from policies.log import Bools, Floats, Ints, LoggedDecisions, Logs
+from policies.policy import Described, Policy
 
-Floats = npt.NDArray[np.float64]
 STEPPING = ("learning_rate", "power_t", "l1", "l2")  # settings that a model file does not hold
 
 
@@ -143,9 +141,7 @@ class VowpalPolicy(Policy):
         return self._with(after, before.encoder.encode(known.contexts.iloc[:8]))
 
     def for_actions(
-        self,
-        action_ids: Sequence[str],
-        action_features: Mapping[str, Mapping[str, float | str]] | None = None,
+        self, action_ids: Sequence[str], action_features: Described = None
     ) -> VowpalPolicy:
         """The model read out for these actions: a new one is scored by what it shares with others.
 
@@ -184,7 +180,7 @@ class VowpalPolicy(Policy):
         state, _ = self._fitted()
         return self._predictor(state)(row_texts(state.encoder.encode(as_frame(contexts))))
 
-    def _weights(self, contexts: pd.DataFrame | None, eligible: npt.NDArray[np.bool_]) -> Floats:
+    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
         if contexts is None:
             raise LearningError(f"the policy {self.name} decides by contexts", hint="pass them")
         # Clipping makes ties of what lies beyond the range, so only what needs rewards gets them.
@@ -274,7 +270,7 @@ class VowpalPolicy(Policy):
         block: LoggedDecisions,
         known: Survey,
         before: VowpalState,
-        counts: npt.NDArray[np.int64],
+        counts: Ints,
     ) -> memoryview:
         """A block as text; adds its rows and eligible actions to `counts`."""
         chosen, actions, action = self.settings, self._actions, block.action
