@@ -17,7 +17,6 @@ import pandas as pd
 
 from policies import LoggedDecisions, Policy, UniformPolicy, VowpalPolicy, default_grid, select
 from policies.estimating.reward_model import fit_reward_model
-from policies.learning.averaged import fit_copies
 
 MOST, LEAST, TRAIN, FIT = 5_000, 400, 0.7, 0.7
 TARGET = 0.73
@@ -42,7 +41,7 @@ def bandit(features: pd.DataFrame, right: np.ndarray) -> LoggedDecisions:
     k, n = int(right.max()) + 1, int(TRAIN * len(right))
     action = np.random.default_rng(k * n).integers(k, size=n)
     return LoggedDecisions(
-        [f"class {each}" for each in range(k)],
+        [f"class {index}" for index in range(k)],
         action,
         np.full(n, 1 / k),
         (action == right[:n]).astype(float),
@@ -59,7 +58,7 @@ def main() -> None:
         shown, answers, cut = features.iloc[len(log) :], right[len(log) :], int(FIT * len(log))
         uniform, grid = UniformPolicy(log.action_ids), default_grid(log.action_ids)
         found = select(log[:cut], log[cut:], grid, uniform, floor=0.0, uniform_share=0.0)
-        [selected] = fit_copies([found.best], log)
+        selected = found.best.fit(log)
 
         def accuracy(policy: Policy, shown: pd.DataFrame = shown, y: np.ndarray = answers) -> float:
             return float(policy.distribution(shown)[np.arange(len(y)), y].mean())

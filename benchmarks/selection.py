@@ -50,7 +50,7 @@ def one(seed: int, customers: int) -> dict[str, float]:
     def worth(policy: Policy) -> float:
         return world.true_value(AsDeployed(policy, FLOOR, UNIFORM), late)
 
-    grid = {each.name: found.policies[each.name] for each in recipes}
+    grid = {recipe.name: found.policies[recipe.name] for recipe in recipes}
     truth = {name: worth(policy) for name, policy in grid.items()}
     rules = worth(world.incumbent)
     table = found.table.loc[list(grid)]

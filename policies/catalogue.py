@@ -26,9 +26,9 @@ class Action:
         id: the name it is logged under.
         name: what people call it.
         group: the family it belongs to.
-        channel: where consent is asked for; "none" contacts nobody.
-        valid_from: first day on which it may be taken; None is always.
-        valid_to: last day on which it may be taken, inclusive; None is always.
+        channel: what a contact needs consent for; "none" contacts nobody.
+        valid_from: first day on which it may be drawn; None is always.
+        valid_to: last day on which it may be drawn, inclusive; None is always.
         value: what a success is worth, in the catalogue's currency.
         cost: what taking it costs, in the catalogue's currency.
         eligible_when: predicate over features: may we?

@@ -118,7 +118,7 @@ def as_array(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _yes_or_no(name: str, value: Any) -> Any:
-    """Booleans, or numbers that are 0 or 1; anything else would be taken for True."""
+    """Booleans, or numbers that are 0 or 1; anything else would count as True."""
     array = np.asarray(value)
     if array.dtype.kind != "b" and array.size:
         known = np.reshape(pd.Series(array.ravel()).isin([0, 1]), array.shape)
@@ -253,16 +253,17 @@ class Entries:
         coded = pa.types.is_dictionary(self.actions.type)
         texts = (self.actions.dictionary if coded else self.actions).cast(pa.string())
         places = _whole(pc.index_in(texts, pa.array(action_ids, pa.string())))
-        found = np.append(places, -1)[_whole(self.actions.indices)] if coded else places
-        if (found < 0).any():
+        if coded:
+            places = np.append(places, -1)[_whole(self.actions.indices)]
+        if (places < 0).any():
             holds = np.ones(self.n, dtype=bool)
-            holds[self.row[found < 0]] = False
-            unknown = self.actions[int(np.argmax(found < 0))].as_py()
+            holds[self.row[places < 0]] = False
+            unknown = self.actions[int(np.argmax(places < 0))].as_py()
             if unknown is None:
                 require(holds, f"{self.name} must not be missing")
             rule = f"unknown action id {str(unknown)!r} in {self.name}"
             require(holds, rule, hint=did_you_mean(str(unknown), action_ids))
-        return found
+        return places
 
     def matrix(self, action_ids: Sequence[str]) -> Array:
         """(n, k): the value of each entry, False or 0 elsewhere; raises as `indices` does."""

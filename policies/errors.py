@@ -50,11 +50,11 @@ class CapacityError(NbaError, ValueError):
 
 
 class EvaluationError(NbaError, ValueError):
-    """An estimate was asked for that the log or the arguments cannot give."""
+    """The log or the arguments do not allow an estimate."""
 
 
 class LearningError(NbaError, ValueError):
-    """A policy cannot be learned from, or asked about, what it was given."""
+    """A policy cannot learn from, or decide for, the given data."""
 
 
 @contextmanager

@@ -195,15 +195,15 @@ class LoggedDecisions:
     def never_drawn(self) -> Bools | None:
         """(n, k) bool: eligible actions that could not be drawn, as far as the log tells; or None.
 
-        With a distribution those of probability 0, without one those that no choice row took.
+        With a distribution those of probability 0, without one those that no choice row has.
         """
         if self.distribution is not None:
             never = self.eligible & (self.distribution == 0)
         else:
-            taken = np.bincount(self.action[self.choice], minlength=self.n_actions) > 0
-            if taken.all() or not self.choice.any():
+            drawn = np.bincount(self.action[self.choice], minlength=self.n_actions) > 0
+            if drawn.all() or not self.choice.any():
                 return None
-            never = self.eligible & ~taken & self.choice[:, None]
+            never = self.eligible & ~drawn & self.choice[:, None]
         return never if never.any() else None
 
     @cached_property
@@ -316,8 +316,8 @@ class LoggedDecisions:
                 action_ids, or an (n, k) array.
             reward_range: declared (low, high).
 
-        Wherever a column's name is taken, an array of n values is too, in the frame's order; a
-        pandas object must have the frame's index, or rows numbered from 0.
+        Instead of a column's name an array of n values may be given, in the frame's order; a pandas
+        object must have the frame's index, or rows numbered from 0.
 
         Raises:
             InvalidLogError: a column that is not there, an unknown action, or a broken invariant.

@@ -108,10 +108,10 @@ def _first_eligible(choices: Sequence[tuple[int, Bools | None]], eligible: Bools
     weights = np.zeros_like(eligible, dtype=np.float64)
     open_rows = np.ones(len(eligible), dtype=bool)
     for column, holds in choices:
-        taken = open_rows & eligible[:, column]
+        chosen = open_rows & eligible[:, column]
         if holds is not None:
-            taken &= holds
-        weights[:, column] += taken
-        open_rows &= ~taken
+            chosen &= holds
+        weights[:, column] += chosen
+        open_rows &= ~chosen
     weights += open_rows[:, None] & eligible
     return weights

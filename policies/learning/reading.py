@@ -206,7 +206,7 @@ def _require_variety(counts: Ints, action_ids: Sequence[str], low: float, high: 
     if np.count_nonzero(counts) < 2:
         raise LearningError(
             f"every choice row has the one action {action_ids[int(counts.argmax())]!r}",
-            hint="log with some exploration, so that actions can be told apart",
+            hint="log with some exploration, so that actions can be compared",
         )
     if low == high:
         raise LearningError(

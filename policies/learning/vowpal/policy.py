@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +34,7 @@ from policies.learning.vowpal.settings import VowpalSettings
 from policies.log import Bools, Floats, Ints, LoggedDecisions, Logs
 from policies.policy import Described, Policy
 
+SAVED = {"rows": "rows", "eligible": "eligible", "bits": "bits", "unit": "unit", "taken": "tried"}
 STEPPING = ("learning_rate", "power_t", "l1", "l2")  # settings that a model file does not hold
 
 
@@ -60,7 +61,7 @@ class VowpalState:
     model: bytes = b""
     rows: int = 0
     eligible: int = 0
-    tried: Sequence[str] = ()
+    tried: list[str] = field(default_factory=list)
 
 
 class VowpalPolicy(Policy):
@@ -88,7 +89,7 @@ class VowpalPolicy(Policy):
         self, action_ids: Sequence[str], settings: VowpalSettings | None = None, **given: Any
     ) -> None:
         super().__init__(action_ids)
-        common = {} if settings is None else settings.to_dict()
+        common = {} if settings is None else asdict(settings)
         self.settings = VowpalSettings.of({**common, **given})
         for action in self.settings.action_features:
             if action not in self.action_ids:
@@ -108,7 +109,7 @@ class VowpalPolicy(Policy):
         What describes the actions is no part of it: the catalogue may change on the way.
         """
         chosen = self.settings
-        described = {**chosen.to_dict(), "action_features": bool(chosen.action_features)}
+        described = {**asdict(chosen), "action_features": bool(chosen.action_features)}
         short = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:6]
         bins = f"-b{chosen.bins}" if chosen.bins else ""
         return f"{chosen.cb_type}-lr{chosen.learning_rate:g}-p{chosen.passes}{bins}-{short}"
@@ -117,7 +118,7 @@ class VowpalPolicy(Policy):
     def params(self) -> dict[str, Any]:
         """The settings, flat."""
         described = json.dumps(self.settings.action_features, sort_keys=True)
-        flat = {**self.settings.to_dict(), "action_features": described}
+        flat = {**asdict(self.settings), "action_features": described}
         return {"kind": self.kind, "recipe": self.name, **flat}
 
     def fit(self, log: Logs, *, start: VowpalPolicy | None = None) -> VowpalPolicy:
@@ -304,16 +305,10 @@ class VowpalPolicy(Policy):
     def _state(self) -> dict[str, Any]:
         state, _ = self._fitted()
         return {
-            "settings": self.settings.to_dict(),
+            "settings": asdict(self.settings),
             "encoder": state.encoder.to_dict(),
             "range": [state.low, state.high],
-            "learned": {
-                "rows": state.rows,
-                "eligible": state.eligible,
-                "bits": state.bits,
-                "unit": state.unit,
-                "taken": list(state.tried),
-            },
+            "learned": {key: getattr(state, name) for key, name in SAVED.items()},
         }
 
     def _save_files(self, path: Path) -> None:
@@ -326,13 +321,14 @@ class VowpalPolicy(Policy):
     def _load(cls, path: Path, state: dict[str, Any]) -> VowpalPolicy:
         policy = cls(state["action_ids"], **state["settings"])
         weights = np.load(path / "weights.npy", allow_pickle=False)
-        encoder, learned = Encoder.from_dict(state["encoder"]), dict(state["learned"])
+        encoder = Encoder.from_dict(state["encoder"])
         if weights.shape != (len(policy.action_ids), encoder.size + 1):
             raise ValueError(f"weights.npy has the shape {weights.shape}")
         policy._scorer = LinearScorer(np.ascontiguousarray(weights[:, :-1]), weights[:, -1].copy())
-        (low, high), model = state["range"], (path / "model.vw").read_bytes()
-        tried = learned.pop("taken")
-        policy._learned = VowpalState(encoder, low, high, model=model, tried=tried, **learned)
+        learned = {SAVED[key]: value for key, value in state["learned"].items()}
+        model = (path / "model.vw").read_bytes()
+        low, high = state["range"]
+        policy._learned = VowpalState(encoder, low, high, model=model, **learned)
         return policy
 
 

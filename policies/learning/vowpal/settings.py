@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,9 @@ def _range(name: str, value: Any) -> list[float]:
 def _descriptions(name: str, given: Any) -> dict[str, dict[str, float | str]]:
     """Texts and numbers by name, by action."""
     given = {} if given is None else given
-    if not isinstance(given, Mapping) or not all(isinstance(e, Mapping) for e in given.values()):
+    if not isinstance(given, Mapping) or not all(
+        isinstance(features, Mapping) for features in given.values()
+    ):
         raise LearningError(
             f"{name} must map each action to what describes it, and are {given!r}",
             hint='{"email": {"channel": "mail", "cost": 0.1}}',
@@ -182,7 +184,3 @@ class VowpalSettings:
             if name not in names:
                 raise LearningError(f"unknown setting {name!r}", hint=did_you_mean(name, names))
         return cls(**given)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings by name, in plain JSON types."""
-        return asdict(self)
