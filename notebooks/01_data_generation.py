@@ -2,8 +2,8 @@
 # MAGIC %md
 # MAGIC # 01 · Data
 # MAGIC
-# MAGIC What the source knows by the day: customers, events, decisions and outcomes. The simulated
-# MAGIC source answers the decisions that were really taken the day before.
+# MAGIC Loads customers, events, decisions and outcomes as of the day. In the demo, simulated
+# MAGIC customers answer the decisions of the day before.
 
 # COMMAND ----------
 

@@ -2,8 +2,8 @@
 # MAGIC %md
 # MAGIC # 02 · Features
 # MAGIC
-# MAGIC What was known of every customer at 00:00 UTC of the day, from facts of strictly earlier dates;
-# MAGIC then the rewards whose window has closed.
+# MAGIC Computes each customer's features as of 00:00 UTC of the day, from facts of strictly earlier
+# MAGIC dates. Then computes the rewards whose window has closed.
 
 # COMMAND ----------
 

@@ -2,8 +2,8 @@
 # MAGIC %md
 # MAGIC # 03 · Training
 # MAGIC
-# MAGIC Vowpal Wabbit policies, fitted on the earliest days and chosen by a pessimistic bound on later
-# MAGIC ones. The latest days stay unseen: they belong to the gate.
+# MAGIC Fits Vowpal Wabbit policies on the earliest days and selects one by a lower bound on later
+# MAGIC days. The latest days are reserved for the gate.
 
 # COMMAND ----------
 
@@ -14,10 +14,8 @@ result = jobs.model_training(run)
 
 # COMMAND ----------
 
-display([(each.number, dict(each.tags)) for each in run.registry.versions()])
+display([(version.number, dict(version.tags)) for version in run.registry.versions()])
 
 # COMMAND ----------
 
-for key, value in result.values.items():
-    dbutils.jobs.taskValues.set(key, value)
 dbutils.notebook.exit(result.to_json())

@@ -2,7 +2,8 @@
 # MAGIC %md
 # MAGIC # 04 · Inference
 # MAGIC
-# MAGIC One action for every customer: rules, distribution with floor, groups, one seeded draw.
+# MAGIC Decides one action for every customer: rules, distribution with floor, groups, one seeded
+# MAGIC draw.
 
 # COMMAND ----------
 

@@ -2,8 +2,8 @@
 # MAGIC %md
 # MAGIC # 05 · Monitoring
 # MAGIC
-# MAGIC What each policy would have earned on the matured log, the day sums of the paired difference,
-# MAGIC and whether customers have changed.
+# MAGIC Estimates what each policy would have earned on the matured log, freezes the day sums of the
+# MAGIC paired difference, and tests whether the features have drifted.
 
 # COMMAND ----------
 

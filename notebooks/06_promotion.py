@@ -2,7 +2,7 @@
 # MAGIC %md
 # MAGIC # 06 · Promotion
 # MAGIC
-# MAGIC The verdict on the candidate: promote, hold or reject. An alias moves only on promote.
+# MAGIC Gives the verdict on the candidate: promote, hold or reject. Only promote moves an alias.
 
 # COMMAND ----------
 
@@ -17,6 +17,5 @@ display(run.tables.read("verdicts").orderBy("as_of"))
 
 # COMMAND ----------
 
-for key, value in result.values.items():
-    dbutils.jobs.taskValues.set(key, value)
+dbutils.jobs.taskValues.set("verdict", result.summary)
 dbutils.notebook.exit(result.to_json())

@@ -2,8 +2,9 @@
 # MAGIC %md
 # MAGIC # A real log: Hillstrom's e-mail test
 # MAGIC
-# MAGIC 64,000 customers, each drawn at random to get men's or women's merchandise or no e-mail. Did they
-# MAGIC visit within two weeks, and what did they spend? `source_path` is the file (csv, also gzipped).
+# MAGIC Each of 64,000 customers was drawn at random to get men's merchandise, women's merchandise
+# MAGIC or no e-mail. Rewards: a visit within two weeks, and spend. `source_path`: the file (csv or
+# MAGIC csv.gz).
 
 # COMMAND ----------
 
@@ -28,7 +29,7 @@ print(policies.assess(log, mens, minimum_effect=0.005))
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Visits: `personal` picks the arm that a logistic model, which never saw the row, prefers
+# MAGIC ## Visits: `personal` takes the arm with the highest cross-fitted logistic prediction
 
 # COMMAND ----------
 
@@ -44,7 +45,7 @@ display(pictures.estimates(values))
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Which differences are sure, whenever one looks?
+# MAGIC ## Differences, with intervals valid at every look
 
 # COMMAND ----------
 
@@ -61,7 +62,7 @@ display(pictures.differences(found))
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Spend: 578 buyers are too few to tell policies apart
+# MAGIC ## Spend: 578 buyers are too few to decide between policies
 
 # COMMAND ----------
 

@@ -2,9 +2,9 @@
 # MAGIC %md
 # MAGIC # Off-policy evaluation
 # MAGIC
-# MAGIC What would the candidate have earned, had it decided? The log answers for policies that never
-# MAGIC ran, since each decision was logged with the probability it was drawn with. No policy has learned
-# MAGIC from these rows. Where the source is the simulator, the truth stands beside the estimates.
+# MAGIC What would the candidate have earned? The log can tell for policies that never ran, because
+# MAGIC each decision was logged with the probability it was drawn with. No policy was fitted to
+# MAGIC these rows. With the simulated source, the true values stand beside the estimates.
 
 # COMMAND ----------
 
@@ -18,9 +18,10 @@ print(f"{len(log):,} matured decisions, {log.choice.sum():,} of them with a choi
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Can this log answer at all?
+# MAGIC ## Can this log answer?
 # MAGIC
-# MAGIC `collect` says how many more rows and days are needed; `broken` that no number below counts.
+# MAGIC `collect` says how many more rows and days are needed. With `broken`, no number below is
+# MAGIC valid.
 
 # COMMAND ----------
 
@@ -40,8 +41,8 @@ display(pictures.overlap(log, study.policies[first], first))
 # MAGIC %md
 # MAGIC ## What each policy would have earned
 # MAGIC
-# MAGIC IPS and DR are unbiased; SNIPS and `auto` trade a little bias for less noise; DM is as good as
-# MAGIC the reward model, and its bar shows sampling error only. See docs/estimators.md.
+# MAGIC IPS and DR are unbiased. SNIPS and `auto` accept a little bias for less variance. DM is as
+# MAGIC good as its reward model; its interval shows sampling error only. See docs/estimators.md.
 
 # COMMAND ----------
 
@@ -54,7 +55,7 @@ display(pictures.estimates(values))
 # MAGIC %md
 # MAGIC ## Against the champion
 # MAGIC
-# MAGIC One paired difference, in an interval that stays valid however often one looks.
+# MAGIC The paired difference, with an interval valid at every look.
 
 # COMMAND ----------
 
@@ -66,7 +67,7 @@ display(pictures.differences(pairs))
 # MAGIC %md
 # MAGIC ## Over time
 # MAGIC
-# MAGIC The bands hold for all days together: a day that stands out of its band does so for a reason.
+# MAGIC The intervals hold for all days together.
 
 # COMMAND ----------
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Optional
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from engine.config import Config, Reward
+from engine.config import Config
+from engine.settings import Reward
 from policies.log import LoggedDecisions
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from policies.errors import InvalidPolicyError, did_you_mean
 from policies.log import Bools, Floats
 
-Exploration = Callable[[Floats, Bools], Floats]
+Explore = Callable[[Floats, Bools], Floats]
 
 
 def uniform(eligible: Bools) -> Floats:
@@ -60,7 +60,7 @@ _NUMBERED: dict[str, tuple[Callable[..., Floats], str, Callable[[float], bool], 
 }
 
 
-def parse(text: str) -> Exploration:
+def parse(text: str) -> Explore:
     """The exploration that a configuration names.
 
     "greedy", "epsilon:0.1" (epsilon), "softmax:0.05" (temperature) or "squarecb:100" (gamma).

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from policies.deciding.decision import final_distribution
+from policies.deciding.deployed import AsDeployed, Exploration
 from policies.errors import LearningError
 from policies.estimating.reward_model import fit_reward_model
 from policies.judging.values import compare, evaluate
@@ -82,17 +82,15 @@ def select(
     recipes: Sequence[Policy],
     incumbent: Policy,
     *,
-    floor: float,
-    uniform_share: float,
+    exploration: Exploration,
     margin: float = 0.0,
     confidence: float = 0.95,
     workers: int | None = None,
 ) -> Selection:
     """Fit every recipe on one log and choose among them by another, which none of them saw.
 
-    A recipe's value is the doubly robust estimate of the policy as it would act: after floor and
-    uniform share. All share one reward model, fitted on `log_fit` (on an evenly thinned part of it,
-    where that is large). Best is the highest one-sided lower bound (pessimism: Swaminathan &
+    A recipe's value is the doubly robust estimate of the policy as deployed. All share one reward
+    model, fitted on `log_fit` (on an evenly thinned part of it, where that is large). Best is the highest one-sided lower bound (pessimism: Swaminathan &
     Joachims 2015), so a policy whose value is uncertain, because the log rarely did what it does,
     needs a higher estimate. The highest of several noisy bounds is partly luck. Therefore recipes
     within one standard error (of the paired difference) of the best are averaged. The average wins
@@ -103,7 +101,7 @@ def select(
         log_select: later decisions, with contexts.
         recipes: policies, which are fitted several at a time.
         incumbent: what they are compared with.
-        floor, uniform_share: as in `final_distribution`.
+        exploration: what deployment adds to every policy.
         margin: how much worse than the incumbent the best may be and still be acceptable.
         confidence: of the one-sided lower bounds, between .5 and 1.
         workers: how many fits at a time; None = as many as there are cores.
@@ -121,13 +119,8 @@ def select(
     expected_reward = reward_model.predict(log_select.contexts, len(log_select))
 
     def acting(policy: Policy) -> Floats:
-        return final_distribution(
-            policy,
-            log_select.contexts,
-            log_select.eligible,
-            floor=floor,
-            uniform_share=uniform_share,
-        )
+        deployed = AsDeployed(policy, exploration)
+        return deployed.distribution(log_select.contexts, log_select.eligible)
 
     values = _Values(log_select, acting, acting(incumbent), expected_reward, 2 * confidence - 1)
     for name, policy in zip(names, fit_copies(recipes, log_fit, workers=workers)):
