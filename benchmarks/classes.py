@@ -25,7 +25,6 @@ from policies import (
     select,
 )
 from policies.estimating.reward_model import fit_reward_model
-from policies.learning.averaged import fit_copies
 
 MOST, LEAST, TRAIN, FIT = 5_000, 400, 0.7, 0.7
 TARGET = 0.73
@@ -50,7 +49,7 @@ def bandit(features: pd.DataFrame, right: np.ndarray) -> LoggedDecisions:
     k, n = int(right.max()) + 1, int(TRAIN * len(right))
     action = np.random.default_rng(k * n).integers(k, size=n)
     return LoggedDecisions(
-        [f"class {each}" for each in range(k)],
+        [f"class {index}" for index in range(k)],
         action,
         np.full(n, 1 / k),
         (action == right[:n]).astype(float),
@@ -67,7 +66,7 @@ def main() -> None:
         shown, answers, cut = features.iloc[len(log) :], right[len(log) :], int(FIT * len(log))
         uniform, grid = UniformPolicy(log.action_ids), default_grid(log.action_ids)
         found = select(log[:cut], log[cut:], grid, uniform, exploration=Exploration(0.0, 0.0))
-        [selected] = fit_copies([found.best], log)
+        selected = found.best.fit(log)
 
         def accuracy(policy: Policy, shown: pd.DataFrame = shown, y: np.ndarray = answers) -> float:
             return float(policy.distribution(shown)[np.arange(len(y)), y].mean())
@@ -82,7 +81,7 @@ def main() -> None:
             }
         )
         line = "  ".join(f"{way} {value:.3f}" for way, value in rows[-1].items())
-        print(f"{name:16} {line}  {found.best.recipe}", flush=True)
+        print(f"{name:16} {line}  {found.best.name}", flush=True)
     means = pd.DataFrame(rows).mean()
     print(f"{len(rows)} sets: {means.round(4).to_dict()} (target of selected: {TARGET})")
 

@@ -38,8 +38,8 @@ def printed_loss(policy: Policy, log: LoggedDecisions) -> float:
     chosen = policy.settings
     with tempfile.TemporaryDirectory() as folder:
         write_adf(log[log.choice], Path(folder) / "log", policy)
-        options = f"--quiet -d {folder}/log --cb_adf --cb_type {chosen['cb_type']} -q sa"
-        options += f" --learning_rate {chosen['learning_rate']} --passes {chosen['passes']}"
+        options = f"--quiet -d {folder}/log --cb_adf --cb_type {chosen.cb_type} -q sa"
+        options += f" --learning_rate {chosen.learning_rate} --passes {chosen.passes}"
         driver = vowpalwabbit.Workspace(f"{options} -k --cache_file {folder}/c --holdout_off")
         loss = driver.get_sum_loss() / driver.get_weighted_examples()
         driver.finish()
@@ -58,7 +58,7 @@ def one(seed: int, customers: int) -> dict[str, float]:
     def worth(policy: Policy) -> float:
         return world.true_value(AsDeployed(policy, EXPLORATION), late)
 
-    grid = {each.recipe: found.policies[each.recipe] for each in recipes}
+    grid = {recipe.name: found.policies[recipe.name] for recipe in recipes}
     truth = {name: worth(policy) for name, policy in grid.items()}
     rules = worth(world.incumbent)
     table = found.table.loc[list(grid)]

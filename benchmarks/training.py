@@ -47,7 +47,8 @@ def write_adf(log: LoggedDecisions, path: Path, policy: VowpalPolicy | None = No
     encoder = policy.encoder if policy else Encoder.fit(log.contexts, standardise=False)
     actions = action_texts(log.action_ids)
     with path.open("wb") as file:
-        for block in blocks(log, log.action_ids):
+        for _, block in blocks(log, log.action_ids):
+            assert block.contexts is not None
             features = feature_text(encoder.encode(block.contexts))
             cost, probability = -block.reward, block.action_probability
             file.write(

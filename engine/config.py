@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from policies.catalogue import PREDICATE_KEYS, Action, Catalogue
 from policies.deciding import deployed
 from policies.errors import CatalogueError, NbaError, PredicateError, did_you_mean
 from policies.learning.vowpal.policy import VowpalPolicy
+from policies.learning.vowpal.settings import VowpalSettings
 from policies.predicates import Predicate
 
 
@@ -186,19 +186,16 @@ def _check(config: Config, document: Document) -> None:
 
 def _check_grid(config: Config, document: Document) -> None:
     """Every line of the grid must be settings of a learner, and each learner there once."""
-    known = set(inspect.signature(VowpalPolicy).parameters) - {"action_ids"}
     recipes: set[str] = set()
     for index, settings in enumerate(config.engine.training.grid):
         where = document.where(("training", "grid", index))
-        for key in sorted(settings):
-            require_known(key, known, ConfigError, f"Unknown key {key!r}.", where)
         try:
-            recipe = VowpalPolicy(config.catalogue.action_ids, **settings).recipe
+            learner = VowpalPolicy(config.catalogue.action_ids, VowpalSettings.of(settings))
         except NbaError as error:
             raise ConfigError(f"{error.what}.", where=where, hint=error.hint) from error
-        if recipe in recipes:
+        if learner.name in recipes:
             raise ConfigError("The grid has the same learner twice.", where=where)
-        recipes.add(recipe)
+        recipes.add(learner.name)
 
 
 def _check_columns(

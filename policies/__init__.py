@@ -1,4 +1,4 @@
-"""Decides, and says what deciding so is worth."""
+"""Contextual-bandit policies: make decisions, and estimate a policy's value from logs."""
 
 from policies.catalogue import Action, Catalogue
 from policies.deciding.decision import final_distribution
@@ -29,11 +29,11 @@ from policies.judging.selection import Selection, default_grid, select
 from policies.judging.values import Comparison, compare, evaluate
 from policies.learning.averaged import Averaged
 from policies.learning.baselines import (
-    BestAverage,
     BusinessRules,
     FixedAction,
     UniformPolicy,
 )
+from policies.learning.best_average import BestAverage
 from policies.learning.vowpal.policy import VowpalPolicy
 from policies.log import LoggedDecisions
 from policies.policy import Policy, load_policy

@@ -11,7 +11,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.errors import CatalogueError, PredicateError, did_you_mean
+from policies.errors import CatalogueError, did_you_mean, located
 from policies.predicates import Predicate
 
 NO_CHANNEL = "none"
@@ -26,9 +26,9 @@ class Action:
         id: the name it is logged under.
         name: what people call it.
         group: the family it belongs to.
-        channel: where consent is asked for; "none" contacts nobody.
-        valid_from: first day on which it may be taken; None is always.
-        valid_to: last day on which it may be taken, inclusive; None is always.
+        channel: what a contact needs consent for; "none" contacts nobody.
+        valid_from: first day on which it may be drawn; None is always.
+        valid_to: last day on which it may be drawn, inclusive; None is always.
         value: what a success is worth, in the catalogue's currency.
         cost: what taking it costs, in the catalogue's currency.
         eligible_when: predicate over features: may we?
@@ -53,8 +53,14 @@ class Action:
     @property
     def unrestricted(self) -> bool:
         """Whether it is eligible for everybody on every day."""
-        rules = [self.valid_from, self.valid_to, *(getattr(self, key) for key in PREDICATE_KEYS)]
-        return self.channel == NO_CHANNEL and all(rule is None for rule in rules)
+        dated = self.valid_from is not None or self.valid_to is not None
+        return self.channel == NO_CHANNEL and not dated and not self.predicates
+
+    @property
+    def predicates(self) -> dict[str, str]:
+        """The predicates it has, by key, in the order in which they apply."""
+        texts = {key: getattr(self, key) for key in PREDICATE_KEYS}
+        return {key: text for key, text in texts.items() if text is not None}
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,8 @@ class Catalogue:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "actions", tuple(self.actions))
-        repeated = sorted({each for each in self.action_ids if self.action_ids.count(each) > 1})
+        ids = self.action_ids
+        repeated = sorted({action_id for action_id in ids if ids.count(action_id) > 1})
         if repeated:
             raise CatalogueError(f"action ids repeat: {', '.join(repeated)}", where="the catalogue")
         if not self.actions[self.index(self.no_contact)].unrestricted:
@@ -115,8 +122,8 @@ class Catalogue:
     def action_features(self) -> dict[str, dict[str, float | str]]:
         """What describes each action to a learner: group, channel, and its own features."""
         return {
-            each.id: {"group": each.group, "channel": each.channel, **each.features}
-            for each in self.actions
+            action.id: {"group": action.group, "channel": action.channel, **action.features}
+            for action in self.actions
         }
 
     def index(self, action_id: str) -> int:
@@ -140,7 +147,8 @@ class Catalogue:
             "currency": self.currency,
             "no_contact": self.no_contact,
             "actions": [
-                {f.name: getattr(each, f.name) for f in fields(each)} for each in self.actions
+                {part.name: getattr(action, part.name) for part in fields(action)}
+                for action in self.actions
             ],
         }
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_plain)
@@ -159,13 +167,6 @@ def _check(action: Action) -> None:
         )
     if not np.isfinite([action.value, action.cost]).all():
         raise CatalogueError("value and cost are amounts, not NaN or infinite", where=where)
-    for key in PREDICATE_KEYS:
-        text = getattr(action, key)
-        if text is None:
-            continue
-        try:
+    for key, text in action.predicates.items():
+        with located(f"{where}, {key}: {text}"):
             Predicate.parse(text)
-        except PredicateError as error:
-            raise PredicateError(
-                error.what, where=f"{where}, {key}: {text}", hint=error.hint
-            ) from error

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Union
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from policies.errors import InvalidLogError, NbaError, did_you_mean
+from policies.errors import InvalidLogError, LearningError, NbaError, did_you_mean
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -20,16 +22,50 @@ NO_DATES = ("boolean", "integer", "floating", "mixed-integer", "mixed-integer-fl
 ZONE = r"([T ].+?)(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"  # of a time, which is left as it was written
 
 
-def require(holds: Any, rule: str, hint: str | None = None) -> None:
-    """Raise InvalidLogError unless the rule holds in every row."""
+def require(
+    holds: Any,
+    rule: str,
+    hint: str | None = None,
+    error: type[NbaError] = InvalidLogError,
+    where: str | None = None,
+) -> None:
+    """Raise `error`, naming the first rows, unless the rule holds in every row.
+
+    Args:
+        holds: (n,) bool.
+        rule: what must hold, as a sentence without its full stop.
+        hint: one action that mends it.
+        error: the type to raise.
+        where: whose rows they are.
+    """
     if not holds.all():
         rows = np.flatnonzero(~holds)
-        first = ", ".join(str(each) for each in rows[:5])
-        raise InvalidLogError(
+        first = f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:5]))}"
+        first += ", …" if len(rows) > 5 else ""
+        raise error(
             f"{rule}: {len(rows)} of {len(holds)} rows break it",
-            where=f"row{'s' if len(rows) > 1 else ''} {first}{', …' if len(rows) > 5 else ''}",
+            where=f"{where}, {first}" if where else first,
             hint=hint,
         )
+
+
+def number(name: str, value: Any, error: type[NbaError] = InvalidLogError) -> float:
+    """A finite number; raises `error` for anything else."""
+    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not (is_number and np.isfinite(value)):
+        raise error(f"{name} must be a number, and is {value!r}")
+    return float(value)
+
+
+def low_high(name: str, ends: Any, error: type[NbaError] = InvalidLogError) -> tuple[float, float]:
+    """Two finite numbers, the lower one first; raises `error` for anything else."""
+    try:
+        low, high = (float(end) for end in ends)
+    except (TypeError, ValueError) as cause:
+        raise error(f"{name} must be (low, high), not {ends!r}") from cause
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise error(f"{name} must be (low, high), low < high: {(low, high)}")
+    return low, high
 
 
 def by_action(
@@ -45,8 +81,8 @@ def by_action(
     """
     if not isinstance(values, pd.DataFrame):
         return values
-    names = [str(each) for each in values.columns]
-    if names == [str(each) for each in range(len(ids))]:
+    names = [str(name) for name in values.columns]
+    if names == [str(place) for place in range(len(ids))]:
         return values
     if sorted(names) != sorted(ids):
         raise error(
@@ -54,16 +90,18 @@ def by_action(
             where=where,
             hint="one column per action id",
         )
-    return values.iloc[:, [names.index(each) for each in ids]]
+    return values.iloc[:, [names.index(action_id) for action_id in ids]]
 
 
 def as_array(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
     """The value as a read-only array of this type and shape (None stays None)."""
     if value is None:
         return None
+    if isinstance(value, (pa.Array, pa.ChunkedArray)):
+        value = value.to_pandas(date_as_object=False, deduplicate_objects=False)
     if dtype == "datetime64[D]":
         value = _dates(name, value)
-    elif dtype is np.bool_:
+    elif dtype is bool:
         value = _yes_or_no(name, value)
     try:
         array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype)
@@ -80,7 +118,7 @@ def as_array(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _yes_or_no(name: str, value: Any) -> Any:
-    """Booleans, or numbers that are 0 or 1; anything else would be taken for True."""
+    """Booleans, or numbers that are 0 or 1; anything else would count as True."""
     array = np.asarray(value)
     if array.dtype.kind != "b" and array.size:
         known = np.reshape(pd.Series(array.ravel()).isin([0, 1]), array.shape)
@@ -113,7 +151,7 @@ def _dates(name: str, value: Any) -> Any:
                 hint="pd.to_datetime(column, format=…) says how they are written",
             ) from error
     if array.dtype == object:
-        return [_local(each) for each in array.flat]
+        return [_local(date) for date in array.flat]
     return value
 
 
@@ -123,31 +161,53 @@ def _local(date: Any) -> Any:
     return date if getattr(date, "tzinfo", None) is None else date.replace(tzinfo=None)
 
 
-def known_column(frame: pd.DataFrame, column: str) -> str:
-    """The name of a column that is there, or an error that names the closest."""
-    if column not in frame.columns:
+def as_frame(contexts: Any, error: type[NbaError] = LearningError) -> pd.DataFrame:
+    """Contexts as pandas: an Arrow table becomes a frame; raises `error` for anything else."""
+    if isinstance(contexts, pa.Table):
+        contexts = contexts.to_pandas(date_as_object=False)
+    if not isinstance(contexts, pd.DataFrame):
+        raise error(
+            f"contexts must be a DataFrame, not a {type(contexts).__name__}",
+            hint="pd.DataFrame(rows, columns=[…]) names what was known",
+        )
+    return contexts
+
+
+def column_names(frame: pd.DataFrame | pa.Table) -> list[Any]:
+    """The names of a table's columns."""
+    return list(frame.column_names if isinstance(frame, pa.Table) else frame.columns)
+
+
+def require_column(frame: pd.DataFrame | pa.Table, name: Any) -> None:
+    """Raise InvalidLogError, with the closest name, unless the table has the column."""
+    names = column_names(frame)
+    if name not in names:
+        raise InvalidLogError(f"no column {name!r} in the frame", hint=did_you_mean(name, names))
+
+
+def take_columns(frame: pd.DataFrame | pa.Table, names: Sequence[str]) -> pd.DataFrame:
+    """The columns of a table as pandas; raises as `require_column` does."""
+    for name in names:
+        require_column(frame, name)
+    return as_frame(frame.select(names)) if isinstance(frame, pa.Table) else frame[list(names)]
+
+
+def take_column(frame: pd.DataFrame | pa.Table, column: Column) -> Any:
+    """The column of a table by its name; anything else as it is.
+
+    Raises:
+        InvalidLogError: no such column, or a pandas object whose index is not the frame's.
+    """
+    if isinstance(column, str):
+        require_column(frame, column)
+        return frame[column]
+    index = frame.index if isinstance(frame, pd.DataFrame) else pd.RangeIndex(len(frame))
+    if isinstance(column, (pd.Series, pd.DataFrame)) and not _aligned(column.index, index):
         raise InvalidLogError(
-            f"no column {column!r} in the frame", hint=did_you_mean(column, frame.columns)
+            "a column comes with an index that is not the frame's: its order may be another",
+            hint="in the frame's order: column.loc[frame.index], or .to_numpy()",
         )
     return column
-
-
-def taker(frame: pd.DataFrame) -> Any:
-    """A function that gives a column by name, and anything else as it is."""
-
-    def taken(column: Column) -> Any:
-        if isinstance(column, str):
-            return frame[known_column(frame, column)]
-        if isinstance(column, (pd.Series, pd.DataFrame)) and not _aligned(
-            column.index, frame.index
-        ):
-            raise InvalidLogError(
-                "a column comes with an index that is not the frame's: its order may be another",
-                hint="in the frame's order: column.loc[frame.index], or .to_numpy()",
-            )
-        return column
-
-    return taken
 
 
 def _aligned(own: pd.Index[Any], of_frame: pd.Index[Any]) -> bool:
@@ -159,81 +219,156 @@ def _aligned(own: pd.Index[Any], of_frame: pd.Index[Any]) -> bool:
     return own.equals(of_frame) or (plain and not of_frame.isin(own).all())
 
 
-def action_indices(chosen: pd.Series[Any], ids: tuple[str, ...]) -> Ints:
-    """(n,) index of every action id, or an error that names the first unknown one."""
-    require(chosen.notna(), "the action must not be missing")
-    codes, seen = pd.factorize(chosen)
-    places = np.append(pd.Index(ids).get_indexer(pd.Index([str(each) for each in seen])), -1)
-    found = np.asarray(places[codes], dtype=np.int64)
-    if (found < 0).any():
-        first = str(chosen.iloc[int(np.argmax(found < 0))])
-        require(found >= 0, f"unknown action id {first!r}", hint=did_you_mean(first, ids))
-    return found
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """The m actions that a column of n rows names: one a row, lists of them, or maps.
+
+    Args:
+        name: of the column.
+        n: rows.
+        row: (m,) each entry's row.
+        actions: (m,) action ids in Arrow, as they are or as codes of a dictionary.
+        values: (m,) probabilities; True without.
+    """
+
+    name: str
+    n: int
+    row: Ints
+    actions: Any
+    values: Any = True
+
+    @property
+    def ids(self) -> list[str]:
+        """The distinct action ids, as texts."""
+        coded = pa.types.is_dictionary(self.actions.type)
+        distinct = self.actions.dictionary if coded else self.actions.unique().drop_null()
+        return [str(action_id) for action_id in distinct.to_pylist()]
+
+    def indices(self, action_ids: Sequence[str]) -> Ints:
+        """(m,) the index of each entry among these actions.
+
+        Raises:
+            InvalidLogError: an action is missing or unknown; it names the first.
+        """
+        coded = pa.types.is_dictionary(self.actions.type)
+        texts = (self.actions.dictionary if coded else self.actions).cast(pa.string())
+        places = _whole(pc.index_in(texts, pa.array(action_ids, pa.string())))
+        if coded:
+            places = np.append(places, -1)[_whole(self.actions.indices)]
+        if (places < 0).any():
+            holds = np.ones(self.n, dtype=bool)
+            holds[self.row[places < 0]] = False
+            unknown = self.actions[int(np.argmax(places < 0))].as_py()
+            if unknown is None:
+                require(holds, f"{self.name} must not be missing")
+            rule = f"unknown action id {str(unknown)!r} in {self.name}"
+            require(holds, rule, hint=did_you_mean(str(unknown), action_ids))
+        return places
+
+    def matrix(self, action_ids: Sequence[str]) -> Array:
+        """(n, k): the value of each entry, False or 0 elsewhere; raises as `indices` does."""
+        matrix = np.zeros((self.n, len(action_ids)), dtype=np.asarray(self.values).dtype)
+        matrix[self.row, self.indices(action_ids)] = self.values
+        return matrix
 
 
-def action_lists(column: Any) -> Any:
-    """A column of lists as (row of each entry, entries' distinct ids, code of each entry)."""
-    if column is None or (isinstance(column, np.ndarray) and column.ndim == 2):
+def read_actions(name: str, column: Any) -> Entries:
+    """A column of action ids, of pandas or of Arrow; a dictionary's codes are not decoded."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    elif not isinstance(column, pa.Array):
+        codes, values = pd.factorize(pd.Series(column).astype(object))
+        column = _coded(codes, list(values))
+    return Entries(name, len(column), np.arange(len(column)), column)
+
+
+def read_lists(name: str, column: Any) -> Any:
+    """A column of lists of action ids as `Entries`; None, or an (n, k) array, as it is.
+
+    Raises:
+        InvalidLogError: it holds something else, or a row is missing.
+    """
+    if column is None or _is_matrix(column):
         return column
-    try:
-        arrow = pa.array(np.asarray(column, dtype=object), from_pandas=True)
-        if not (pa.types.is_list(arrow.type) or pa.types.is_large_list(arrow.type)):
-            raise InvalidLogError(f"eligible must hold lists of action ids, not {arrow.type}")
-        require(~np.asarray(arrow.is_null()), "eligible must not be missing")
-        coded = arrow.flatten().cast(pa.string()).dictionary_encode()
-    except pa.ArrowException as error:
-        raise InvalidLogError(f"eligible cannot be read as lists of action ids: {error}") from error
-    rows = np.repeat(np.arange(len(arrow)), np.asarray(arrow.value_lengths()))
-    return rows, coded.dictionary.to_pylist(), np.asarray(coded.indices)
+    array = _nested(name, column)
+    if not (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
+        raise InvalidLogError(f"{name} must hold lists of action ids, not {array.type}")
+    row, (action_ids,) = _flat(array, array.values)
+    return Entries(name, len(array), row, action_ids)
 
 
-def eligible_matrix(lists: Any, ids: tuple[str, ...], n: int) -> Any:
-    """(n, k) bool from what `action_lists` gave."""
-    if not isinstance(lists, tuple):
-        return lists
-    rows, names, codes = lists
-    for name in names:
-        if name not in ids:
-            raise InvalidLogError(
-                f"unknown action id {name!r} among the eligible", hint=did_you_mean(str(name), ids)
-            )
-    places = np.array([ids.index(name) for name in names], dtype=np.int64)
-    matrix = np.zeros((n, len(ids)), dtype=bool)
-    matrix[rows, places[codes] if len(names) else codes] = True
-    return matrix
+def read_maps(name: str, column: Any) -> Any:
+    """A column of maps from action id to probability as `Entries`; of k numbers as an (n, k) array.
 
+    None, or an (n, k) array, is given back as it is.
 
-def probability_maps(column: Any) -> Any:
-    """A column of maps as {action id: (n,) probabilities}; of arrays, as an (n, k) array."""
-    if column is None or (isinstance(column, np.ndarray) and column.ndim == 2):
+    Raises:
+        InvalidLogError: it holds something else, or a row is missing.
+    """
+    if column is None or _is_matrix(column):
         return column
-    values = np.asarray(column, dtype=object)
-    first = values[0] if len(values) else ()
+    array = _nested(name, column)
+    n, kind = len(array), array.type
     try:
-        if isinstance(first, (list, tuple)) and len(first) and isinstance(first[0], tuple):
-            values, first = np.array([dict(each) for each in values], dtype=object), {}
-        if not isinstance(first, Mapping):
-            return np.array([np.asarray(each, dtype=np.float64) for each in values])
-        arrow = pa.array(values)
-        parts = dict(zip((each.name for each in arrow.type), arrow.flatten()))
-        floats = {name: part.cast(pa.float64()).fill_null(0.0) for name, part in parts.items()}
-        return {name: np.asarray(part) for name, part in floats.items()}
+        if pa.types.is_map(kind):
+            row, (action_ids, values) = _flat(array, array.keys, array.items)
+            return Entries(name, n, row, action_ids, _floats(values))
+        if pa.types.is_struct(kind):  # what Arrow makes of dicts: a field an action
+            parts = [_floats(part) for part in array.flatten()]
+            action_ids = _coded(np.repeat(np.arange(len(parts)), n), [part.name for part in kind])
+            row, values = np.tile(np.arange(n), len(parts)), np.concatenate([[], *parts])
+            return Entries(name, n, row, action_ids, values)
+        return _floats(_flat(array, array.values)[1][0]).reshape(n, -1 if n else 0)
+    except (AttributeError, TypeError, ValueError, pa.ArrowException) as error:
+        raise _unread(name, error) from error
+
+
+def _is_matrix(column: Any) -> bool:
+    return isinstance(column, (np.ndarray, pd.DataFrame)) and column.ndim == 2
+
+
+def _nested(name: str, column: Any) -> Any:
+    """A column of lists or maps as one Arrow array; raises InvalidLogError where it is none."""
+    try:
+        if isinstance(column, pa.ChunkedArray):
+            array = column.combine_chunks()
+        elif isinstance(column, pa.Array):
+            array = column
+        else:
+            rows = column.to_numpy() if isinstance(column, pd.Series) else list(column)
+            first = rows[0] if len(rows) else ()
+            if isinstance(first, (list, tuple)) and len(first) and isinstance(first[0], tuple):
+                rows = [dict(pairs) for pairs in rows]
+            array = pa.array(rows, from_pandas=True)
     except (TypeError, ValueError, pa.ArrowException) as error:
-        raise InvalidLogError(
-            f"distribution cannot be read: {error}",
-            hint="each row needs a map from action id to probability, or k numbers",
-        ) from error
+        raise _unread(name, error) from error
+    require(np.asarray(array.is_valid()), f"{name} must not be missing")
+    return array
 
 
-def distribution_matrix(maps: Any, ids: tuple[str, ...]) -> Any:
-    """(n, k) probabilities from what `probability_maps` gave."""
-    if not isinstance(maps, Mapping):
-        return maps
-    for name in maps:
-        if name not in ids:
-            raise InvalidLogError(
-                f"unknown action id {name!r} in distribution", hint=did_you_mean(str(name), ids)
-            )
-    n = len(next(iter(maps.values())))
-    columns = [maps.get(each, np.zeros(n)) for each in ids]
-    return np.column_stack(columns)
+def _flat(array: Any, *contents: Any) -> tuple[Ints, list[Any]]:
+    """The row of each entry of lists or maps, and what the entries hold."""
+    offsets = np.asarray(array.offsets)
+    row = np.repeat(np.arange(len(array)), np.diff(offsets))
+    return row, [content.slice(offsets[0], len(row)) for content in contents]
+
+
+def _coded(codes: Ints, values: Sequence[Any]) -> pa.DictionaryArray:
+    """Values of any type as texts by their codes, -1 where missing."""
+    texts = pa.array([str(value) for value in values], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), texts)
+
+
+def _whole(values: pa.Array) -> Ints:
+    return np.asarray(values.fill_null(-1), dtype=np.int64)
+
+
+def _floats(values: pa.Array) -> npt.NDArray[np.float64]:
+    return np.asarray(values.cast(pa.float64()).fill_null(0.0))
+
+
+def _unread(name: str, error: Exception) -> InvalidLogError:
+    return InvalidLogError(
+        f"{name} cannot be read: {error}",
+        hint="eligible needs lists of action ids, distribution maps from id to probability",
+    )

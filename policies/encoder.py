@@ -9,7 +9,6 @@ from typing import Any, Optional, cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from policies.errors import LearningError, did_you_mean
 
@@ -25,13 +24,13 @@ KINDS = {
     "empty": "empty",
 }
 LARGEST = 1e100  # of a number: beyond, squares leave what a float can hold
-SATURATION = 5.0  # units of its scale beyond which a number says no more
-STEPS = 10_000  # per unit: numbers are rounded so, and their texts looked up
+SATURATION = 5.0  # units of its scale at which a number is cut
+STEPS = 10_000  # per unit: numbers are rounded to these, so their texts can be looked up
 MIN_COUNT, MAX_LEVELS = 10, 100  # of a category's levels: rarer ones teach nothing, more are an id
 
 
 def kind_of(column: pd.Series[Any]) -> str:
-    """What a column holds: number, boolean, category, or empty when nothing in it is known."""
+    """The kind of a column: number, boolean, category, or empty where all values are missing."""
     if column.isna().all():
         return "empty"
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -40,13 +39,13 @@ def kind_of(column: pd.Series[Any]) -> str:
         return "boolean"
     if pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c":
         return "number"
-    found = pd.api.types.infer_dtype(column, skipna=True)
-    if found not in KINDS:
+    inferred = pd.api.types.infer_dtype(column, skipna=True)
+    if inferred not in KINDS:
         raise LearningError(
-            f"column {column.name!r} holds {found} values, and a policy cannot learn from those",
+            f"column {column.name!r} holds {inferred} values, and a policy cannot learn from those",
             hint="give it numbers, booleans or strings, or leave it out of the features",
         )
-    return KINDS[found]
+    return KINDS[inferred]
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,8 @@ class Column:
             return cls(name, kind, missing)
         counts = pd.Series(_strings(column)).value_counts()
         common = counts[counts >= MIN_COUNT].sort_index()
-        kept = common.sort_values(ascending=False, kind="stable").index[:MAX_LEVELS]
-        return cls(name, kind, missing, levels=tuple(sorted(str(level) for level in kept)))
+        most = common.sort_values(ascending=False, kind="stable").index[:MAX_LEVELS]
+        return cls(name, kind, missing, levels=tuple(sorted(str(level) for level in most)))
 
     @classmethod
     def _number(cls, column: pd.Series[Any], bins: int, standardise: bool) -> Column:
@@ -105,7 +104,7 @@ class Column:
         edges: tuple[float, ...] = ()
         if bins and known.size:
             cuts = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="lower"))
-            edges = tuple(float(each) for each in cuts[cuts < known.max()])
+            edges = tuple(float(cut) for cut in cuts[cuts < known.max()])
         return cls(
             _plain(column.name), "number", known.size < values.size, mean, scale, edges=edges
         )
@@ -115,10 +114,10 @@ class Column:
 
         Either is None where the column has none of the kind.
         """
-        found = kind_of(column)
-        if found != self.kind and "empty" not in (found, self.kind):
+        kind = kind_of(column)
+        if kind != self.kind and "empty" not in (kind, self.kind):
             raise LearningError(
-                f"column {self.name!r} was a {self.kind} in training and is a {found} now",
+                f"column {self.name!r} was a {self.kind} in training and is a {kind} now",
                 hint="give it the type that it had in training, or train again",
             )
         number = values = None
@@ -204,7 +203,7 @@ class Encoder:
         Raises:
             LearningError: a column is absent, named twice, or holds what cannot be learned from.
         """
-        names = [_plain(each) for each in (contexts.columns if columns is None else columns)]
+        names = [_plain(name) for name in (contexts.columns if columns is None else columns)]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise LearningError(f"column {twice!r} is there twice", hint="rename one of the two")
@@ -243,29 +242,11 @@ class Encoder:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Encoder:
         """The encoder that `to_dict` described."""
-        lists = ("levels", "edges")
-        return cls(
-            tuple(
-                Column(**{**each, **{name: tuple(each[name]) for name in lists}})
-                for each in data["columns"]
-            )
-        )
-
-
-def as_frame(contexts: Any) -> pd.DataFrame:
-    """Contexts as pandas; an Arrow table becomes one.
-
-    Raises:
-        LearningError: they are neither.
-    """
-    if isinstance(contexts, pa.Table):
-        contexts = contexts.to_pandas()
-    if not isinstance(contexts, pd.DataFrame):
-        raise LearningError(
-            f"contexts must be a DataFrame, and are a {type(contexts).__name__}",
-            hint="pd.DataFrame(rows, columns=[…]) makes one",
-        )
-    return contexts
+        columns = []
+        for column in data["columns"]:
+            levels, edges = tuple(column["levels"]), tuple(column["edges"])
+            columns.append(Column(**{**column, "levels": levels, "edges": edges}))
+        return cls(tuple(columns))
 
 
 def _plain(name: Hashable) -> Hashable:

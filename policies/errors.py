@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Optional
 
 
@@ -49,16 +50,25 @@ class CapacityError(NbaError, ValueError):
 
 
 class EvaluationError(NbaError, ValueError):
-    """An estimate was asked for that the log or the arguments cannot give."""
+    """The log or the arguments do not allow an estimate."""
 
 
 class LearningError(NbaError, ValueError):
-    """A policy cannot be learned from, or asked about, what it was given."""
+    """A policy cannot learn from, or decide for, the given data."""
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Errors raised within get this place as their `where`."""
+    try:
+        yield
+    except NbaError as error:
+        raise type(error)(error.what, where=where, hint=error.hint) from error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint that names the closest known name, or lists them all."""
-    names = [str(each) for each in known]
+    names = [str(name) for name in known]
     close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f"did you mean {close[0]!r}?"

@@ -1,12 +1,13 @@
-"""LoggedDecisions: what was decided, with which probability, and what came of it."""
+"""LoggedDecisions: what was decided, with which probability, and the reward that followed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from itertools import chain
+from typing import Any, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -15,37 +16,40 @@ import pyarrow as pa
 
 from policies.columns import (
     Column,
-    action_indices,
-    action_lists,
+    Entries,
     as_array,
+    as_frame,
     by_action,
-    distribution_matrix,
-    eligible_matrix,
-    known_column,
-    probability_maps,
+    column_names,
+    low_high,
+    read_actions,
+    read_lists,
+    read_maps,
     require,
-    taker,
+    take_column,
+    take_columns,
 )
-from policies.errors import InvalidLogError, did_you_mean
+from policies.errors import InvalidLogError
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
+Dates = npt.NDArray[np.datetime64]
 
 PROBABILITIES = ("logged", "estimated", "unknown")
 ROUNDING = 1e-6  # what float32 tables and sums over actions may be off by
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class LoggedDecisions:
     """A log of n decisions among k actions; immutable, and checked row by row when it is made.
 
     Args:
         action_ids: k unique action ids; their order is the order of all (n, k) columns.
         action: (n,) integer index of the action taken.
-        action_probability: (n,) in (0, 1], the probability the action was drawn with; None where
-            nobody knows it, and then only `estimate_probabilities` can use the log.
+        action_probability: (n,) in (0, 1], the probability the action was drawn with; None if
+            unknown (then only `estimate_probabilities` accepts the log).
         reward: (n,) finite, in reward units.
         eligible: (n, k) bool, the actions that could have been drawn; None = all of them.
         contexts: a DataFrame of n rows (or an Arrow table, which becomes one), what was known before the decision.
@@ -58,7 +62,8 @@ class LoggedDecisions:
         matured_on: (n,) dates, the first day on which the whole reward is known.
         probabilities: where action_probability comes from: "logged", "estimated" or "unknown".
 
-    Arrays are held as read-only views, not copied.
+    Arrays are held as read-only views, not copied. The attributes have these names and types;
+    `eligible` and `action_probability` are arrays, whatever was given.
 
     Raises:
         InvalidLogError: naming the broken rule, how many rows break it, and the first of them.
@@ -66,83 +71,66 @@ class LoggedDecisions:
 
     action_ids: tuple[str, ...]
     action: Ints
-    action_probability: Floats  # None only on the way in
+    action_probability: Floats
     reward: Floats
-    eligible: Bools = None  # type: ignore[assignment]  # likewise
-    contexts: pd.DataFrame | None = None
-    decision_date: npt.NDArray[np.datetime64] | None = None
-    customer_id: Array | None = None
-    distribution: Floats | None = None
-    group: Array | None = None
-    reward_range: tuple[float, float] | None = None
-    matured_on: npt.NDArray[np.datetime64] | None = None
-    probabilities: str = "logged"
+    eligible: Bools
+    contexts: pd.DataFrame | None
+    decision_date: Dates | None
+    customer_id: Array | None
+    distribution: Floats | None
+    group: Array | None
+    reward_range: tuple[float, float] | None
+    matured_on: Dates | None
+    probabilities: str
 
-    def __post_init__(self) -> None:
-        """Bring every field to its type, then check what they say together."""
-        ids = tuple(str(each) for each in self.action_ids)
-        for name in ("action", "reward"):
-            _given(name, getattr(self, name))
-        n, k = len(self.action), len(ids)
-        if not k or len(set(ids)) < k:
-            raise InvalidLogError(f"action_ids must be unique and not empty: {ids}")
-        if not np.issubdtype(np.asarray(self.action).dtype, np.integer) and n:
+    def __init__(
+        self,
+        action_ids: Sequence[str],
+        action: npt.ArrayLike,
+        action_probability: npt.ArrayLike | None,
+        reward: npt.ArrayLike,
+        eligible: npt.ArrayLike | pd.DataFrame | None = None,
+        contexts: pd.DataFrame | pa.Table | None = None,
+        decision_date: Any = None,
+        customer_id: Any = None,
+        distribution: npt.ArrayLike | pd.DataFrame | None = None,
+        group: Any = None,
+        reward_range: tuple[float, float] | None = None,
+        matured_on: Any = None,
+        probabilities: str = "logged",
+    ) -> None:
+        ids = _action_ids(action_ids)
+        _require_given(action=action, reward=reward)
+        n, k = len(np.asarray(action)), len(ids)
+        if eligible is None:
+            eligible = np.ones((n, k), dtype=bool)
+        if action_probability is None:  # a placeholder, which "unknown" keeps from being used
+            probabilities = "unknown"
+            action_probability = 1 / np.maximum(np.sum(eligible, axis=1), 1)
+        if probabilities not in PROBABILITIES:
             raise InvalidLogError(
-                "action must be an integer index into action_ids",
-                hint="LoggedDecisions.from_frame takes a column of action ids",
+                f"probabilities must be one of {', '.join(PROBABILITIES)}: {probabilities!r}"
             )
-        eligible = np.ones((n, k), dtype=bool) if self.eligible is None else self.eligible
-        if self.action_probability is None:  # a stand-in: "unknown" keeps it from being used
-            object.__setattr__(self, "probabilities", "unknown")
-            object.__setattr__(
-                self, "action_probability", 1 / np.maximum(np.sum(eligible, axis=1), 1)
-            )
-        if self.probabilities not in PROBABILITIES:
-            raise InvalidLogError(
-                f"probabilities must be one of {', '.join(PROBABILITIES)}: {self.probabilities!r}"
-            )
-        eligible, distribution = (by_action(each, ids) for each in (eligible, self.distribution))
-        typed: dict[str, Any] = {
-            "action": as_array("action", self.action, np.int64, (n,)),
-            "action_probability": as_array(
-                "action_probability", self.action_probability, np.float64, (n,)
-            ),
-            "reward": as_array("reward", self.reward, np.float64, (n,)),
-            "eligible": as_array("eligible", eligible, np.bool_, (n, k)),
-            "decision_date": as_array("decision_date", self.decision_date, "datetime64[D]", (n,)),
-            "matured_on": as_array("matured_on", self.matured_on, "datetime64[D]", (n,)),
-            "customer_id": as_array("customer_id", self.customer_id, None, (n,)),
-            "distribution": as_array("distribution", distribution, np.float64, (n, k)),
-            "group": as_array("group", self.group, None, (n,)),
-        }
-        typed["action_ids"] = ids
-        if isinstance(self.contexts, pa.Table):
-            object.__setattr__(self, "contexts", self.contexts.to_pandas())
-        if self.contexts is not None:
-            if not isinstance(self.contexts, pd.DataFrame):
-                raise InvalidLogError(
-                    f"contexts must be a DataFrame, not a {type(self.contexts).__name__}",
-                    hint="pd.DataFrame(array, columns=[…]) names what was known",
-                )
-            if len(self.contexts) != n:
-                raise InvalidLogError(f"contexts has {len(self.contexts)} rows, the log has {n}")
-            typed["contexts"] = self.contexts.copy(deep=False)
-            typed["contexts"].index = pd.RangeIndex(n)
-        if self.reward_range is not None:
-            try:
-                low, high = (float(each) for each in self.reward_range)
-            except (TypeError, ValueError) as error:
-                raise InvalidLogError(
-                    f"reward_range must be (low, high), not {self.reward_range!r}"
-                ) from error
-            if not (np.isfinite([low, high]).all() and low < high):
-                raise InvalidLogError(
-                    f"reward_range must be (low, high), low < high: {(low, high)}"
-                )
-            typed["reward_range"] = (low, high)
-        for name, value in typed.items():
-            object.__setattr__(self, name, value)
+        self._set(
+            action_ids=ids,
+            action=as_array("action", _whole(action), np.int64, (n,)),
+            action_probability=as_array("action_probability", action_probability, float, (n,)),
+            reward=as_array("reward", reward, float, (n,)),
+            eligible=as_array("eligible", by_action(eligible, ids), bool, (n, k)),
+            contexts=_of_length(contexts, n),
+            decision_date=as_array("decision_date", decision_date, "datetime64[D]", (n,)),
+            customer_id=as_array("customer_id", customer_id, None, (n,)),
+            distribution=as_array("distribution", by_action(distribution, ids), float, (n, k)),
+            group=as_array("group", group, None, (n,)),
+            reward_range=None if reward_range is None else low_high("reward_range", reward_range),
+            matured_on=as_array("matured_on", matured_on, "datetime64[D]", (n,)),
+            probabilities=probabilities,
+        )
         self._check_rows()
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def _check_rows(self) -> None:
         """Raise InvalidLogError for the first invariant that some row breaks."""
@@ -208,15 +196,15 @@ class LoggedDecisions:
     def never_drawn(self) -> Bools | None:
         """(n, k) bool: eligible actions that could not be drawn, as far as the log tells; or None.
 
-        With a distribution those of probability 0, without one those that no choice row took.
+        With a distribution those of probability 0, without one those that no choice row has.
         """
         if self.distribution is not None:
             never = self.eligible & (self.distribution == 0)
         else:
-            taken = np.bincount(self.action[self.choice], minlength=self.n_actions) > 0
-            if taken.all() or not self.choice.any():
+            drawn = np.bincount(self.action[self.choice], minlength=self.n_actions) > 0
+            if drawn.all() or not self.choice.any():
                 return None
-            never = self.eligible & ~taken & self.choice[:, None]
+            never = self.eligible & ~drawn & self.choice[:, None]
         return never if never.any() else None
 
     @cached_property
@@ -243,15 +231,25 @@ class LoggedDecisions:
             raise _no_rows(len(self), str(error)) from error
         if index.ndim != 1:
             raise _no_rows(len(self), f"{rows!r} is no list")
-        kept: dict[str, Any] = {}
-        for name in (each.name for each in fields(self)):
+        return self.part(index)
+
+    def part(self, rows: Array | slice) -> LoggedDecisions:
+        """The log of these rows, which are not checked again; a slice copies nothing.
+
+        Args:
+            rows: numbers of rows that are there, or a slice.
+        """
+        part = object.__new__(LoggedDecisions)
+        for name in (field.name for field in fields(self)):
             value = getattr(self, name)
             if isinstance(value, np.ndarray):
-                value = value[index]
+                value = value[rows]
+                value.flags.writeable = False
             elif isinstance(value, pd.DataFrame):
-                value = value.iloc[index]
-            kept[name] = value
-        return LoggedDecisions(**kept)
+                value = value.iloc[rows]
+                value.index = pd.RangeIndex(len(value))
+            part._set(**{name: value})
+        return part
 
     def split_by_date(self, date: Any) -> tuple[LoggedDecisions, LoggedDecisions]:
         """The decisions before `date`, and those from then on.
@@ -270,7 +268,7 @@ class LoggedDecisions:
         return np.asarray(self.known_on <= to_day(date))
 
     @property
-    def known_on(self) -> npt.NDArray[np.datetime64]:
+    def known_on(self) -> Dates:
         """(n,) dates, the first on which a row's reward is known.
 
         `matured_on`; without it the day after the decision.
@@ -280,7 +278,7 @@ class LoggedDecisions:
         """
         return self._dates() + 1 if self.matured_on is None else self.matured_on
 
-    def _dates(self) -> npt.NDArray[np.datetime64]:
+    def _dates(self) -> Dates:
         if self.decision_date is None:
             raise InvalidLogError(
                 "this log has no dates", hint="give decision_date when the log is made"
@@ -319,68 +317,94 @@ class LoggedDecisions:
                 action_ids, or an (n, k) array.
             reward_range: declared (low, high).
 
-        Wherever a column's name is taken, an array of n values is too, in the frame's order; a
-        pandas object must have the frame's index, or rows numbered from 0.
+        Instead of a column's name an array of n values may be given, in the frame's order; a pandas
+        object must have the frame's index, or rows numbered from 0.
 
         Raises:
             InvalidLogError: a column that is not there, an unknown action, or a broken invariant.
         """
-        if isinstance(frame, pa.Table):
-            frame = frame.to_pandas()
-        if not isinstance(frame, pd.DataFrame):
+        if not isinstance(frame, (pd.DataFrame, pa.Table)):
             raise InvalidLogError(
                 f"from_frame takes a pandas DataFrame or an Arrow table, not a {type(frame).__name__}",
                 hint="pd.read_csv(path), or frame.toPandas()",
             )
-        if action_ids is not None and (
-            isinstance(action_ids, str) or len(set(action_ids)) < len(list(action_ids))
-        ):
-            raise InvalidLogError(f"action_ids must be a list of different ids: {action_ids!r}")
-        if isinstance(action_probability, str) and action_probability not in frame.columns:
-            raise InvalidLogError(
-                f"no column {action_probability!r} in the frame",
-                hint=did_you_mean(action_probability, frame.columns)
-                or "name the column, or pass None where nobody knows the probabilities",
-            )
-        taken = taker(frame)
-        for name, column in (("action", action), ("reward", reward)):
-            _given(name, column)
-        chosen = pd.Series(taken(action)).astype(object)
-        lists = action_lists(taken(eligible))
-        maps = probability_maps(taken(distribution))
-        if action_ids is None:
-            seen = set(chosen.dropna().astype(str).unique())
-            seen |= set() if isinstance(lists, np.ndarray) or lists is None else set(lists[1])
-            seen |= set(maps) if isinstance(maps, Mapping) else set()
-            action_ids = sorted(seen)
-        ids = tuple(str(each) for each in action_ids)
-        scores = (action, action_probability, reward, distribution, eligible)
-        keys = (decision_date, customer_id, group, matured_on)
-        named = {each for each in (*scores, *keys) if isinstance(each, str)}
-        columns = [each for each in frame.columns if each not in named]
-        columns = columns if features is None else [known_column(frame, each) for each in features]
+        _require_given(action=action, reward=reward)
+        keys = [action, action_probability, reward, distribution, eligible]
+        keys += [decision_date, customer_id, group, matured_on]
+        actions = read_actions("action", take_column(frame, action))
+        lists = read_lists("eligible", take_column(frame, eligible))
+        maps = read_maps("distribution", take_column(frame, distribution))
+        ids = _listed(action_ids, (actions, lists, maps))
         return cls(
             action_ids=ids,
-            action=action_indices(chosen, ids),
-            action_probability=taken(action_probability),
-            reward=taken(reward),
-            eligible=eligible_matrix(lists, ids, len(frame)),
-            contexts=frame[columns],
-            decision_date=taken(decision_date),
-            customer_id=taken(customer_id),
-            distribution=distribution_matrix(maps, ids),
-            group=taken(group),
+            action=actions.indices(ids),
+            action_probability=take_column(frame, action_probability),
+            reward=take_column(frame, reward),
+            eligible=lists.matrix(ids) if isinstance(lists, Entries) else lists,
+            contexts=take_columns(frame, _others(frame, keys) if features is None else features),
+            decision_date=take_column(frame, decision_date),
+            customer_id=take_column(frame, customer_id),
+            distribution=maps.matrix(ids) if isinstance(maps, Entries) else maps,
+            group=take_column(frame, group),
             reward_range=reward_range,
-            matured_on=taken(matured_on),
+            matured_on=take_column(frame, matured_on),
         )
 
 
-def _given(name: str, value: Any) -> None:
+Logs = Union[LoggedDecisions, Iterable[LoggedDecisions]]
+"""What a policy learns from: a log, or its parts in order, of which one at a time is in memory."""
+
+
+def _require_given(**values: Any) -> None:
     """Raise InvalidLogError where something that every log has is None."""
-    if value is None:
+    for name, value in values.items():
+        if value is None:
+            raise InvalidLogError(
+                f"{name} must be given", hint="a log says what was done, and what came of it"
+            )
+
+
+def _action_ids(action_ids: Sequence[str]) -> tuple[str, ...]:
+    ids = tuple(str(action_id) for action_id in action_ids)
+    if not ids or len(set(ids)) < len(ids):
+        raise InvalidLogError(f"action_ids must be a list of different ids: {action_ids!r}")
+    return ids
+
+
+def _listed(action_ids: Any, columns: Iterable[Any]) -> tuple[str, ...]:
+    """The actions that were given, or else all that some column names, sorted."""
+    if isinstance(action_ids, str):
+        raise InvalidLogError(f"action_ids must be a list of different ids: {action_ids!r}")
+    if action_ids is None:
+        named = [column.ids for column in columns if isinstance(column, Entries)]
+        action_ids = sorted(set(chain.from_iterable(named)))
+    return _action_ids(action_ids)
+
+
+def _others(frame: pd.DataFrame | pa.Table, columns: Iterable[Any]) -> list[str]:
+    """The names of all columns but these."""
+    named = {column for column in columns if isinstance(column, str)}
+    return [name for name in column_names(frame) if name not in named]
+
+
+def _whole(action: Any) -> Any:
+    """The actions, when they are whole numbers."""
+    if len(action) and not np.issubdtype(np.asarray(action).dtype, np.integer):
         raise InvalidLogError(
-            f"{name} must be given", hint="a log says what was done, and what came of it"
+            "action must be an integer index into action_ids",
+            hint="LoggedDecisions.from_frame takes a column of action ids",
         )
+    return action
+
+
+def _of_length(contexts: Any, n: int) -> pd.DataFrame | None:
+    """The contexts as a frame of n rows, numbered from 0."""
+    if contexts is None:
+        return None
+    frame = as_frame(contexts, InvalidLogError)
+    if len(frame) != n:
+        raise InvalidLogError(f"contexts has {len(frame)} rows, the log has {n}")
+    return frame.set_axis(pd.RangeIndex(n))
 
 
 def _no_rows(n: int, why: str) -> InvalidLogError:

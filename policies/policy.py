@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Optional, Union, final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from policies.columns import by_action
+from policies.columns import by_action, require
 from policies.errors import InvalidPolicyError, NbaError, did_you_mean
+from policies.log import Bools, Floats, Logs
 
+Described = Optional[Mapping[str, Mapping[str, Union[float, str]]]]  # actions, by id
 POLICIES: dict[str, str | type[Policy]] = {
     "uniform": "policies.learning.baselines:UniformPolicy",
     "fixed": "policies.learning.baselines:FixedAction",
     "averaged": "policies.learning.averaged:Averaged",
-    "best_average": "policies.learning.baselines:BestAverage",
+    "best_average": "policies.learning.best_average:BestAverage",
     "business_rules": "policies.learning.baselines:BusinessRules",
     "as_deployed": "policies.deciding.deployed:AsDeployed",
     "vowpal": "policies.learning.vowpal.policy:VowpalPolicy",
 }
-"""Where each saved kind is loaded from: a class, or "module:Class", imported only when met."""
+"""Where each saved kind is loaded from: a class, or "module:Class", imported when first needed."""
 
 _FILE = "policy.json"
 _SUMS_TO_ONE = 1e-12
 
 
 class Policy(ABC):
-    """Chooses actions by a distribution; a new policy implements `_weights` and `_state`.
+    """Chooses actions by a distribution; a new policy implements `_weights`.
+
+    It keeps each argument of its constructor as an attribute of the same name, and what it learns
+    in further ones (scikit-learn's convention); then `params` and `save` need nothing else.
 
     Args:
         action_ids: k distinct names; they are the columns of every (n, k) array.
@@ -44,26 +50,25 @@ class Policy(ABC):
     kind: ClassVar[str]
 
     def __init__(self, action_ids: Sequence[str]) -> None:
-        self.about: dict[str, str] = {}  # what `save` was told of where the policy came from
-        self.action_ids: tuple[str, ...] = tuple(str(each) for each in action_ids)
+        self.about: dict[str, str] = {}  # where the policy came from, as given to `save`
+        self.action_ids: tuple[str, ...] = tuple(str(action_id) for action_id in action_ids)
         if not self.action_ids or len(set(self.action_ids)) != len(self.action_ids):
             raise InvalidPolicyError(
-                f"a policy needs distinct action ids, not {self.action_ids}", where=self._name
+                f"a policy needs distinct action ids, not {self.action_ids}", where=self._where
             )
 
     @abstractmethod
-    def _weights(
-        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
-        """How much each action is wanted: (n, k), finite and not negative, in any unit.
+    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
+        """The weight of each action: (n, k), finite and not negative, in any unit.
 
         The base class masks what is not eligible, normalises rows, and gives a single eligible
-        action exactly 1. Every other row must want at least one eligible action.
+        action exactly 1. Every other row must have weight on at least one eligible action.
         """
 
-    @abstractmethod
     def _state(self) -> dict[str, Any]:
-        """What `_load` needs beside `action_ids`, in plain JSON types."""
+        """What `_load` needs beside `action_ids`, in plain JSON types: the constructor's arguments."""
+        names = inspect.signature(type(self)).parameters
+        return {name: getattr(self, name) for name in names if name != "action_ids"}
 
     def _save_files(self, path: Path) -> None:  # noqa: B027 - most policies have no further file
         """Write what does not fit JSON into the directory `path`; no pickle."""
@@ -74,8 +79,8 @@ class Policy(ABC):
         return cls(**state)
 
     @property
-    def recipe(self) -> str:
-        """The name that all versions of the policy share, however often it is fitted."""
+    def name(self) -> str:
+        """The recipe's name: all versions of the policy share it, however often it is fitted."""
         return self.kind
 
     @property
@@ -83,30 +88,37 @@ class Policy(ABC):
         """A flat dict that describes the policy."""
         return {"kind": self.kind, **self._state()}
 
-    def for_actions(
-        self,
-        action_ids: Sequence[str],
-        action_features: Mapping[str, Mapping[str, float | str]] | None = None,
-    ) -> Policy:
-        """The same policy where actions have come and gone; what it learned of others stays.
+    def fit(self, log: Logs) -> Policy:
+        """The policy fitted on the log alone, as a new one; itself if it learns nothing.
 
         Args:
-            action_ids: the actions there are now.
-            action_features: what describes them, for policies that learn from that.
+            log: decisions, or their parts in order: anything that can be iterated over repeatedly.
+
+        Raises:
+            LearningError: nothing can be learned from the log.
+        """
+        return self
+
+    def for_actions(self, action_ids: Sequence[str], action_features: Described = None) -> Policy:
+        """This policy for a changed action list; keeps what it learned about actions in both.
+
+        Args:
+            action_ids: the new list.
+            action_features: what describes these actions, for policies that learn from it.
 
         Raises:
             InvalidPolicyError: an action that the policy cannot do without is gone.
         """
         return type(self)(action_ids, **self._state())
 
-    def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64] | None:
+    def expected_reward(self, contexts: pd.DataFrame) -> Floats | None:
         """The policy's own (n, k) mean reward per action, in reward units; None if it has none."""
         return None
 
     @final
     def distribution(
         self, contexts: pd.DataFrame | None, eligible: ArrayLike | None = None
-    ) -> NDArray[np.float64]:
+    ) -> Floats:
         """The (n, k) probabilities with which each row's action is drawn.
 
         Args:
@@ -125,17 +137,17 @@ class Policy(ABC):
         weights = np.asarray(self._weights(contexts, mask), dtype=np.float64)
         if weights.shape != mask.shape:
             raise InvalidPolicyError(
-                f"weights have shape {weights.shape}, not {mask.shape}", where=self._name
+                f"weights have shape {weights.shape}, not {mask.shape}", where=self._where
             )
         single = np.count_nonzero(mask, axis=1) == 1
         weights = np.where(mask, weights, 0.0)
         np.copyto(weights, mask, where=single[:, None])
         total = weights.sum(axis=1)
         if not (weights.min(initial=0.0) >= 0 and ((total > 0) & np.isfinite(total)).all()):
-            self._refuse(~np.isfinite(weights).all(axis=1), "weights that are not finite")
-            self._refuse((weights < 0).any(axis=1), "negative weights")
-            self._refuse(~(total > 0), "no weight on any eligible action")
-            self._refuse(~np.isfinite(total), "weights too large to add up")
+            self._require(np.isfinite(weights).all(axis=1), "weights must be finite")
+            self._require((weights >= 0).all(axis=1), "weights must not be negative")
+            self._require(total > 0, "some eligible action must have weight")
+            self._require(np.isfinite(total), "weights must not be too large to add up")
         off = np.abs(total - 1.0) > _SUMS_TO_ONE
         if off.any():
             weights /= np.where(off, total, 1.0)[:, None]
@@ -152,7 +164,7 @@ class Policy(ABC):
         Raises:
             InvalidPolicyError: the policy's kind is not in `POLICIES`, or the path is a file.
         """
-        _registered(self.kind, self._name)
+        _registered(self.kind, self._where)
         directory = Path(path)
         if directory.exists() and not directory.is_dir():
             raise InvalidPolicyError(
@@ -171,49 +183,41 @@ class Policy(ABC):
         self._save_files(directory)
 
     @property
-    def _name(self) -> str:
+    def _where(self) -> str:
         return f"policy {type(self).__name__}"
 
-    def _eligible_set(
-        self, contexts: pd.DataFrame | None, eligible: ArrayLike | None
-    ) -> NDArray[np.bool_]:
+    def _eligible_set(self, contexts: pd.DataFrame | None, eligible: ArrayLike | None) -> Bools:
         k = len(self.action_ids)
         if eligible is None:
             if contexts is None:
                 raise InvalidPolicyError(
                     "without contexts and eligible sets there are no rows",
-                    where=self._name,
+                    where=self._where,
                     hint="pass contexts, or eligible as an (n, k) array of bool",
                 )
             return np.ones((len(contexts), k), dtype=bool)
-        named = by_action(eligible, self.action_ids, self._name, InvalidPolicyError)
+        named = by_action(eligible, self.action_ids, self._where, InvalidPolicyError)
         try:
             mask = np.asarray(named)
         except ValueError as error:
             raise InvalidPolicyError(
-                f"eligible cannot be read as an (n, {k}) array: {error}", where=self._name
+                f"eligible cannot be read as an (n, {k}) array: {error}", where=self._where
             ) from error
         if mask.dtype != np.bool_ or mask.ndim != 2 or mask.shape[1] != k:
             raise InvalidPolicyError(
                 f"eligible is {mask.dtype} of shape {mask.shape}, not bool of shape (n, {k})",
-                where=self._name,
+                where=self._where,
             )
         if contexts is not None and len(contexts) != len(mask):
             raise InvalidPolicyError(
                 f"{len(contexts)} rows of contexts do not go with {len(mask)} eligible sets",
-                where=self._name,
+                where=self._where,
             )
-        self._refuse(~mask.any(axis=1), "no eligible action")
+        self._require(mask.any(axis=1), "some action must be eligible")
         return mask
 
-    def _refuse(self, rows: NDArray[np.bool_] | np.bool_, problem: str) -> None:
-        found = np.flatnonzero(rows)
-        if found.size:
-            first = ", ".join(str(row) for row in found[:5])
-            raise InvalidPolicyError(
-                f"{problem} in {found.size} of {rows.size} rows; first: {first}",
-                where=self._name,
-            )
+    def _require(self, holds: Any, rule: str) -> None:
+        require(holds, rule, error=InvalidPolicyError, where=self._where)
 
 
 def require_features(
@@ -254,9 +258,9 @@ def load_policy(path: str | Path) -> Policy:
             where=str(file),
             hint="name the directory that policy.save(path) wrote",
         ) from error
-    found = _registered(kind, str(file))
+    policy_class = _registered(kind, str(file))
     try:
-        policy = found._load(Path(path), state)
+        policy = policy_class._load(Path(path), state)
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, NbaError):
             raise
@@ -279,6 +283,6 @@ def _registered(kind: str, where: str) -> type[Policy]:
     entry = POLICIES[kind]
     if isinstance(entry, str):
         module, _, name = entry.partition(":")
-        found: type[Policy] = getattr(importlib.import_module(module), name)
-        return found
+        policy_class: type[Policy] = getattr(importlib.import_module(module), name)
+        return policy_class
     return entry

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from policies.errors import PredicateError, did_you_mean
+from policies.errors import PredicateError, did_you_mean, located
 
 _GRAMMAR = (
     "use columns, numbers, 'strings', DATE '2026-01-31', TRUE, FALSE, = <> < <= > >=, "
@@ -52,7 +52,7 @@ _FILLER = {"number": 0, "string": "", "boolean": False, "date": date(1970, 1, 1)
 
 
 class Value(NamedTuple):
-    """What an expression is worth in each row; booleans are False where null."""
+    """The value of an expression in each row; booleans are False where null."""
 
     kind: str  # number, string, boolean, date, or null when it is null everywhere
     values: NDArray[Any]
@@ -108,14 +108,12 @@ class Predicate:
         return np.array(np.broadcast_to(value.values, len(columns.frame)), dtype=bool)
 
     def _value(self, read: Reader) -> Value:
-        try:
+        with located(self.text):
             return _condition(_tree(self.text), read)
-        except PredicateError as error:
-            raise PredicateError(error.what, where=self.text, hint=error.hint) from error
 
 
 class Columns:
-    """A frame whose columns are read once each, however many predicates ask for them."""
+    """A frame whose columns are each read once, however many predicates use them."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self.frame = frame
@@ -203,8 +201,8 @@ def _evaluate(node: exp.Expression, read: Reader) -> Value:
         return _and(_compare(node, exp.GTE, value, low), _compare(node, exp.LTE, value, high))
     if kind is exp.In and node.expressions:
         value = _operand(node.this, read)
-        found = (_compare(node, exp.EQ, value, _operand(e, read)) for e in node.expressions)
-        return reduce(_or, found)
+        items = (_operand(item, read) for item in node.expressions)
+        return reduce(_or, (_compare(node, exp.EQ, value, item) for item in items))
     if kind is exp.Neg:
         return _calculate(node, np.subtract, _literal("number", 0.0), _operand(node.this, read))
     if kind in _ARITHMETIC:

@@ -38,7 +38,7 @@ class BestFromContexts(Policy):
         if response.saturation:
             channels = response.catalogue.contact_channels
             required += [f"days_since_{channel}" for channel in channels]
-        contexts = require_features(contexts, required, self._name)
+        contexts = require_features(contexts, required, self._where)
         traits = {name: _codes(contexts, name) for name in TRAITS}
         uplift = response.segment_uplift(traits, self._late)
         gain = uplift * response.remaining_effect(contexts) * (1 - response.lost)

@@ -32,7 +32,6 @@ from policies.judging.lineages import (
 )
 from policies.judging.selection import GRID, default_grid, select
 from policies.judging.training_days import split_days
-from policies.learning.averaged import fit_copies
 from policies.learning.reading import joined
 from policies.log import LoggedDecisions
 from policies.policy import Policy
@@ -216,9 +215,9 @@ class Loop:
             )
             if not selection.acceptable:
                 return ""
-            best, name = selection.best, f"{selection.best.recipe}@{today}"
+            best, name = selection.best, f"{selection.best.name}@{today}"
         rows, number = joined(split.known, settings.rows), str(len(self.versions) + 1)
-        [self.policies[number]] = fit_copies([best], rows)
+        self.policies[number] = best.fit(rows)
         self.models[number] = fit_reward_model(rows)
         self.versions.append(TrainedVersion(number, name, today, split.cut))
         return "" if trial is not None else f"version {number} goes on trial"

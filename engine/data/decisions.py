@@ -21,7 +21,7 @@ DECISION_HOUR = 8  # UTC
 
 @dataclass(frozen=True)
 class Author:
-    """Who decided: the model and its version, and what they looked at."""
+    """Who decided: the model and its version, the features it read, and the run that called it."""
 
     model_name: str
     model_version: str

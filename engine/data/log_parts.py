@@ -1,4 +1,4 @@
-"""The matured log as Parquet parts in the volume: what training reads, a part at a time."""
+"""The matured log as Parquet parts in the volume, which training reads a part at a time."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from engine.config import Config
 from engine.data.rewards import logged_from_arrow, matured_rows
 from engine.data.tables import Tables
 from policies import LoggedDecisions
-from policies.learning.reading import Logs, joined
+from policies.learning.reading import joined
+from policies.log import Logs
 
 PART_ROWS = 100_000  # in memory at once, of a log that is read in parts
 CODED = ["action_id", "eligible_actions.list.element", "distribution.key_value.key"]  # as codes
-IN_MEMORY = 1_000_000  # rows up to which the whole log is kept in memory: quicker to read again
+IN_MEMORY = (
+    1_000_000  # rows up to which the whole log stays in memory, which is faster to read again
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class LogParts:
 
     @property
     def rows(self) -> int:
-        """How many rows there are, by the files' own word."""
+        """How many rows there are, from the files' metadata."""
         return sum(pq.ParquetFile(file).metadata.num_rows for file in self._files)
 
     @property
@@ -63,7 +66,7 @@ def matured_log(
     """All decisions matured by `as_of`, in order of date and decision id, to be learned from.
 
     Spark writes them into the volume, which is emptied afterwards; up to a million rows are read
-    once and kept, more are read from there part by part.
+    once and stay in memory, more are read from there part by part.
     """
     folder = tables.volume / "staging" / f"log-{as_of}"
     shutil.rmtree(folder, ignore_errors=True)

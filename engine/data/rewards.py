@@ -10,10 +10,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Optional
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from engine.config import Config
@@ -99,10 +96,10 @@ def with_reward(
 
 def _lookup(column: str, values: Mapping[str, float]) -> Column:
     """The value of each name in a column; 0 for names that have none."""
-    found = F.lit(0.0)
+    cases = F.lit(0.0)
     for name, value in values.items():
-        found = F.when(F.col(column) == name, F.lit(float(value))).otherwise(found)
-    return found
+        cases = F.when(F.col(column) == name, F.lit(float(value))).otherwise(cases)
+    return cases
 
 
 def read_log(
@@ -138,50 +135,15 @@ def logged_from_arrow(
     rows: pa.Table, config: Config, features: Mapping[str, str]
 ) -> LoggedDecisions:
     """Rows of `rewarded_decisions` as arrays."""
-    ids = config.catalogue.action_ids
-    return LoggedDecisions(
-        action_ids=ids,
-        action=_index(rows["action_id"], ids),
-        action_probability=rows["action_probability"].to_numpy(),
-        reward=rows["reward"].to_numpy(),
-        eligible=_dense(rows["eligible_actions"], ids) > 0,
-        distribution=_dense(rows["distribution"], ids),
-        contexts=frame_of(rows.select(list(features))),
-        decision_date=rows["decision_date"].to_numpy().astype("datetime64[D]"),
-        matured_on=rows["matured_on"].to_numpy().astype("datetime64[D]"),
-        customer_id=rows["customer_id"].to_numpy(),
-        group=rows["group"].to_numpy(),
+    return LoggedDecisions.from_frame(
+        rows,
+        config.catalogue.action_ids,
+        features=list(features),
+        decision_date="decision_date",
+        customer_id="customer_id",
+        eligible="eligible_actions",
+        distribution="distribution",
+        group="group",
+        matured_on="matured_on",
         reward_range=config.engine.reward.range,
     )
-
-
-def frame_of(rows: pa.Table) -> pd.DataFrame:
-    """Arrow columns as pandas: text as objects, numbers as numpy, null as NaN."""
-    return rows.to_pandas(date_as_object=False)
-
-
-def _index(column: pa.ChunkedArray, ids: tuple[str, ...]) -> np.ndarray:
-    """The place of each text among the ids; texts may come as codes of a dictionary."""
-    array = column.combine_chunks()
-    if not pa.types.is_dictionary(array.type):
-        return pc.index_in(array, pa.array(ids)).to_numpy(zero_copy_only=False)
-    places = pc.index_in(array.dictionary, pa.array(ids)).to_numpy(zero_copy_only=False)
-    return places[array.indices.to_numpy(zero_copy_only=False)]
-
-
-def _dense(column: pa.ChunkedArray, ids: tuple[str, ...]) -> np.ndarray:
-    """Lists of ids, or maps from id to number, as an (n, k) array."""
-    array = column.combine_chunks()
-    out = np.zeros((len(array), len(ids)))
-    lengths = (
-        pc.list_value_length(array).to_numpy(zero_copy_only=False)
-        if not pa.types.is_map(array.type)
-        else np.diff(array.offsets.to_numpy())
-    )
-    row = np.repeat(np.arange(len(array)), lengths)
-    if pa.types.is_map(array.type):
-        keys, values = array.keys, array.items.to_numpy(zero_copy_only=False)
-    else:
-        keys, values = array.flatten(), 1.0
-    out[row, _index(pa.chunked_array([keys]), ids)] = values
-    return out

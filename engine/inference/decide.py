@@ -10,12 +10,12 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from engine.data.decisions import Author, day_of, decision_rows
-from engine.data.rewards import frame_of
 from engine.data.tables import TABLES, Tables
 from engine.errors import TableError
 from engine.features.context import as_of_features
 from policies import Policy
 from policies.catalogue import Catalogue
+from policies.columns import as_frame
 from policies.deciding.decision import decide
 from policies.deciding.groups import Groups
 
@@ -72,7 +72,7 @@ def decide_day(
 
     def decided(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            frame = frame_of(pa.Table.from_batches([batch]))
+            frame = as_frame(pa.Table.from_batches([batch]))
             made = decide(
                 policy, catalogue, frame, date=day, floor=floor, groups=groups, previous=previous
             )

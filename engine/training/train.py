@@ -21,8 +21,7 @@ from engine.training.picture import selection_picture
 from policies import LoggedDecisions, Policy, Selection, default_grid, select
 from policies.judging.lineages import Lineage
 from policies.judging.training_days import Split, split_days
-from policies.learning.averaged import fit_copies
-from policies.learning.reading import Logs
+from policies.log import Logs
 
 METRICS = ("value", "low", "incumbent_value", "difference", "difference_low", "effective_n")
 
@@ -85,7 +84,7 @@ def train(
         exploration=config.exploration,
         margin=config.engine.gate.margin,
     )
-    recipe = selection.best.recipe
+    recipe = selection.best.name
     tags = {
         "training_key": key,
         "recipe": recipe,
@@ -97,7 +96,7 @@ def train(
         **hashes,
     }
     registers = selection.acceptable or trial is not None
-    [best] = fit_copies([selection.best], split.known) if registers else [None]
+    best = selection.best.fit(split.known) if registers else None
     shown = _shown(selection, split, incumbent[0])
     version = registry.register(best, features, _example(split.select), tags=tags, **shown)
     return Trained(version, selection, split)

@@ -6,43 +6,37 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from policies.errors import InvalidPolicyError, did_you_mean
+from policies.log import Bools, Floats
 
-Explore = Callable[[NDArray[np.float64], NDArray[np.bool_]], NDArray[np.float64]]
+Explore = Callable[[Floats, Bools], Floats]
 
 
-def uniform(eligible: NDArray[np.bool_]) -> NDArray[np.float64]:
+def uniform(eligible: Bools) -> Floats:
     """(n, k): every eligible action of a row alike."""
     return np.where(eligible, 1 / np.count_nonzero(eligible, axis=1, keepdims=True), 0.0)
 
 
-def greedy(scores: NDArray[np.float64], eligible: NDArray[np.bool_]) -> NDArray[np.float64]:
+def greedy(scores: Floats, eligible: Bools) -> Floats:
     """(n, k): all mass on the highest eligible score; exact ties share it."""
     masked = np.where(eligible, scores, -np.inf)
     return uniform(eligible & (masked == masked.max(axis=1, keepdims=True)))
 
 
-def epsilon_greedy(
-    scores: NDArray[np.float64], eligible: NDArray[np.bool_], *, epsilon: float
-) -> NDArray[np.float64]:
+def epsilon_greedy(scores: Floats, eligible: Bools, *, epsilon: float) -> Floats:
     """(n, k): greedy with probability 1 - epsilon, else uniform over the eligible set."""
     return (1 - epsilon) * greedy(scores, eligible) + epsilon * uniform(eligible)
 
 
-def softmax(
-    scores: NDArray[np.float64], eligible: NDArray[np.bool_], *, temperature: float
-) -> NDArray[np.float64]:
+def softmax(scores: Floats, eligible: Bools, *, temperature: float) -> Floats:
     """(n, k): proportional to exp(score / temperature) over the eligible set."""
     masked = np.where(eligible, scores, -np.inf)
     weights = np.exp((masked - masked.max(axis=1, keepdims=True)) / temperature)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
-def squarecb(
-    scores: NDArray[np.float64], eligible: NDArray[np.bool_], *, gamma: float
-) -> NDArray[np.float64]:
+def squarecb(scores: Floats, eligible: Bools, *, gamma: float) -> Floats:
     """(n, k): 1 / (m + gamma·gap) for each of m eligible actions but the best, which gets the rest.
 
     A gap is how far an expected reward is below the highest: what is surely worse is seldom tried.
@@ -59,9 +53,7 @@ def squarecb(
     return chances
 
 
-_NUMBERED: dict[
-    str, tuple[Callable[..., NDArray[np.float64]], str, Callable[[float], bool], str]
-] = {
+_NUMBERED: dict[str, tuple[Callable[..., Floats], str, Callable[[float], bool], str]] = {
     "epsilon": (epsilon_greedy, "epsilon", lambda x: 0 <= x <= 1, "a share between 0 and 1"),
     "softmax": (softmax, "temperature", lambda x: 0 < x < np.inf, "above 0, in units of the score"),
     "squarecb": (squarecb, "gamma", lambda x: 0 <= x < np.inf, "0 or more, in 1 / reward units"),

@@ -1,4 +1,4 @@
-"""The funnel: the actions that rules leave each customer, and the rule that took each other one."""
+"""The funnel: the actions that rules leave each customer, and the first rule that blocks each other."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from policies.catalogue import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
-from policies.errors import CatalogueError, PredicateError, did_you_mean
+from policies.errors import CatalogueError, did_you_mean, located
+from policies.log import Bools
 from policies.predicates import Columns, Predicate
 
 RULES = ("not_valid", "no_consent", "not_eligible", "not_applicable", "not_suitable")
 NOT_VALID = 1
+RULE_OF = dict(zip(PREDICATE_KEYS, RULES[2:]))
 
 Day = Union[str, date, np.datetime64, NDArray[np.datetime64]]
 
@@ -30,7 +32,7 @@ class Funnel:
             blocks.
     """
 
-    eligible: NDArray[np.bool_]
+    eligible: Bools
     blocked: NDArray[np.int8]
 
 
@@ -47,23 +49,20 @@ def funnel(catalogue: Catalogue, frame: pd.DataFrame, date: Day) -> Funnel:
         PredicateError: a predicate's column is missing; it names the action and the key.
     """
     days, columns = as_days(date), Columns(frame)
-    holds: dict[str, NDArray[np.bool_]] = {}
+    holds: dict[str, Bools] = {}
     blocked = np.zeros((len(catalogue.actions), len(frame)), dtype=np.int8)
     for action, row in zip(catalogue.actions, blocked):
-        passes = [_valid(action, days), _consents(action, columns)]
-        for key in PREDICATE_KEYS:
-            text = getattr(action, key)
-            if text is None:
-                passes.append(np.asarray(True))
-                continue
+        passes = {"not_valid": _valid(action, days), "no_consent": _consents(action, columns)}
+        for key, text in action.predicates.items():
             if text not in holds:
-                holds[text] = _holds(action, key, text, columns)
-            passes.append(holds[text])
+                with located(f"action {action.id}, {key}: {text}"):
+                    holds[text] = Predicate.parse(text).holds(columns)
+            passes[RULE_OF[key]] = holds[text]
         for code in range(len(RULES), 0, -1):
-            fails = ~passes[code - 1]
+            fails = ~passes.get(RULES[code - 1], np.asarray(True))
             if fails.ndim or fails:  # one answer for all rows is mostly yes
                 row[fails] = code
-    # One action's column lies together in memory: what is asked of rows is then asked k times of n.
+    # Each action's n values lie together in memory, so reductions over actions are k passes of n.
     return Funnel(eligible=(blocked == 0).T, blocked=blocked.T)
 
 
@@ -83,7 +82,7 @@ def _consents(action: Action, columns: Columns) -> NDArray[Any]:
         return np.asarray(True)
     name = f"consent_{action.channel}"
     if name not in columns.frame.columns:
-        consents = [each for each in map(str, columns.frame.columns) if each.startswith("consent_")]
+        consents = [name for name in map(str, columns.frame.columns) if name.startswith("consent_")]
         raise CatalogueError(
             f"the customers have no column {name!r}",
             where=f"action {action.id}, channel",
@@ -96,11 +95,3 @@ def _consents(action: Action, columns: Columns) -> NDArray[Any]:
             where=f"action {action.id}, channel",
         )
     return np.asarray(consent.values & ~consent.null)
-
-
-def _holds(action: Action, key: str, text: str, columns: Columns) -> NDArray[np.bool_]:
-    try:
-        return Predicate.parse(text).holds(columns)
-    except PredicateError as error:
-        where = f"action {action.id}, {key}: {text}"
-        raise PredicateError(error.what, where=where, hint=error.hint) from error

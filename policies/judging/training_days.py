@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from policies.errors import LearningError
-from policies.learning.reading import Logs, joined
-from policies.log import Bools, LoggedDecisions
+from policies.learning.reading import joined
+from policies.log import Bools, LoggedDecisions, Logs
 
 SELECT_ROWS = 1_000_000  # that selection values recipes on, at most: all of them in memory
 

@@ -1,23 +1,21 @@
-"""Policies that learned the same log in different ways, averaged."""
+"""The average of policies that learned from the same log in different ways."""
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from policies.deciding import exploration as exploring
 from policies.errors import LearningError
-from policies.learning.reading import Logs
-from policies.policy import Policy, load_policy
+from policies.log import Bools, Floats, Logs
+from policies.policy import Described, Policy, load_policy
 
 VOTES = "votes"
 
@@ -25,12 +23,12 @@ VOTES = "votes"
 class Averaged(Policy):
     """Chooses by the mean of its members' expected rewards.
 
-    Errors of different learners partly cancel, so the mean is surer than any of them where none is
-    surely the best (Breiman 1996, bagging predictors, for the argument).
+    Errors of different learners partly cancel, so the mean has a lower error than a typical member
+    (Breiman 1996, bagging predictors).
 
-    With exploration "votes" an action's probability is the share of members that would take it: of
-    members that learned bootstrapped logs, `VowpalPolicy(…, bootstrap=1)`, `bootstrap=2` …, this is
-    Thompson-like (Eckles & Kaptein 2014) and yet stated exactly.
+    With exploration "votes" an action's probability is the share of members that would choose it.
+    With members fitted on bootstrapped logs, `VowpalPolicy(…, bootstrap=1)`, `bootstrap=2` …, this
+    is Thompson-like (Eckles & Kaptein 2014), and its probabilities are exact.
 
     Args:
         members: policies with the same actions and with expected rewards.
@@ -45,77 +43,66 @@ class Averaged(Policy):
     def __init__(self, members: Sequence[Policy], exploration: str = "greedy") -> None:
         if not members:
             raise LearningError("there is nothing to average", hint="pass at least one policy")
-        for each in members:
-            if not isinstance(each, Policy):
-                raise LearningError(f"{each!r} is no policy, and cannot be averaged")
-        super().__init__(members[0].action_ids)
-        for each in members:
-            if each.action_ids != self.action_ids:
+        for member in members:
+            if not isinstance(member, Policy):
+                raise LearningError(f"{member!r} is no policy, and cannot be averaged")
+            if member.action_ids != members[0].action_ids:
                 raise LearningError(
-                    f"{each.recipe} knows the actions {each.action_ids}, not {self.action_ids}",
+                    f"{member.name} has the actions {member.action_ids},"
+                    f" not {members[0].action_ids}",
                     hint="average policies of the same actions only",
                 )
+        super().__init__(members[0].action_ids)
         self.members, self.exploration = tuple(members), str(exploration)
         self._explore = (
             exploring.greedy if exploration == VOTES else exploring.parse(str(exploration))
         )
 
     @property
-    def recipe(self) -> str:
+    def name(self) -> str:
         """`averaged-3-ab12cd`: how many members, and which."""
-        names = "\n".join([*(each.recipe for each in self.members), self.exploration])
+        names = "\n".join([*(member.name for member in self.members), self.exploration])
         return f"averaged-{len(self.members)}-{hashlib.sha256(names.encode()).hexdigest()[:6]}"
 
     @property
     def params(self) -> dict[str, Any]:
-        """The members' recipes, and the exploration."""
-        names = ", ".join(each.recipe for each in self.members)
-        return {
-            "kind": self.kind,
-            "recipe": self.recipe,
-            "members": names,
-            "exploration": self.exploration,
-        }
+        """The members' names, and the exploration."""
+        names = ", ".join(member.name for member in self.members)
+        own = {"members": names, "exploration": self.exploration}
+        return {"kind": self.kind, "recipe": self.name, **own}
 
     def fit(self, log: Logs) -> Averaged:
-        """Fit every member on the log, or its parts; raises what they raise."""
-        self.members = tuple(fit_copies(self.members, log))
-        return self
+        """Fit every member; arguments and errors as in `Policy.fit`."""
+        return Averaged(fit_copies(self.members, log), self.exploration)
 
-    def for_actions(
-        self,
-        action_ids: Sequence[str],
-        action_features: Mapping[str, Mapping[str, float | str]] | None = None,
-    ) -> Averaged:
+    def for_actions(self, action_ids: Sequence[str], action_features: Described = None) -> Averaged:
         """The members for these actions."""
-        members = [each.for_actions(action_ids, action_features) for each in self.members]
+        members = [member.for_actions(action_ids, action_features) for member in self.members]
         return Averaged(members, self.exploration)
 
-    def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64]:
+    def expected_reward(self, contexts: pd.DataFrame) -> Floats:
         """The (n, k) mean of the members' expected rewards.
 
         Raises:
             LearningError: a member has none, has not learned yet, or misses a column.
         """
         total = np.zeros((len(contexts), len(self.action_ids)))
-        for each in self.members:
-            expected = each.expected_reward(contexts)
+        for member in self.members:
+            expected = member.expected_reward(contexts)
             if expected is None:
                 raise LearningError(
-                    f"{each.recipe} has no expected rewards to average", hint="leave it out"
+                    f"{member.name} has no expected rewards to average", hint="leave it out"
                 )
             total += expected
         return total / len(self.members)
 
-    def _weights(
-        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
+    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
         if contexts is None:
-            raise LearningError(f"the policy {self.recipe} decides by contexts", hint="pass them")
+            raise LearningError(f"the policy {self.name} decides by contexts", hint="pass them")
         if self.exploration == VOTES:
             votes = [
-                exploring.greedy(each.distribution(contexts, eligible), eligible)
-                for each in self.members
+                exploring.greedy(member.distribution(contexts, eligible), eligible)
+                for member in self.members
             ]
             return np.asarray(np.mean(votes, axis=0))
         return self._explore(self.expected_reward(contexts), eligible)
@@ -124,8 +111,8 @@ class Averaged(Policy):
         return {"members": len(self.members), "exploration": self.exploration}
 
     def _save_files(self, path: Path) -> None:
-        for number, each in enumerate(self.members):
-            each.save(path / f"member_{number}")
+        for number, member in enumerate(self.members):
+            member.save(path / f"member_{number}")
 
     @classmethod
     def _load(cls, path: Path, state: dict[str, Any]) -> Averaged:
@@ -134,17 +121,12 @@ class Averaged(Policy):
 
 
 def fit_copies(recipes: Sequence[Policy], log: Logs, *, workers: int | None = None) -> list[Policy]:
-    """Copies of the policies fitted on the log, several at a time; those without `fit` as they are.
+    """The policies fitted on the log, several at a time.
 
     Args:
         recipes: policies.
         log: decisions, or their parts in order.
         workers: how many at a time; None = as many as there are cores.
     """
-
-    def fitted(recipe: Policy) -> Policy:
-        fit = getattr(copy.copy(recipe), "fit", None)
-        return recipe if fit is None else fit(log)  # type: ignore[no-any-return]
-
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        return list(pool.map(fitted, recipes))
+        return list(pool.map(lambda recipe: recipe.fit(log), recipes))

@@ -160,7 +160,7 @@ def test_is_the_same_after_saving(policy: Policy, tmp_path: Path) -> None:
     assert (expected is None) == (again.expected_reward(shown) is None)
     assert expected is None or np.array_equal(again.expected_reward(shown), expected)
     assert again.params == policy.params
-    assert again.recipe == policy.recipe
+    assert again.name == policy.name
     files = [each.suffix for each in (tmp_path / "policy").rglob("*") if each.is_file()]
     assert set(files) <= {".json", ".npy", ".vw"}
 

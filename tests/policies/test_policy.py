@@ -78,10 +78,10 @@ def test_no_rows_give_no_rows() -> None:
 @pytest.mark.parametrize(
     ("weights", "problem"),
     [
-        ([[1, 1, 1], [1, np.nan, 1]], "weights that are not finite in 1 of 2 rows; first: 1"),
-        ([[1, 1, 1], [1, np.inf, 1]], "not finite"),
-        ([[-1, 1, 1], [1, 1, 1]], "negative weights in 1 of 2 rows; first: 0"),
-        ([[1, 1, 1], [0, 0, 0]], "no weight on any eligible action"),
+        ([[1, 1, 1], [1, np.nan, 1]], "weights must be finite: 1 of 2 rows break it"),
+        ([[1, 1, 1], [1, np.inf, 1]], "must be finite"),
+        ([[-1, 1, 1], [1, 1, 1]], "weights must not be negative: 1 of 2 rows"),
+        ([[1, 1, 1], [0, 0, 0]], "some eligible action must have weight"),
         ([[1, 1, 1], [1e308, 1e308, 1e308]], "too large"),
         ([[1, 1, 1]], "shape"),
     ],
@@ -98,7 +98,7 @@ def test_refuses_a_row_with_nothing_eligible() -> None:
     """A row with no eligible action is an error that names the first such rows."""
     eligible = np.ones((9, 3), dtype=bool)
     eligible[2:] = False
-    with pytest.raises(InvalidPolicyError, match="in 7 of 9 rows; first: 2, 3, 4, 5, 6"):
+    with pytest.raises(InvalidPolicyError, match="7 of 9 rows break it\\n.*rows 2, 3, 4, 5, 6, …"):
         Given(ACTIONS, np.ones((9, 3))).distribution(None, eligible)
 
 

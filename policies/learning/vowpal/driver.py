@@ -1,4 +1,4 @@
-"""Vowpal Wabbit itself: its native driver as a process of its own, and models that answer."""
+"""Vowpal Wabbit itself: its native driver as a process of its own, and predictions of models."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def learn(
         start: a model file to go on from.
 
     Raises:
-        LearningError: it failed; with what it said.
+        LearningError: it failed; with its last line of output.
     """
     with tempfile.TemporaryDirectory(prefix="vowpal-") as name:
         folder = Path(name)
-        model, said = folder / "model", folder / "said"
+        model, output = folder / "model", folder / "output"
         command = [sys.executable, "-m", "vowpalwabbit", "--quiet", "-d", "/dev/stdin"]
         command += ["-f", str(model), *arguments]
         if passes > 1:
@@ -49,10 +49,10 @@ def learn(
         if start:
             (folder / "start").write_bytes(start)
             command += ["-i", str(folder / "start")]
-        with said.open("wb") as log:
+        with output.open("wb") as log:
             code = _fed(command, text, log.fileno())
         if code or not model.exists():
-            lines = said.read_text(errors="replace").strip().splitlines() or ["no word"]
+            lines = output.read_text(errors="replace").strip().splitlines() or ["no output"]
             raise LearningError(f"Vowpal Wabbit ended with exit code {code}: {lines[-1][:500]}")
         return model.read_bytes()
 
@@ -78,7 +78,7 @@ def _fed(command: Sequence[str], text: Iterable[memoryview], output: int) -> int
 def predictions(
     model: bytes, actions: Sequence[str], features: Sequence[str], *, adf: bool
 ) -> Floats:
-    """The (m, k) predicted costs of m contexts, unclipped, asked row by row: slow.
+    """The (m, k) predicted costs of m contexts, unclipped, one row at a time: slow.
 
     Args:
         model: a model file.
@@ -89,12 +89,14 @@ def predictions(
     with tempfile.NamedTemporaryFile(prefix="vowpal-") as file:
         file.write(model)
         file.flush()
-        asked = vowpalwabbit.Workspace(arg_list=["--quiet", "-t", "-i", file.name])
+        workspace = vowpalwabbit.Workspace(arg_list=["--quiet", "-t", "-i", file.name])
     if adf:
-        costs = [asked.predict([f"shared |s{row}", *actions]) for row in features]
+        costs = [workspace.predict([f"shared |s{row}", *actions]) for row in features]
     else:
-        costs = [_unclipped(asked, f"|s{row} {action}") for row in features for action in actions]
-    asked.finish()
+        costs = [
+            _unclipped(workspace, f"|s{row} {action}") for row in features for action in actions
+        ]
+    workspace.finish()
     return np.array(costs, dtype=np.float64).reshape(len(features), len(actions))
 
 

@@ -43,7 +43,7 @@ class LinearScorer:
     def read(
         cls, predict: Callable[[list[str]], Floats], size: int, check: Encoded
     ) -> LinearScorer:
-        """Read a model out by asking it about zeros and unit vectors.
+        """Read a model out from its scores of zeros and unit vectors.
 
         Args:
             predict: the model: the features of m contexts as text to (m, k) scores.
@@ -59,12 +59,12 @@ class LinearScorer:
                 "the model gives no finite scores: it diverged",
                 hint="lower learning_rate, l1 or l2, or bound the rewards",
             )
-        found = cls(np.ascontiguousarray((at_units[1:] - at_units[0]).T), at_units[0])
+        scorer = cls(np.ascontiguousarray((at_units[1:] - at_units[0]).T), at_units[0])
         own = predict(row_texts(check))
-        difference = float(np.abs(found.scores(check) - own).max(initial=0.0))
+        difference = float(np.abs(scorer.scores(check) - own).max(initial=0.0))
         if not difference <= TOLERANCE * max(1e-9, float(np.abs(own).max(initial=0.0))):
             raise LearningError(
                 f"the model is not linear in its features: weights miss scores by {difference:g}",
                 hint="lower learning_rate, so that weights stay within float32's reach",
             )
-        return found
+        return scorer

@@ -1,100 +1,42 @@
-"""A learner's settings: brought to their types and checked, all before anything is learned."""
+"""The settings of VowpalPolicy: types, defaults, ranges and documentation in one place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
+from policies.columns import low_high, number
 from policies.deciding import exploration as exploring
 from policies.errors import LearningError, did_you_mean
 
 CB_TYPES = ("mtr", "dr", "ips", "dm", "sm")
-Rule = tuple[Callable[[Any], bool], str]
-NUMBERS: dict[str, Rule] = {
-    "learning_rate": (lambda x: x > 0, "positive"),
-    "power_t": (lambda x: x >= 0, "0 or more"),
-    "l1": (lambda x: x >= 0, "0 or more"),
-    "l2": (lambda x: x >= 0, "0 or more"),
-    "half_life": (lambda x: x > 0, "a positive number of days, or None"),
-    "max_weight": (lambda x: x >= 1, "1 or more, or None"),
-}
-WHOLE: dict[str, Rule] = {
-    "bins": (lambda x: x == 0 or 2 <= x <= 100, "0, or from 2 to 100"),
-    "passes": (lambda x: x >= 1, "1 or more"),
-    "seed": (lambda x: x >= 0, "0 or more"),
-    "bootstrap": (lambda x: x >= 0, "0 or more, or None"),
-    "bits": (lambda x: 1 <= x <= 31, "from 1 to 31, or None"),
-}
-MAY_BE_NONE = ("half_life", "max_weight", "bootstrap", "bits", "features", "reward_range")
 
 
-def checked(given: Mapping[str, Any], action_ids: Sequence[str]) -> dict[str, Any]:
-    """The settings of VowpalPolicy in plain JSON types, in the order given.
-
-    Raises:
-        LearningError: for the first that is of another type, out of its range, or at odds with
-            another one.
-    """
-    settings = {name: _one(name, value, action_ids) for name, value in given.items()}
-    for name in ("half_life", "bootstrap"):
-        if settings[name] is not None and settings["cb_type"] != "mtr":
-            raise LearningError(
-                f"{name} weighs regressions, and cb_type {settings['cb_type']!r} is none",
-                hint='use cb_type "mtr"',
-            )
-    if settings["cb_type"] == "sm" and exploring.needs_rewards(settings["exploration"]):
-        raise LearningError(
-            f"{settings['exploration']!r} explores by expected rewards, and cb_type 'sm' has none",
-            hint='use "mtr" or "dr", or explore with "epsilon:0.1"',
-        )
-    return settings
+def _setting(default: Any, read: Callable[[str, Any], Any]) -> Any:
+    """A field whose value, unless it is a default of None, becomes `read(name, value)`."""
+    return field(default=default, metadata={"read": read})
 
 
-def _one(name: str, value: Any, action_ids: Sequence[str]) -> Any:
-    if value is None and name in MAY_BE_NONE:
-        return None
-    if name in NUMBERS:
-        return _ruled(name, number(name, value), NUMBERS[name])
-    if name in WHOLE:
-        return _ruled(name, _whole(name, value), WHOLE[name])
-    if name == "cb_type" and value not in CB_TYPES:
-        raise LearningError(
-            f"unknown cb_type {str(value)!r}", hint=did_you_mean(str(value), CB_TYPES)
-        )
-    if name == "action_features":
-        return _descriptions(value, action_ids)
-    if name == "interactions":
-        return [_pair(each) for each in _listed(name, value)]
-    if name == "features":
-        return _listed(name, value)
-    if name == "reward_range":
-        return _range(value)
-    if name == "standardise" and not isinstance(value, (bool, np.bool_)):
-        raise LearningError(f"standardise must be True or False, and is {value!r}")
-    return bool(value) if name == "standardise" else str(value)
+def _real(holds: Callable[[float], bool], text: str) -> Callable[[str, Any], float]:
+    def read(name: str, value: Any) -> float:
+        real = number(name, value, LearningError)
+        if not holds(real):
+            raise LearningError(f"{name} must be {text}, and is {real!r}")
+        return real
+
+    return read
 
 
-def _ruled(name: str, value: Any, rule: Rule) -> Any:
-    holds, text = rule
-    if not holds(value):
-        raise LearningError(f"{name} must be {text}, and is {value!r}")
-    return value
+def _whole(holds: Callable[[float], bool], text: str) -> Callable[[str, Any], int]:
+    def read(name: str, value: Any) -> int:
+        if not isinstance(value, (int, np.integer)):
+            raise LearningError(f"{name} must be a whole number, and is {value!r}")
+        return int(_real(holds, text)(name, value))
 
-
-def number(name: str, value: Any) -> float:
-    """A finite number, or LearningError."""
-    right = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not (right and np.isfinite(value)):
-        raise LearningError(f"{name} must be a number, and is {value!r}")
-    return float(value)
-
-
-def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
-        raise LearningError(f"{name} must be a whole number, and is {value!r}")
-    return int(value)
+    return read
 
 
 def _listed(name: str, values: Any) -> list[Any]:
@@ -103,40 +45,142 @@ def _listed(name: str, values: Any) -> list[Any]:
     return list(values)
 
 
-def _pair(pair: Any) -> str:
-    if sorted(str(pair)) != ["a", "s"]:
+def _cb_type(name: str, value: Any) -> str:
+    if value not in CB_TYPES:
         raise LearningError(
-            f"interaction {pair!r} is not of one shared (s) and one action (a) namespace",
-            hint='use ("sa",), which keeps the model linear, and bins for what is not',
+            f"unknown cb_type {str(value)!r}", hint=did_you_mean(str(value), CB_TYPES)
         )
-    return str(pair)
+    return str(value)
 
 
-def _range(declared: Any) -> list[float]:
-    ends = [number("reward_range", each) for each in _listed("reward_range", declared)]
-    if not (len(ends) == 2 and ends[0] < ends[1]):
-        raise LearningError(f"reward_range must be (low, high), low < high: {declared!r}")
-    return ends
+def _pairs(name: str, values: Any) -> list[str]:
+    pairs = [str(pair) for pair in _listed(name, values)]
+    for pair in pairs:
+        if sorted(pair) != ["a", "s"]:
+            raise LearningError(
+                f"interaction {pair!r} is not of one shared (s) and one action (a) namespace",
+                hint='use ("sa",), which keeps the model linear, and bins for what is not',
+            )
+    return pairs
 
 
-def _descriptions(given: Any, action_ids: Sequence[str]) -> dict[str, dict[str, float | str]]:
-    """Action features: texts and numbers by name, of known actions."""
+def _yes_or_no(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise LearningError(f"{name} must be True or False, and is {value!r}")
+    return bool(value)
+
+
+def _range(name: str, value: Any) -> list[float]:
+    return list(low_high(name, value, LearningError))
+
+
+def _descriptions(name: str, given: Any) -> dict[str, dict[str, float | str]]:
+    """Texts and numbers by name, by action."""
     given = {} if given is None else given
-    if not isinstance(given, Mapping) or not all(isinstance(e, Mapping) for e in given.values()):
+    if not isinstance(given, Mapping) or not all(
+        isinstance(features, Mapping) for features in given.values()
+    ):
         raise LearningError(
-            f"action_features must map each action to what describes it, and are {given!r}",
+            f"{name} must map each action to what describes it, and are {given!r}",
             hint='{"email": {"channel": "mail", "cost": 0.1}}',
         )
-    for action in given:
-        if action not in action_ids:
-            raise LearningError(
-                f"action_features describe {action!r}, which is no action",
-                hint=did_you_mean(str(action), action_ids),
-            )
     return {
         action: {
-            str(name): value if isinstance(value, str) else number(f"{action}.{name}", value)
-            for name, value in features.items()
+            str(key): (
+                value if isinstance(value, str) else number(f"{action}.{key}", value, LearningError)
+            )
+            for key, value in features.items()
         }
         for action, features in given.items()
     }
+
+
+@dataclass(frozen=True)
+class VowpalSettings:
+    """The arguments of VowpalPolicy beside the actions, checked, in plain JSON types.
+
+    Args:
+        cb_type: how a logged reward becomes costs of all actions. "mtr" regresses on logged actions
+            with importance weights (Bietti et al. 2021, section 3.2); "ips" and "dr" on unbiased
+            estimates of every action's cost; "dm" on logged actions without weights. "sm" follows
+            the gradient of a softmax policy's value: its scores are preferences, not rewards.
+        features: columns of the contexts to learn from; None = all.
+        interactions: ("sa",) for weights per action, () for the same preferences for everybody.
+        standardise: whether a number's mean is subtracted. Often better; without it the policy
+            learns what Vowpal Wabbit itself learns from the plain numbers.
+        bins: into how many equally filled bins numbers are also cut, so that scores can follow any
+            curve; 0 for none.
+        action_features: action id -> what describes it (texts and numbers); actions with a feature
+            in common learn it together, and a new one starts with what it shares.
+        learning_rate: step size.
+        power_t: the power by which the step size decays.
+        l1, l2: regularisation at each step.
+        passes: how often the log is read.
+        half_life: days after which a decision counts half as much as one of the newest day; None =
+            all alike. Only "mtr" has such weights.
+        bootstrap: a number by which each decision is counted 0, 1, 2 … times, Poisson with mean 1
+            (Oza & Russell 2001); policies of several numbers make a bag, see `Averaged`. Only "mtr".
+        max_weight: importance weights 1/p are cut there; None = nowhere.
+        exploration: "greedy", "epsilon:0.1", "softmax:0.05", "squarecb:100".
+        seed: of Vowpal Wabbit's own random numbers.
+        reward_range: (low, high) that expected rewards are clipped to; None = the log's declared
+            range, or else the one seen.
+        bits: of the weight table (2**bits weights); None = enough to make collisions rare.
+
+    Raises:
+        LearningError: a value is of another type, out of its range, or contradicts another one.
+    """
+
+    cb_type: str = _setting("mtr", _cb_type)
+    features: list[Any] | None = _setting(None, _listed)  # noqa: RUF009 - it makes a field
+    interactions: list[str] = _setting(("sa",), _pairs)  # noqa: RUF009 - likewise
+    standardise: bool = _setting(False, _yes_or_no)
+    bins: int = _setting(0, _whole(lambda x: x == 0 or 2 <= x <= 100, "0, or from 2 to 100"))
+    action_features: dict[str, dict[str, float | str]] = field(
+        default_factory=dict, metadata={"read": _descriptions}
+    )
+    learning_rate: float = _setting(0.5, _real(lambda x: x > 0, "positive"))
+    power_t: float = _setting(0.5, _real(lambda x: x >= 0, "0 or more"))
+    l1: float = _setting(0.0, _real(lambda x: x >= 0, "0 or more"))
+    l2: float = _setting(0.0, _real(lambda x: x >= 0, "0 or more"))
+    passes: int = _setting(1, _whole(lambda x: x >= 1, "1 or more"))
+    half_life: float | None = _setting(
+        None, _real(lambda x: x > 0, "a positive number of days, or None")
+    )
+    bootstrap: int | None = _setting(None, _whole(lambda x: x >= 0, "0 or more, or None"))
+    max_weight: float | None = _setting(None, _real(lambda x: x >= 1, "1 or more, or None"))
+    exploration: str = _setting("greedy", lambda name, value: str(value))
+    seed: int = _setting(0, _whole(lambda x: x >= 0, "0 or more"))
+    reward_range: list[float] | None = _setting(None, _range)  # noqa: RUF009 - likewise
+    bits: int | None = _setting(None, _whole(lambda x: 1 <= x <= 31, "from 1 to 31, or None"))
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if value is not None or setting.default is not None:
+                read = setting.metadata["read"]
+                object.__setattr__(self, setting.name, read(setting.name, value))
+        for name in ("half_life", "bootstrap"):
+            if getattr(self, name) is not None and self.cb_type != "mtr":
+                raise LearningError(
+                    f"{name} weighs regressions, and cb_type {self.cb_type!r} is none",
+                    hint='use cb_type "mtr"',
+                )
+        if self.cb_type == "sm" and exploring.needs_rewards(self.exploration):
+            raise LearningError(
+                f"{self.exploration!r} explores by expected rewards, and cb_type 'sm' has none",
+                hint='use "mtr" or "dr", or explore with "epsilon:0.1"',
+            )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> VowpalSettings:
+        """Settings by name.
+
+        Raises:
+            LearningError: an unknown name, with the closest known one; else as the class.
+        """
+        names = [setting.name for setting in fields(cls)]
+        for name in given:
+            if name not in names:
+                raise LearningError(f"unknown setting {name!r}", hint=did_you_mean(name, names))
+        return cls(**given)

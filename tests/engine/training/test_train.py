@@ -95,7 +95,7 @@ def test_the_version_says_where_it_came_from(
     assert made.version is not None
     assert made.selection is not None
     tags = made.version.tags
-    assert tags["recipe"] == made.selection.best.recipe
+    assert tags["recipe"] == made.selection.best.name
     assert tags["lineage"] == f"{tags['recipe']}@{AS_OF}"
     assert tags["as_of"] == str(AS_OF)
     assert tags["trained_through"] == str(made.split.cut)
@@ -116,7 +116,7 @@ def test_the_chosen_one_is_refitted(trained: tuple[Shelf, Trained]) -> None:
     assert made.version.tags["recipe"] == table.index[0]
     assert table["chosen"].tolist() == [True] + [False] * (len(table) - 1)
     policy = shelf.kept[0]["policy"]
-    assert policy.recipe == table.index[0]
+    assert policy.name == table.index[0]
     contexts = made.split.select.contexts
     both = policy.distribution(contexts), made.selection.best.distribution(contexts)
     assert not np.allclose(*both)

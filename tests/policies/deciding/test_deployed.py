@@ -10,7 +10,8 @@ import pandas as pd
 
 from policies.deciding.decision import final_distribution
 from policies.deciding.deployed import AsDeployed, Exploration
-from policies.learning.baselines import BestAverage, FixedAction, UniformPolicy
+from policies.learning.baselines import FixedAction, UniformPolicy
+from policies.learning.best_average import BestAverage
 from policies.policy import load_policy
 
 ACTIONS = ("no_contact", "email", "call")

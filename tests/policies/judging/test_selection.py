@@ -88,7 +88,7 @@ def test_an_uncertain_promise_loses_to_a_sure_value() -> None:
     rivals = [FixedAction(log.action_ids, each) for each in log.action_ids]
     chosen = select(log, log, rivals, rivals[0], exploration=NONE)
     assert chosen.table.loc["fixed:email", "value"] > chosen.table.loc["fixed:none", "value"]
-    assert chosen.best.recipe == "fixed:none"
+    assert chosen.best.name == "fixed:none"
 
 
 @pytest.mark.parametrize(("effect", "averages"), [(0.05, True), (0.2, False)])
@@ -96,7 +96,7 @@ def test_what_cannot_be_told_apart_is_averaged(effect: float, averages: bool) ->
     """Recipes within a paired standard error of the best are averaged, unless that is worse."""
     chosen = selected(effect)
     q = fit_reward_model(make_log(4000, 1, effect)).predict(make_log(4000, 2).contexts)
-    late, learners = make_log(4000, 2, effect), [each.recipe for each in default_grid(IDS)]
+    late, learners = make_log(4000, 2, effect), [each.name for each in default_grid(IDS)]
     alone = chosen.table[~chosen.table.index.str.startswith("averaged")]
     best = chosen.policies[str(alone["low"].idxmax())]
 
@@ -107,8 +107,8 @@ def test_what_cannot_be_told_apart_is_averaged(effect: float, averages: bool) ->
     near = [name for name in learners if not behind(name)]
     assert 1 < len(near) < len(learners)
     [average] = [each for each in chosen.policies.values() if isinstance(each, Averaged)]
-    assert [each.recipe for each in average.members] == near
-    assert (chosen.best is average) == (not behind(average.recipe)) == averages
+    assert [each.name for each in average.members] == near
+    assert (chosen.best is average) == (not behind(average.name)) == averages
 
 
 def test_parts_of_a_log_select_what_the_whole_does() -> None:
@@ -176,7 +176,7 @@ def test_the_table_is_sorted_and_names_every_recipe() -> None:
     assert chosen.policies[str(chosen.table.index[0])] is chosen.best
     assert chosen.table["chosen"].tolist() == [True] + [False] * (len(chosen.table) - 1)
     assert chosen.table["low"].iloc[1:].is_monotonic_decreasing
-    assert set(chosen.table.index) == set(chosen.policies) >= {r.recipe for r in recipes()}
+    assert set(chosen.table.index) == set(chosen.policies) >= {r.name for r in recipes()}
     assert (chosen.table["low"] < chosen.table["value"]).all()
 
 
@@ -188,7 +188,7 @@ def test_rows_that_select_never_fit() -> None:
     other = select(early, make_log(800, 3, effect=-0.2), grid, UniformPolicy(IDS), exploration=NONE)
     contexts = late.contexts
     assert contexts is not None
-    for name in (each.recipe for each in grid):
+    for name in (each.name for each in grid):
         policy = first.policies[name]
         left, right = policy.expected_reward(contexts), other.policies[name].expected_reward(
             contexts
@@ -210,11 +210,11 @@ def test_recipes_stay_unfitted() -> None:
 def test_the_grid_shares_settings_and_has_distinct_names() -> None:
     """Settings given to the grid reach every recipe, and no two recipes have one name."""
     average, *learners = default_grid(IDS, exploration="epsilon:0.1", features=["x"])
-    assert average.recipe == "best_average"
+    assert average.name == "best_average"
     assert {each.params["exploration"] for each in learners} == {"epsilon:0.1"}
-    assert len({each.recipe for each in learners}) == len(learners) == 6
+    assert len({each.name for each in learners}) == len(learners) == 6
     own = default_grid(IDS, grid=[{"cb_type": "dr"}, {"passes": 2}], learning_rate=0.3)
-    assert [each.recipe[:10] for each in own[1:]] == ["dr-lr0.3-p", "mtr-lr0.3-"]
+    assert [each.name[:10] for each in own[1:]] == ["dr-lr0.3-p", "mtr-lr0.3-"]
 
 
 def test_logs_that_do_not_go_together_are_refused() -> None:

@@ -40,7 +40,7 @@ def selected(log: LoggedDecisions) -> Policy:
     chosen = select(
         log[:cut], log[cut:], default_grid(ARMS), mens, exploration=Exploration(0.0, 0.0)
     )
-    return chosen.best.fit(log)  # type: ignore[attr-defined, no-any-return]
+    return chosen.best.fit(log)
 
 
 def test_does_no_harm_on_a_real_log(real_file: Path) -> None:

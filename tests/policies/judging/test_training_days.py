@@ -10,7 +10,8 @@ import pytest
 from policies import LoggedDecisions
 from policies.errors import LearningError
 from policies.judging.training_days import Span, Split, split_days
-from policies.learning.reading import Logs, joined
+from policies.learning.reading import joined
+from policies.log import Logs
 
 START = np.datetime64("2026-03-01")
 

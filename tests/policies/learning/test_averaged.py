@@ -8,7 +8,8 @@ import pytest
 
 from policies.errors import LearningError
 from policies.learning.averaged import Averaged, fit_copies
-from policies.learning.baselines import BestAverage, FixedAction, UniformPolicy
+from policies.learning.baselines import FixedAction, UniformPolicy
+from policies.learning.best_average import BestAverage
 from policies.learning.vowpal.policy import VowpalPolicy
 from policies.log import LoggedDecisions
 
@@ -63,10 +64,10 @@ def test_its_name_is_that_of_its_members() -> None:
     """The same members give the same recipe whatever they learned; others give another."""
     one, two = VowpalPolicy(IDS), VowpalPolicy(IDS, passes=2)
     policy = Averaged([one, two])
-    assert policy.recipe.startswith("averaged-2-")
-    assert Averaged([VowpalPolicy(IDS), two]).fit(a_log()).recipe == policy.recipe
+    assert policy.name.startswith("averaged-2-")
+    assert Averaged([VowpalPolicy(IDS), two]).fit(a_log()).name == policy.name
     others = [Averaged([one]), Averaged([two, one]), Averaged([one, two], "epsilon:0.1")]
-    assert len({policy.recipe, *(each.recipe for each in others)}) == 4
+    assert len({policy.name, *(each.name for each in others)}) == 4
 
 
 def test_fitting_it_fits_copies_of_its_members() -> None:
@@ -105,7 +106,7 @@ def test_what_cannot_be_averaged_is_refused() -> None:
     shown = pd.DataFrame({"x": [1.0]})
     with pytest.raises(LearningError, match="nothing to average"):
         Averaged([])
-    with pytest.raises(LearningError, match=r"uniform knows the actions \('a', 'b'\), not"):
+    with pytest.raises(LearningError, match=r"uniform has the actions \('a', 'b'\), not"):
         Averaged([UniformPolicy(IDS), UniformPolicy("ab")])
     with pytest.raises(LearningError, match="uniform has no expected rewards to average"):
         Averaged([UniformPolicy(IDS)]).distribution(shown)

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 
 from policies.errors import InvalidPolicyError, LearningError, PredicateError
-from policies.learning import baselines
+from policies.learning import baselines, best_average
 from policies.learning.baselines import (
-    BestAverage,
     BusinessRules,
     FixedAction,
     UniformPolicy,
 )
+from policies.learning.best_average import BestAverage
 from policies.log import LoggedDecisions
 from policies.policy import Policy, load_policy
 
@@ -40,7 +40,8 @@ BASELINES: list[Policy] = [
 
 def test_docstrings_say_what_happens() -> None:
     """The examples in the docstrings run."""
-    assert doctest.testmod(baselines).failed == 0
+    for module in (baselines, best_average):
+        assert doctest.testmod(module).failed == 0
 
 
 def test_uniform_shares_alike() -> None:

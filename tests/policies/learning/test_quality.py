@@ -119,7 +119,7 @@ def test_the_best_of_the_grid_by_compare_is_nearly_the_best(name: str) -> None:
     early, late = log[: len(log) // 2], log[len(log) // 2 :]
     x, y = classes(name)
     del x
-    fitted = [each.fit(early) for each in default_grid(log.action_ids)[1:]]  # type: ignore[attr-defined]
+    fitted = [each.fit(early) for each in default_grid(log.action_ids)[1:]]
     q = cross_fit(late)
     best = fitted[0]
     for each in fitted[1:]:
@@ -142,7 +142,7 @@ def test_what_is_selected_beats_plain_learning() -> None:
         chosen = select(
             early, late, default_grid(log.action_ids), uniform, exploration=Exploration(0.0, 0.0)
         )
-        selected.append(accuracy(chosen.best.fit(log), shown, right))  # type: ignore[attr-defined]
+        selected.append(accuracy(chosen.best.fit(log), shown, right))
         plain.append(accuracy(VowpalPolicy(log.action_ids, passes=3).fit(log), shown, right))
     assert np.mean(selected) > np.mean(plain)
     assert np.mean(selected) >= 0.8

@@ -55,7 +55,7 @@ def truth(contexts: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 def adf_by_hand(log: LoggedDecisions, policy: VowpalPolicy) -> str:
     """The log as cb_adf text, row by row: written independently of the product's formatting."""
-    encoder, _ = policy._fitted()
+    encoder = policy.encoder
     assert log.contexts is not None
     matrix = encoder.matrix(log.contexts)
     lines = []
@@ -78,7 +78,7 @@ def adf_scores(
     arguments = f"--quiet -d {folder}/log --cb_adf -q sa -f {folder}/model {options}"
     vowpalwabbit.Workspace(f"{arguments} -k --cache_file {folder}/cache --holdout_off").finish()
     model = vowpalwabbit.Workspace(f"--quiet -t -i {folder}/model")
-    encoder, _ = policy._fitted()
+    encoder = policy.encoder
     assert log.contexts is not None
     rows = encoder.matrix(log.contexts.iloc[:20])
     scores = []
@@ -267,9 +267,9 @@ def test_a_policy_travels_light() -> None:
 def test_a_recipe_names_hyper_parameters_only() -> None:
     """The name survives a refit on other rows, and every hyper-parameter is part of it."""
     policy = VowpalPolicy(IDS, learning_rate=0.1, passes=3)
-    name = policy.recipe
+    name = policy.name
     assert name.startswith("mtr-lr0.1-p3-")
-    assert policy.fit(make_log(300)).recipe == policy.fit(make_log(300, seed=3)).recipe == name
+    assert policy.fit(make_log(300)).name == policy.fit(make_log(300, seed=3)).name == name
     others: list[dict[str, Any]] = [{"l1": 1e-6}, {"l2": 1e-6}, {"power_t": 0.4}, {"seed": 1}]
     others += [
         {"bins": 4},
@@ -285,7 +285,7 @@ def test_a_recipe_names_hyper_parameters_only() -> None:
         {"interactions": ()},
         {"bits": 20},
     ]
-    names = {VowpalPolicy(IDS, learning_rate=0.1, passes=3, **each).recipe for each in others}
+    names = {VowpalPolicy(IDS, learning_rate=0.1, passes=3, **each).name for each in others}
     assert len(names | {name}) == len(others) + 1
 
 
@@ -320,7 +320,7 @@ def test_parts_teach_what_the_whole_teaches(
     for size in (1, 137, 999):
         in_parts = VowpalPolicy(IDS, **settings).fit(Parts(log, size))
         assert in_parts._learned.model == whole._learned.model
-        assert in_parts._encoder == whole._encoder
+        assert in_parts.encoder == whole.encoder
 
 
 def test_a_spent_iterator_is_refused() -> None:
@@ -343,8 +343,8 @@ def test_going_on_is_learning_the_whole(cb_type: str, vary: bool) -> None:
     # both days at once, with the encoding that was made yesterday
     whole = VowpalPolicy(IDS, **settings)
     begun = replace(yesterday._learned, model=b"", rows=0, eligible=0)
-    whole._begin = lambda _: (yesterday.encoder, begun)  # type: ignore[method-assign]
-    whole.fit(log)
+    whole._blank = lambda _: begun  # type: ignore[method-assign]
+    whole = whole.fit(log)
     shown = make_log(20, seed=9).contexts
     assert shown is not None
     expected = whole.vowpal_scores(shown)
@@ -364,11 +364,16 @@ def test_a_day_without_rewards_is_learned_from_when_going_on() -> None:
         VowpalPolicy(IDS).fit(quiet)
 
 
-def test_a_fit_that_fails_loses_nothing() -> None:
-    """After an error the policy still decides as it had learned to."""
+def test_a_fit_leaves_the_policy_as_it_was() -> None:
+    """Fitting gives a new policy; the old one decides as before, also where the fit fails."""
     log = make_log(300)
-    policy = VowpalPolicy(IDS).fit(log)
+    recipe = VowpalPolicy(IDS)
+    policy = recipe.fit(log)
+    with pytest.raises(LearningError, match="has not learned"):
+        recipe.distribution(log.contexts)
     before = policy.distribution(log.contexts)
+    other = policy.fit(make_log(300, seed=7))
+    assert not np.array_equal(other.distribution(log.contexts), before)
     with pytest.raises(LearningError, match="same reward"):
         policy.fit(make_log(300, reward=np.ones(300)))
     with pytest.raises(LearningError, match="no finite scores"):
@@ -456,14 +461,14 @@ def test_a_policy_is_read_out_for_the_actions_there_are(tmp_path: Path) -> None:
     before, after = policy.vowpal_scores(shown), other.vowpal_scores(shown)
     assert np.array_equal(after[:, [0, 2]], before[:, [2, 0]])
     assert np.corrcoef(after[:, 0], after[:, 1])[0, 1] > 0.9
-    assert other.recipe == policy.recipe
+    assert other.name == policy.name
     other.save(tmp_path / "policy", other.about)
     again = load_policy(tmp_path / "policy")
     assert again.action_ids == now
     assert again.about == {"log_hash": "h"}
     assert np.array_equal(again.distribution(shown), other.distribution(shown))
     plain = VowpalPolicy(IDS).fit(make_log(2_000)).for_actions(now, described)
-    assert plain.settings["action_features"] == {}
+    assert plain.settings.action_features == {}
 
 
 def test_older_decisions_count_less() -> None:
@@ -499,10 +504,12 @@ def test_importance_weights_are_cut_where_told(monkeypatch: pytest.MonkeyPatch) 
     chances = random.uniform(0.05, 1.0, 600)
     raised = np.maximum(chances, 0.25)
     for cb_type in ("mtr", "ips"):
-        cut = VowpalPolicy(IDS, cb_type=cb_type, max_weight=4.0)
-        cut.fit(make_log(600, vary=False, action_probability=chances))
-        plain = VowpalPolicy(IDS, cb_type=cb_type)
-        plain.fit(make_log(600, vary=False, action_probability=raised))
+        cut = VowpalPolicy(IDS, cb_type=cb_type, max_weight=4.0).fit(
+            make_log(600, vary=False, action_probability=chances)
+        )
+        plain = VowpalPolicy(IDS, cb_type=cb_type).fit(
+            make_log(600, vary=False, action_probability=raised)
+        )
         assert cut._learned.model == plain._learned.model
 
 
@@ -531,7 +538,7 @@ def test_a_new_day_draws_its_own_bootstrap() -> None:
     again = VowpalPolicy(IDS, bootstrap=1).fit(log[300:], start=first)
     whole = VowpalPolicy(IDS, bootstrap=1)
     begun = replace(first._learned, model=b"", rows=0, eligible=0)
-    whole._begin = lambda _: (first.encoder, begun)  # type: ignore[method-assign]
+    whole._blank = lambda _: begun  # type: ignore[method-assign]
     expected = whole.fit(log).vowpal_scores(log.contexts)  # type: ignore[arg-type]
     found = again.vowpal_scores(log.contexts)  # type: ignore[arg-type]
     assert np.abs(found - expected).max() <= 2e-6 * np.abs(expected).max()
@@ -601,7 +608,7 @@ def _one_action() -> LoggedDecisions:
     [
         (make_log(50)[:0], "the log is empty"),
         (_forced(), "none of the log's 50 rows had a choice"),
-        (_one_action(), "every choice row took the one action 'email'"),
+        (_one_action(), "every choice row has the one action 'email'"),
         (make_log(50, contexts=None), "the log has no contexts"),
         (make_log(50, reward=np.ones(50)), "every choice row has the same reward 1"),
         (make_log(50, action_ids=("none", "call", "email")), "are not the policy's"),
@@ -636,8 +643,12 @@ def test_logs_that_teach_nothing_are_refused(log: LoggedDecisions, problem: str)
             "'emial', which is no action[\\s\\S]*did you mean 'email'",
         ),
         ({"reward_range": (1, 0)}, "reward_range must be"),
-        ({"reward_range": "ab"}, "reward_range must be a list"),
-        ({"reward_range": (0, float("nan"))}, "reward_range must be a number"),
+        ({"reward_range": "ab"}, r"reward_range must be \(low, high\)"),
+        ({"reward_range": (0, float("nan"))}, r"reward_range must be \(low, high\)"),
+        (
+            {"lerning_rate": 0.1},
+            "unknown setting 'lerning_rate'[\\s\\S]*did you mean 'learning_rate'",
+        ),
         ({"learning_rate": "fast"}, "learning_rate must be a number, and is 'fast'"),
         ({"learning_rate": float("inf")}, "learning_rate must be a number"),
         ({"passes": 2.7}, "passes must be a whole number, and is 2.7"),
