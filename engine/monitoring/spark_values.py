@@ -14,8 +14,8 @@ from engine.config import Config
 from engine.data.rewards import COLUMNS, logged_from_arrow
 from policies import Estimator, LoggedDecisions, Policy
 from policies.errors import EvaluationError
+from policies.estimating.estimators import as_estimators
 from policies.estimating.intervals import normal
-from policies.estimating.registry import as_estimators
 from policies.estimating.rows import EvaluationRows, evaluation_rows
 from policies.estimating.sums import Sums, WeightSums, reward_reach, table_row, unit_totals
 
@@ -25,16 +25,11 @@ if TYPE_CHECKING:
 KEYS = ["policy", "estimator", "segment"]
 TOTALS = ["rows", "direct", "weighted", "weight"]  # of a customer: see `policies.estimating.sums`
 WEIGHTS = ["n_choice", "sum_weight", "sum_weight_square", "max_weight", "unsupported"]
-PER_CUSTOMER = ", ".join(
-    [
-        *(f"{name} STRING" for name in [*KEYS, "customer_id"]),
-        *(f"{name} DOUBLE" for name in [*TOTALS, *WEIGHTS]),
-    ]
-)
-PARTIAL = ", ".join(
-    [*(f"{name} STRING" for name in KEYS), "customers LONG"]
-    + [f"{name} ARRAY<DOUBLE>" for name in ("totals", "products", "weights")]
-)
+BY_CUSTOMER = [*KEYS, "customer_id", *TOTALS, *WEIGHTS]
+PER_CUSTOMER = " STRING, ".join([*KEYS, "customer_id"]) + " STRING, "
+PER_CUSTOMER += ", ".join(f"{name} DOUBLE" for name in [*TOTALS, *WEIGHTS])
+PARTIAL = " STRING, ".join(KEYS) + " STRING, customers LONG, totals ARRAY<DOUBLE>, "
+PARTIAL += "products ARRAY<DOUBLE>, weights ARRAY<DOUBLE>"
 
 
 def spark_values(
@@ -84,13 +79,14 @@ def spark_values(
             table = pa.Table.from_batches([batch])
             log = logged_from_arrow(table, config, features)
             model = None if expected_reward is None else expected_reward(log)
-            cells = _cells(table, segment)
+            labels = pd.DataFrame({"customer_id": table["customer_id"].to_pandas().astype(str)})
+            labels["segment"] = table[segment].to_pandas().astype(str) if segment else "all"
             for name, policy in policies.items():
                 part = evaluation_rows(log, policy, model)
                 for estimator in chosen:
-                    frame = _customer_totals(part, log.choice, estimator, cells)
+                    frame = _by_customer(part, log.choice, estimator, labels)
                     frame = frame.assign(policy=name, estimator=estimator.name)
-                    yield pa.RecordBatch.from_pandas(frame, _schema(), preserve_index=False)
+                    yield pa.RecordBatch.from_pandas(frame[BY_CUSTOMER], preserve_index=False)
 
     added = dict.fromkeys([*TOTALS, *WEIGHTS], "sum") | {"max_weight": "max"}
     customers = (
@@ -103,39 +99,21 @@ def spark_values(
     return _table(partials, confidence, reward_reach(*config.engine.reward.range))
 
 
-def _schema() -> pa.Schema:
-    texts = [(name, pa.string()) for name in [*KEYS, "customer_id"]]
-    return pa.schema(texts + [(name, pa.float64()) for name in [*TOTALS, *WEIGHTS]])
-
-
-def _cells(table: pa.Table, segment: Optional[str]) -> tuple[np.ndarray, pd.DataFrame]:
-    """(n,) number of each row's segment and customer, and these by number."""
-    names = pd.DataFrame({"customer_id": table["customer_id"].to_pandas().astype(str)})
-    names["segment"] = table[segment].to_pandas().astype(str) if segment else "all"
-    codes = names.groupby(["segment", "customer_id"]).ngroup().to_numpy()
-    return codes, names.groupby(codes).first()
-
-
-def _customer_totals(
-    rows: EvaluationRows,
-    choice: np.ndarray,
-    estimator: Estimator,
-    cells: tuple[np.ndarray, pd.DataFrame],
+def _by_customer(
+    rows: EvaluationRows, choice: np.ndarray, estimator: Estimator, labels: pd.DataFrame
 ) -> pd.DataFrame:
-    """TOTALS and WEIGHTS of each segment and customer."""
-    codes, names = cells
+    """TOTALS and WEIGHTS of each customer and segment."""
+    cells = labels.groupby(["segment", "customer_id"], sort=False)
+    codes, count = cells.ngroup().to_numpy(), cells.ngroups
     weight = np.where(choice, rows.weight, 0.0)
     outside = np.zeros(len(rows)) if rows.unsupported is None else rows.unsupported
-    columns = {
-        "n_choice": choice,
-        "sum_weight": weight,
-        "sum_weight_square": weight**2,
-        "unsupported": outside,
-    }
-    summed = {name: np.bincount(codes, values) for name, values in columns.items()}
-    totals = unit_totals(estimator.parts(rows), (codes, len(names)))
-    most = pd.Series(weight).groupby(codes).max()
-    return names.assign(**dict(zip(TOTALS, totals)), **summed, max_weight=most)
+    columns = (choice, weight, weight**2, outside)
+    n_choice, total, square, unsupported = (np.bincount(codes, column) for column in columns)
+    most = np.zeros(count)
+    np.maximum.at(most, codes, weight)
+    found = (*unit_totals(estimator.parts(rows), (codes, count)), n_choice, total, square, most)
+    first = labels.groupby(codes).first()
+    return first.assign(**dict(zip([*TOTALS, *WEIGHTS], (*found, unsupported))))
 
 
 def _partition_sums(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -148,41 +126,28 @@ def _partition_sums(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatc
                 sums, weights = sums + found[key][0], WeightSums.merged([weights, found[key][1]])
             found[key] = sums, weights
     for key, (sums, weights) in found.items():
-        yield pa.RecordBatch.from_pylist(
-            [
-                {
-                    **dict(zip(KEYS, key)),
-                    "customers": sums.units,
-                    "totals": sums.totals.tolist(),
-                    "products": sums.products.ravel().tolist(),
-                    "weights": [float(number) for number in weights],
-                }
-            ]
-        )
+        row = {
+            **dict(zip(KEYS, key)),
+            "customers": sums.units,
+            "totals": sums.totals.tolist(),
+            "products": sums.products.ravel().tolist(),
+            "weights": [float(number) for number in weights],
+        }
+        yield pa.RecordBatch.from_pylist([row])
 
 
 def _weights(customers: pd.DataFrame) -> WeightSums:
-    total = customers.sum(numeric_only=True)
-    return WeightSums(
-        total["rows"],
-        total["n_choice"],
-        total["sum_weight"],
-        total["sum_weight_square"],
-        customers["max_weight"].max(),
-        total["unsupported"],
-    )
+    total = customers[["rows", *WEIGHTS]].sum()
+    total["max_weight"] = customers["max_weight"].max()
+    return WeightSums(*total)
 
 
 def _table(partials: pd.DataFrame, confidence: float, reach: float) -> pd.DataFrame:
     """Merge the partitions' sums of each policy, estimator and segment into a row of the table."""
     made = []
     for key, part in partials.groupby(KEYS):
-        sums = Sums.merged(
-            [
-                Sums(row.customers, np.array(row.totals), np.reshape(row.products, (4, 4)))
-                for row in part.itertuples()
-            ]
-        )
+        columns = (part[name] for name in ("customers", "totals", "products"))
+        sums = Sums.merged([Sums(g, t, np.reshape(p, (4, 4))) for g, t, p in zip(*columns)])
         weights = WeightSums.merged([WeightSums(*row) for row in part["weights"]])
         interval = normal(sums.value, sums.std_error, confidence)
         hidden = weights.unsupported_share * reach

@@ -41,13 +41,13 @@ def check_confidence(confidence: Any) -> float:
     Raises:
         EvaluationError: no number, or outside (0, 1).
     """
-    confidence = number("confidence", confidence)
-    if not 0 < confidence < 1:
+    value = number("confidence", confidence)
+    if not 0 < value < 1:
         raise EvaluationError(
-            f"confidence must lie strictly between 0 and 1, not {confidence}",
+            f"confidence must lie strictly between 0 and 1, not {value}",
             hint="0.95 is usual; 95 is not",
         )
-    return confidence
+    return value
 
 
 def check_folds(folds: Any) -> None:

@@ -13,6 +13,7 @@ from policies.estimating.blocks import map_blocks
 from policies.estimating.estimators import (
     DM,
     DR,
+    ESTIMATORS,
     IPS,
     SNDR,
     SNIPS,
@@ -22,10 +23,11 @@ from policies.estimating.estimators import (
     SubGaussianDR,
     SubGaussianIPS,
     SwitchDR,
+    as_estimators,
 )
 from policies.estimating.rows import EvaluationRows
 from policies.estimating.summing import ratio_sums
-from policies.estimating.sums import Moments, Parts, Sums, contributions, row_moments
+from policies.estimating.sums import Parts, Sums, contributions
 
 SHARED_ROWS = 32_768  # fewer, and two threads wait for one another
 CAUTION = 0.5  # of a bias's own variance: a bias that happens to read 0 is not taken to be 0
@@ -59,8 +61,6 @@ class Auto(Estimator):
         """Read the names, and check that the first member is unbiased."""
         if self.pool is None:
             return
-        from policies.estimating.registry import as_estimators  # which names Auto, too
-
         members = tuple(as_estimators(self.pool))
         if not members[0].unbiased:
             raise EvaluationError(
@@ -74,7 +74,7 @@ class Auto(Estimator):
 
     def chosen(self, ours: EvaluationRows, theirs: EvaluationRows | None = None) -> Estimator:
         """The member that these rows choose, for a value or for a paired difference."""
-        members = self.pool or _pool(ours, theirs)
+        members = _pool(ours, theirs) if self.pool is None else as_estimators(self.pool)
         pool = [member.chosen(ours, theirs) for member in members]
         best, least, n = pool[0], np.inf, len(ours)
         for member, (value, away) in zip(pool, _sums(pool, ours, theirs)):
@@ -87,7 +87,9 @@ class Auto(Estimator):
 
     def interval_from(self, rows: EvaluationRows) -> Estimator:
         """The unbiased first member of the pool."""
-        return self.pool[0] if self.pool else IPS() if rows.direct is None else DR()
+        if self.pool is not None:
+            return as_estimators(self.pool)[0]
+        return IPS() if rows.direct is None else DR()
 
 
 def _sums(
@@ -101,18 +103,18 @@ def _sums(
     pool = [member.given(len(ours)) for member in pool]
     wholes = [[ratio_sums(member, side) for side in sides] for member in pool]
 
-    def work(block: slice) -> list[tuple[Moments, Moments]]:
+    def work(block: slice) -> list[tuple[Sums, Sums]]:
         parts, first, found = [side[block] for side in sides], None, []
         for member, whole in zip(pool, wholes):
             values = [contributions(member.parts(part), sums) for part, sums in zip(parts, whole)]
             value = values[0] if theirs is None else values[0] - values[1]
             first = value if first is None else first
-            found.append((row_moments(Parts(value)), row_moments(Parts(value - first))))
+            found.append((Sums.of(Parts(value)), Sums.of(Parts(value - first))))
         return found
 
     blocks = map_blocks(work, len(ours), SHARED_ROWS)
     by_member = (zip(*pairs) for pairs in zip(*blocks))
-    return [(Sums.of_blocks(own), Sums.of_blocks(away)) for own, away in by_member]
+    return [(Sums.merged(own), Sums.merged(away)) for own, away in by_member]
 
 
 def _pool(ours: EvaluationRows, theirs: EvaluationRows | None) -> list[Estimator]:
@@ -126,3 +128,6 @@ def _pool(ours: EvaluationRows, theirs: EvaluationRows | None) -> list[Estimator
     lams = np.geomspace(1.0, most**2, 8) if most > 1 else np.array([1.0])
     pool = [DR(), SNDR(), *map(SwitchDR, cuts), *(DRos(float(lam)) for lam in lams)]
     return [*pool, *map(SubGaussianDR, STRENGTHS), DM()]
+
+
+ESTIMATORS[Auto.name] = Auto

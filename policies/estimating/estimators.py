@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Optional, TypeVar
 
 import numpy as np
 
-from policies.errors import EvaluationError
+from policies.errors import EvaluationError, did_you_mean
 from policies.estimating.rows import EvaluationRows
 from policies.estimating.sums import Parts
 from policies.log import Floats
@@ -154,6 +155,10 @@ class SNDR(Estimator):
         return Parts(direct, rows.weight * residual, rows.weight)
 
 
+def _inverse_root(n: int) -> float:
+    return 1 / math.sqrt(n)
+
+
 @dataclass(frozen=True)
 class _Shrunk(Estimator):
     """An estimator whose weights are made smaller: some bias for much less variance.
@@ -164,6 +169,7 @@ class _Shrunk(Estimator):
 
     least: ClassVar[float] = 0.0
     most: ClassVar[float] = math.inf
+    by_rows: ClassVar[Any] = staticmethod(_inverse_root)
 
     def __post_init__(self) -> None:
         """Check the parameter, and make it a float."""
@@ -178,20 +184,16 @@ class _Shrunk(Estimator):
         object.__setattr__(self, fields(self)[0].name, float(value))
 
     @property
-    def strength(self) -> Any:
+    def strength(self) -> float:
         """The parameter."""
-        return getattr(self, fields(self)[0].name)
+        value: float = getattr(self, fields(self)[0].name)
+        return value
 
     def given(self: SelfShrunk, n: int) -> SelfShrunk:
         """This estimator with the parameter that n rows choose, where none was given."""
         if self.strength is not None:
             return self
-        return replace(self, **{fields(self)[0].name: self._by_rows(max(n, 1))})
-
-    @staticmethod
-    def _by_rows(n: int) -> float:
-        """The parameter that n rows choose."""
-        return 1 / math.sqrt(n)
+        return replace(self, **{fields(self)[0].name: self.by_rows(max(n, 1))})
 
     def shrunk(self, rows: EvaluationRows) -> Floats:
         """(n,) the weights in place of w, as an array of their own."""
@@ -221,10 +223,7 @@ class ClippedIPS(_Shrunk):
 
     name = "clipped_ips"
     clip: Optional[float] = None
-
-    @staticmethod
-    def _by_rows(n: int) -> float:
-        return math.sqrt(n)
+    by_rows = staticmethod(math.sqrt)
 
     def shrunk(self, rows: EvaluationRows) -> Floats:
         """(n,) min(w, clip)."""
@@ -242,10 +241,7 @@ class SwitchDR(_Shrunk):
     name = "switch_dr"
     needs_model = True
     tau: Optional[float] = None
-
-    @staticmethod
-    def _by_rows(n: int) -> float:
-        return math.sqrt(n)
+    by_rows = staticmethod(math.sqrt)
 
     def shrunk(self, rows: EvaluationRows) -> Floats:
         """(n,) w where w <= tau, else 0."""
@@ -263,10 +259,7 @@ class DRos(_Shrunk):
     name = "dros"
     needs_model = True
     lam: Optional[float] = None
-
-    @staticmethod
-    def _by_rows(n: int) -> float:
-        return float(n)
+    by_rows = staticmethod(float)
 
     def shrunk(self, rows: EvaluationRows) -> Floats:
         """(n,) lam·w / (w² + lam)."""
@@ -350,3 +343,45 @@ class LS(_Shrunk):
         return Parts(
             weighted=np.copysign(np.log1p(self.strength * np.abs(earned)) / self.strength, earned)
         )
+
+
+_KINDS = (IPS, DM, DR, Replay, SNIPS, SNDR, ClippedIPS, SwitchDR, DRos, IX, LS)
+ESTIMATORS: dict[str, type[Estimator]] = {  # by name; `Auto` enters itself
+    kind.name: kind for kind in (*_KINDS, SubGaussianIPS, SubGaussianDR)
+}
+
+
+def as_estimator(named: str | Estimator) -> Estimator:
+    """The estimator of this name, or the instance itself.
+
+    Raises:
+        EvaluationError: for a name that is not in ESTIMATORS.
+    """
+    if isinstance(named, Estimator):
+        return named
+    if isinstance(named, type):
+        raise EvaluationError(f"{named.__name__} is a class", hint=f"write {named.__name__}()")
+    if not isinstance(named, str) or named not in ESTIMATORS:
+        raise EvaluationError(
+            f"no estimator is called {named!r}", hint=did_you_mean(str(named).lower(), ESTIMATORS)
+        )
+    return ESTIMATORS[named]()
+
+
+def as_estimators(named: str | Estimator | Iterable[str | Estimator]) -> list[Estimator]:
+    """The estimators of these names and instances."""
+    if isinstance(named, (str, Estimator, type)) or not isinstance(named, Iterable):
+        return [as_estimator(named)]
+    several = [as_estimator(one) for one in named]
+    if not several:
+        raise EvaluationError("no estimator was asked for", hint='estimators=["ips", "dr"]')
+    return several
+
+
+def labels(estimators: Sequence[Estimator]) -> list[str]:
+    """What results call each estimator: its name, or its repr where the name occurs twice."""
+    names = [estimator.name for estimator in estimators]
+    return [
+        repr(estimator) if names.count(estimator.name) > 1 else estimator.name
+        for estimator in estimators
+    ]

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from policies.encoder import Encoder
 from policies.errors import EvaluationError, did_you_mean
-from policies.estimating.regressions import REGRESSIONS, Predictor, Regression
 from policies.estimating.arguments import check_folds, check_seed
+from policies.estimating.regressions import REGRESSIONS, Predictor, Regression
 from policies.log import Array, Bools, Floats, LoggedDecisions
 
 GROWTH = 1.2  # going forward, a costly model is fitted anew when its rows have grown by a fifth

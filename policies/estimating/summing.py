@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from policies.estimating.blocks import ROWS, map_blocks
 from policies.estimating.estimators import Estimator
 from policies.estimating.rows import EvaluationRows
-from policies.estimating.sums import (
-    Customers,
-    Moments,
-    Sums,
-    WeightSums,
-    contributions,
-    row_moments,
-)
+from policies.estimating.sums import Customers, Sums, WeightSums, contributions
 from policies.log import Bools, Floats
 
 
-@dataclass(frozen=True, eq=False)
-class Summed:
+class Summed(NamedTuple):
     """What one pass over some rows collects.
 
     Attributes:
@@ -50,14 +42,14 @@ def sum_blocks(
         alone: whether only one thread at a time may read.
     """
 
-    def work(block: slice) -> tuple[WeightSums, list[Moments]]:
+    def work(block: slice) -> tuple[WeightSums, list[Sums]]:
         rows = read(block)
-        moments = [row_moments(estimator.parts(rows)) for estimator in estimators]
-        return WeightSums.of(rows, choice[block]), moments
+        sums = [Sums.of(estimator.parts(rows)) for estimator in estimators]
+        return WeightSums.of(rows, choice[block]), sums
 
-    weights, moments = zip(*map_blocks(work, len(choice), size, alone=alone))
-    sums = map(Sums.of_blocks, zip(*moments))
-    return Summed(dict(zip(estimators, sums)), WeightSums.merged(weights))
+    weights, sums = zip(*map_blocks(work, len(choice), size, alone=alone))
+    merged = map(Sums.merged, zip(*sums))
+    return Summed(dict(zip(estimators, merged)), WeightSums.merged(weights))
 
 
 def sum_rows(
@@ -69,7 +61,7 @@ def sum_rows(
     """The sums of rows in memory; with customers these are the units, not the rows."""
     if customers is None:
         return sum_blocks(rows.__getitem__, choice, ROWS, estimators)
-    sums = {each: Sums.of(each.parts(rows), customers) for each in estimators}
+    sums = {estimator: Sums.of(estimator.parts(rows), customers) for estimator in estimators}
     return Summed(sums, WeightSums.of(rows, choice))
 
 
@@ -77,9 +69,8 @@ def ratio_sums(estimator: Estimator, rows: EvaluationRows) -> Sums | None:
     """What a ratio's contributions are linearised around: its sums over all rows; else None."""
     if estimator.parts(rows[:1]).weight is None:
         return None
-    return Sums.of_blocks(
-        map_blocks(lambda block: row_moments(estimator.parts(rows[block])), len(rows), ROWS)
-    )
+    parts = map_blocks(lambda block: Sums.of(estimator.parts(rows[block])), len(rows), ROWS)
+    return Sums.merged(parts)
 
 
 def row_contributions(estimator: Estimator, rows: EvaluationRows) -> Floats:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
 from policies.estimating.rows import EvaluationRows
 from policies.log import Array, Bools, Floats
 
-# Of rows: ΣN, ΣD, ΣU, ΣV of `Sums`, then Σ of DD, DE, DV, EE, EV, VV with D less a and E = U − ρ·V.
-Moments = tuple[float, ...]
 Customers = tuple[Array, int]  # (n,) index of each row's customer, and how many there are
 
 
@@ -53,26 +51,36 @@ class Sums:
     """
 
     units: int
-    totals: Floats
-    products: Floats
+    totals: Any
+    products: Any
 
     @classmethod
     def of(cls, parts: Parts, customers: Customers | None = None) -> Sums:
         """The sums of these rows, each a unit, or of their customers."""
-        if customers is None:
-            return cls.of_blocks([row_moments(parts)])
-        return cls.of_units(unit_totals(parts, customers))
-
-    @classmethod
-    def of_blocks(cls, moments: Sequence[Moments]) -> Sums:
-        """The sums over the rows, each a unit, of some blocks; moments: of each block."""
-        table = np.array(moments)
-        products = np.zeros((len(table), 4, 4))
-        products[:, 0, 0] = table[:, 0]
-        products[:, 0, 3] = products[:, 3, 0] = table[:, 3]
-        for (i, j), column in zip(((1, 1), (1, 2), (1, 3), (2, 2), (2, 3), (3, 3)), table.T[4:]):
-            products[:, i, j] = products[:, j, i] = column
-        return cls._merged(int(table[:, 0].sum()), table[:, :4], products)
+        if customers is not None:
+            return cls.of_units(unit_totals(parts, customers))
+        direct, weighted, weight = parts
+        if weight is None or weighted is None:
+            values = parts.plain
+            n, total = len(values), np.add.reduce(values)
+            square = _square(values - total / max(n, 1))
+            rows, nothing = (n, 0.0, 0.0, n), (0.0, 0.0, 0.0, 0.0)
+            return cls(n, (n, total, 0.0, n), (rows, (0.0, square, 0.0, 0.0), nothing, rows))
+        n, u, v = len(weight), np.add.reduce(weighted), np.add.reduce(weight)
+        away = weight * (-u / v if v > 0 else 0.0)
+        away += weighted
+        d = dd = de = dv = 0.0
+        if direct is not None:
+            d = np.add.reduce(direct)
+            off = direct - d / max(n, 1)
+            dd, de, dv = (
+                _square(off),
+                np.einsum("n,n->", off, away),
+                np.einsum("n,n->", off, weight),
+            )
+        ee, ev, vv = _square(away), np.einsum("n,n->", away, weight), _square(weight)
+        products = ((n, 0.0, 0.0, v), (0.0, dd, de, dv), (0.0, de, ee, ev), (v, dv, ev, vv))
+        return cls(n, (n, d, u, v), products)
 
     @classmethod
     def of_units(cls, totals: Floats) -> Sums:
@@ -88,16 +96,12 @@ class Sums:
         """The sums over all units of several; no unit may be in two of them."""
         totals = np.array([part.totals for part in parts])
         products = np.array([part.products for part in parts])
-        return cls._merged(sum(part.units for part in parts), totals, products)
-
-    @classmethod
-    def _merged(cls, units: int, totals: Floats, products: Floats) -> Sums:
-        """The sums over m parts, from each one's totals (m, 4) and products (m, 4, 4)."""
         whole = totals.sum(axis=0)
         (means, ratios), (mean, ratio) = _centres(totals), _centres(whole)
-        move = np.tile(np.eye(4), (len(totals), 1, 1))
+        move = np.tile(np.eye(4), (len(parts), 1, 1))
         move[:, 1, 0], move[:, 2, 3] = means - mean, ratios - ratio
-        return cls(units, whole, np.einsum("mij,mjk,mlk->il", move, products, move))
+        products = np.einsum("mij,mjk,mlk->il", move, products, move)
+        return cls(sum(part.units for part in parts), whole, products)
 
     def __add__(self, other: Sums) -> Sums:
         """The sums over both; no unit may be in both."""
@@ -122,8 +126,8 @@ class Sums:
     def square(self) -> float:
         """Σ over units of the squared sum of its contributions less the value."""
         scale = self.totals[0] / self.totals[3] if self.totals[3] > 0 else math.nan
-        p = self.products
-        return max(float(p[1, 1] + 2 * scale * p[1, 2] + scale**2 * p[2, 2]), 0.0)
+        _, (_, dd, de, _), (_, _, ee, _), _ = self.products
+        return max(float(dd + 2 * scale * de + scale**2 * ee), 0.0)
 
     @property
     def std_error(self) -> float:
@@ -136,36 +140,13 @@ class Sums:
         return math.sqrt(self.square * self.units / (self.units - 1)) / float(self.totals[0])
 
 
-def row_moments(parts: Parts) -> Moments:
-    """The moments of some rows: what `Sums` needs of a block, at the least cost."""
-    direct, weighted, weight = parts
-    if weight is None or weighted is None:
-        values = parts.plain
-        n, total = float(len(values)), np.add.reduce(values)
-        return n, total, 0.0, n, _square(values - total / max(n, 1.0)), 0.0, 0.0, 0.0, 0.0, n
-    n, outcome, scale = float(len(weight)), np.add.reduce(weighted), np.add.reduce(weight)
-    away = weight * (-outcome / scale if scale > 0 else 0.0)
-    away += weighted
-    of_ratio = (_square(away), _product(away, weight), _square(weight))
-    if direct is None:
-        return (n, 0.0, outcome, scale, 0.0, 0.0, 0.0, *of_ratio)
-    total = np.add.reduce(direct)
-    off = direct - total / max(n, 1.0)
-    of_direct = (_square(off), _product(off, away), _product(off, weight))
-    return (n, total, outcome, scale, *of_direct, *of_ratio)
-
-
-def _product(values: Floats, others: Floats) -> float:
-    return np.einsum("n,n->", values, others)  # type: ignore[no-any-return]
-
-
 def _square(values: Floats) -> float:
     return np.einsum("n,n->", values, values)  # type: ignore[no-any-return]
 
 
-def _centres(totals: Floats) -> tuple[Floats, Floats]:
+def _centres(totals: Any) -> tuple[Floats, Floats]:
     """a and ρ of totals (…, 4); 0 where there is nothing."""
-    rows, direct, weighted, weight = np.moveaxis(totals, -1, 0)
+    rows, direct, weighted, weight = np.moveaxis(np.asarray(totals), -1, 0)
     return direct / np.maximum(rows, 1), weighted / np.where(weight > 0, weight, 1.0)
 
 
@@ -182,7 +163,7 @@ def _by_unit(values: Floats | None, customers: Customers) -> Floats:
     codes, count = customers
     if values is None:
         return np.zeros(count)
-    return np.bincount(codes, values, minlength=count)
+    return np.bincount(codes, values, minlength=count).astype(np.float64, copy=False)
 
 
 def contributions(parts: Parts, sums: Sums | None = None) -> Floats:

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from policies.errors import EvaluationError, did_you_mean
-from policies.estimating.estimators import Estimator
-from policies.estimating.registry import as_estimators
+from policies.estimating.estimators import Estimator, as_estimators
 from policies.judging.values import Question, value_table
 from policies.log import Array, LoggedDecisions
 

@@ -15,8 +15,7 @@ from policies.estimating import intervals
 from policies.estimating.arguments import check_confidence, check_seed, number
 from policies.estimating.auto import Auto
 from policies.estimating.blocks import block_rows
-from policies.estimating.estimators import Estimator
-from policies.estimating.registry import as_estimator, as_estimators, labels
+from policies.estimating.estimators import Estimator, as_estimator, as_estimators, labels
 from policies.estimating.rows import (
     EvaluationRows,
     RowReader,

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policies.errors import EvaluationError
-from policies.estimating.registry import ESTIMATORS, as_estimators
 from policies.estimating.estimators import (
     DM,
     DR,
+    ESTIMATORS,
     IPS,
     IX,
     LS,
@@ -29,6 +29,7 @@ from policies.estimating.estimators import (
     SubGaussianDR,
     SubGaussianIPS,
     SwitchDR,
+    as_estimators,
 )
 from policies.estimating.rows import EvaluationRows, as_target, evaluation_rows
 from policies.estimating.summing import row_contributions

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from policies.estimating.registry import ESTIMATORS
+from policies.estimating.estimators import ESTIMATORS
 from policies.judging.values import INTERVALS
 
 

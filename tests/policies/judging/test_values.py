@@ -12,13 +12,13 @@ import pytest
 from scipy import stats
 
 from policies.errors import EvaluationError
-from policies.estimating.registry import ESTIMATORS
-from policies.estimating.estimators import DR, IPS, DRos
+from policies.estimating.estimators import DR, ESTIMATORS, IPS, DRos
 from policies.estimating.reward_model import cross_fit
 from policies.estimating.rows import evaluation_rows
 from policies.estimating.summing import row_contributions
 from policies.estimating.sums import WeightSums
-from policies.judging.values import compare, evaluate
+from policies.judging.segments import evaluate_by
+from policies.judging.values import INTERVALS, compare, evaluate
 from policies.learning.baselines import UniformPolicy
 from policies.log import LoggedDecisions
 
@@ -285,6 +285,41 @@ def test_an_action_never_drawn_is_not_judged(
     row = evaluate(log, half, estimators="ips", interval=interval).loc["ips"]
     assert row["low"] <= 0.25
     assert row["high"] >= 0.75
+
+
+class Counting:
+    """A policy that counts the rows it is called for."""
+
+    def __init__(self, target: Any) -> None:
+        self.target, self.rows = target, 0
+
+    def distribution(self, contexts: Any, eligible: Any) -> Any:
+        """The rows that follow those of the last call."""
+        part = self.target[self.rows : self.rows + len(eligible)]
+        self.rows += len(eligible)
+        return part
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+@pytest.mark.parametrize("customers", [True, False])
+def test_a_policy_is_called_once_per_row(contextual: Any, interval: str, customers: bool) -> None:
+    """Whatever the estimators and the interval, each policy is called once for each row."""
+    log, target, means = contextual(6, 300)
+    log = log if customers else dataclasses.replace(log, customer_id=None)
+    uniform = log.eligible / log.eligible.sum(axis=1, keepdims=True)
+    by_row = ["ips", "dr", "auto"]
+    names = sorted(ESTIMATORS) if interval in ("normal", "bootstrap") else by_row
+    for chosen in (*names, names):
+        ours = Counting(target)
+        evaluate(log, ours, estimators=chosen, expected_reward=means, interval=interval)
+        assert ours.rows == 300, chosen
+    for name in names:
+        pair = Counting(target), Counting(uniform)
+        compare(log, *pair, estimator=name, expected_reward=means, interval=interval)
+        assert [each.rows for each in pair] == [300, 300], name
+    ours = Counting(target)
+    evaluate_by(log, ours, "kind", estimators=names, expected_reward=means)
+    assert ours.rows == 300
 
 
 def test_ratios_are_of_choice_rows(contextual: Any) -> None:

@@ -107,18 +107,6 @@ def test_the_asymptotic_bound_by_hand(bandit: Any, always: Any) -> None:
     assert half > 1.96 * math.sqrt(v) / 2_000
 
 
-def test_the_asymptotic_sequence_is_an_interval_too(contextual: Any) -> None:
-    """evaluate and compare offer it, for the estimators that a sequence takes."""
-    log, target, means = contextual(1, 3_000)
-    uniform = log.eligible / log.eligible.sum(axis=1, keepdims=True)
-    for interval in ("sequence", "asymptotic_sequence"):
-        found = evaluate(log, target, expected_reward=means, interval=interval)
-        assert list(found.index) == ["ips", "dr"]
-        assert (found["low"] < found["value"]).all()
-    pair = compare(log, target, uniform, expected_reward=means, interval="asymptotic_sequence")
-    assert pair.low < pair.difference < pair.high
-
-
 def test_an_ips_value_keeps_its_error_rate() -> None:
     """The reward level that an IPS sequence takes from earlier days leaves its misses rare."""
     missed = 0
