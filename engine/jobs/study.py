@@ -123,7 +123,7 @@ def study(run: Run) -> Study:
         }
     )
     best = str(earned.idxmax())
-    champion = standing.champion[len(PREFIX) :]  # of a version it is no baseline's name
+    champion = standing.champion[len(PREFIX) :]  # no match if the champion is a version
     policies.update(
         {name: each for name, each in baselines.items() if name not in fixed or name == best}
     )

@@ -67,7 +67,7 @@ def sum_rows(
 
 def ratio_sums(estimator: Estimator, rows: EvaluationRows) -> Sums | None:
     """What a ratio's contributions are linearised around: its sums over all rows; else None."""
-    if estimator.parts(rows[:1]).weight is None:
+    if estimator.parts(rows[:1]).weight is None or not len(rows):
         return None
     parts = map_blocks(lambda block: Sums.of(estimator.parts(rows[block])), len(rows), ROWS)
     return Sums.merged(parts)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from policies.errors import EvaluationError, did_you_mean
 from policies.estimating.estimators import Estimator, as_estimators
-from policies.judging.values import Question, value_table
+from policies.judging.question import Question, value_table
 from policies.log import Array, LoggedDecisions
 
 MOST = 1_000  # segments: beyond that a column is an identifier, and no interval says anything

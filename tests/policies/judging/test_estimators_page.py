@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from policies.estimating.estimators import ESTIMATORS
-from policies.judging.values import INTERVALS
+from policies.judging.question import INTERVALS
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
