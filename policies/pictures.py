@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from policies import Comparison, LoggedDecisions
 from policies.estimating.rows import as_target
+from policies.estimating.sums import effective_size
 
 INK, BAND, TRUTH, GREY = "#1f3a5f", "#9db8d6", "#c0392b", "#8a8f98"
 COLOURS = ("#1f3a5f", "#e08a1e", "#2e8b57", "#8a5fb0", "#4aa3c7", "#b0553a", "#777777")
@@ -68,7 +69,7 @@ def overlap(log: LoggedDecisions, target: Any, name: str = "target") -> Figure:
     right.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--", label="equal weights")
     right.set_xlabel("share of rows, heaviest first")
     right.set_ylabel("share of all weight")
-    size = float(weight.sum()) ** 2 / float(weight @ weight) if len(known) else 0.0
+    size = effective_size(weight)
     right.set_title(
         f"{len(rows):,} rows say as much as {size:,.0f}; heaviest weight "
         f"{weight.max(initial=0):.1f}",

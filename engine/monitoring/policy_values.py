@@ -10,7 +10,7 @@ from policies import LoggedDecisions, Policy, cross_fit, evaluate
 
 
 def value_rows(log: LoggedDecisions, policies: Mapping[str, Policy], window: str) -> pd.DataFrame:
-    """IPS, SNIPS, DM and DR of every policy as it is, before exploration.
+    """IPS, SNIPS, DM and DR of every raw policy (no exploration, no uniform share).
 
     Intervals are normal ones at 95 %, by customer; the reward model of DM and DR is cross-fitted
     by customer. They are for people to read; the gate has its own.

@@ -1,32 +1,33 @@
-"""Which estimator: by its name, or by what the log says about the errors of several."""
+"""The estimator that is chosen by what the log says about the errors of several."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar, Optional
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 
-from policies.errors import EvaluationError, did_you_mean
-from policies.estimating.blocks import moments
+from policies.errors import EvaluationError
+from policies.estimating.blocks import map_blocks
 from policies.estimating.estimators import (
     DM,
     DR,
+    ESTIMATORS,
     IPS,
-    IX,
-    LS,
     SNDR,
     SNIPS,
     ClippedIPS,
     DRos,
     Estimator,
-    Replay,
     SubGaussianDR,
     SubGaussianIPS,
     SwitchDR,
+    as_estimators,
 )
 from policies.estimating.rows import EvaluationRows
-from policies.log import Floats
+from policies.estimating.summing import ratio_sums
+from policies.estimating.sums import Parts, Sums, contributions
 
 SHARED_ROWS = 32_768  # fewer, and two threads wait for one another
 CAUTION = 0.5  # of a bias's own variance: a bias that happens to read 0 is not taken to be 0
@@ -34,6 +35,7 @@ STRENGTHS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # of sub-Gaussian shrinkage
 CUTS = (0.8, 0.9, 0.95, 0.99)  # quantiles of the weights to clip or switch at
 
 
+@dataclass(frozen=True)
 class Auto(Estimator):
     """The member of a pool with the least estimated mean squared error.
 
@@ -48,68 +50,78 @@ class Auto(Estimator):
     against SLOPE (Su, Srinath & Krishnamurthy 2020) in docs/estimators.md.
 
     Attributes:
-        pool: candidates, the first unbiased; None = DR with three kinds of shrinkage, SNDR and DM,
-            or their IPS kin where there is no reward model.
+        pool: candidates, names or instances, the first unbiased; None = DR with three kinds of
+            shrinkage, SNDR and DM, or their IPS kin where there is no reward model.
     """
 
-    name: ClassVar[str] = "auto"
+    name = "auto"
+    pool: Optional[Sequence[str | Estimator]] = None
 
-    def __init__(self, pool: Optional[Sequence[str | Estimator]] = None) -> None:
-        members = None if pool is None else tuple(as_estimators(pool))
-        if members is not None and not (members and members[0].unbiased):
+    def __post_init__(self) -> None:
+        """Read the names, and check that the first member is unbiased."""
+        if self.pool is None:
+            return
+        members = tuple(as_estimators(self.pool))
+        if not members[0].unbiased:
             raise EvaluationError(
                 "the first estimator of a pool must be unbiased", hint="start with IPS() or DR()"
             )
-        self.pool = members
+        object.__setattr__(self, "pool", members)
 
-    def anchor(self, batch: EvaluationRows) -> Estimator:
-        """The unbiased first member of the pool."""
-        return self.pool[0] if self.pool else IPS() if batch.direct is None else DR()
+    def parts(self, rows: EvaluationRows) -> Parts:
+        """Those of the member that these rows choose."""
+        return self.chosen(rows).given(len(rows)).parts(rows)
 
-    def contributions(self, batch: EvaluationRows) -> Floats:
-        """Those of the chosen estimator, (n,)."""
-        return self.resolved(batch).contributions(batch)
-
-    def resolved(self, ours: EvaluationRows, theirs: EvaluationRows | None = None) -> Estimator:
-        """The estimator that these rows choose, for a value or for a paired difference."""
-        pool = self.pool or _pool(ours, theirs)
-        means, squares = _moments(pool, ours, theirs)
+    def chosen(self, ours: EvaluationRows, theirs: EvaluationRows | None = None) -> Estimator:
+        """The member that these rows choose, for a value or for a paired difference."""
+        members = _pool(ours, theirs) if self.pool is None else as_estimators(self.pool)
+        pool = [member.chosen(ours, theirs) for member in members]
         best, least, n = pool[0], np.inf, len(ours)
-        for each, (_, away), (risk, noise) in zip(pool, means, squares / n):
-            risk += n * max(away**2 - noise / n, CAUTION * noise / n)
+        for member, (value, away) in zip(pool, _sums(pool, ours, theirs)):
+            noise = away.square / n
+            risk = value.square / n
+            risk += n * max(away.mean**2 - noise / n, CAUTION * noise / n)
             if risk < least:
-                best, least = each, risk
+                best, least = member, risk
         return best
 
+    def interval_from(self, rows: EvaluationRows) -> Estimator:
+        """The unbiased first member of the pool."""
+        if self.pool is not None:
+            return as_estimators(self.pool)[0]
+        return IPS() if rows.direct is None else DR()
 
-def _moments(
+
+def _sums(
     pool: Sequence[Estimator], ours: EvaluationRows, theirs: EvaluationRows | None
-) -> tuple[Floats, Floats]:
-    """Means (m, 2) of m members' values and of their differences to the first; squares around them.
+) -> list[tuple[Sums, Sums]]:
+    """Sums of each member's contributions, and of their differences to the first member's.
 
-    Values are a batch's contributions, or paired differences to another's.
+    Contributions are to a value, or to a paired difference.
     """
     sides = [ours] if theirs is None else [ours, theirs]
-    members = [[each.in_blocks(side) for side in sides] for each in pool]
+    pool = [member.given(len(ours)) for member in pool]
+    wholes = [[ratio_sums(member, side) for side in sides] for member in pool]
 
-    def columns(rows: slice) -> Iterator[Floats]:
-        parts, first = [side[rows] for side in sides], None
-        for member in members:
-            values = [terms(rows, part) for terms, part in zip(member, parts)]
+    def work(block: slice) -> list[tuple[Sums, Sums]]:
+        parts, first, found = [side[block] for side in sides], None, []
+        for member, whole in zip(pool, wholes):
+            values = [contributions(member.parts(part), sums) for part, sums in zip(parts, whole)]
             value = values[0] if theirs is None else values[0] - values[1]
             first = value if first is None else first
-            yield value
-            yield value - first
+            found.append((Sums.of(Parts(value)), Sums.of(Parts(value - first))))
+        return found
 
-    found = moments(len(ours), SHARED_ROWS, columns)
-    return found.mean.reshape(-1, 2), found.square.reshape(-1, 2)
+    blocks = map_blocks(work, len(ours), SHARED_ROWS)
+    by_member = (zip(*pairs) for pairs in zip(*blocks))
+    return [(Sums.merged(own), Sums.merged(away)) for own, away in by_member]
 
 
 def _pool(ours: EvaluationRows, theirs: EvaluationRows | None) -> list[Estimator]:
     """The default pool; where it cuts weights depends on the weights, not on the rewards."""
     weight = ours.weight if theirs is None else np.maximum(ours.weight, theirs.weight)
     most = max(float(weight.max(initial=1.0)), 1.0)
-    cuts = [float(each) for each in np.unique(np.quantile(weight, CUTS)) if 0 < each < most]
+    cuts = [float(cut) for cut in np.unique(np.quantile(weight, CUTS)) if 0 < cut < most]
     if ours.direct is None:
         pool: list[Estimator] = [IPS(), SNIPS(), *map(ClippedIPS, cuts)]
         return pool + [SubGaussianIPS(lam) for lam in STRENGTHS]
@@ -118,40 +130,4 @@ def _pool(ours: EvaluationRows, theirs: EvaluationRows | None) -> list[Estimator
     return [*pool, *map(SubGaussianDR, STRENGTHS), DM()]
 
 
-_SIMPLE = (IPS, DM, DR, Replay, SNIPS, SNDR, ClippedIPS, SwitchDR, DRos, IX, LS)
-ESTIMATORS: dict[str, type[Estimator]] = {
-    each.name: each for each in (*_SIMPLE, SubGaussianIPS, SubGaussianDR, Auto)
-}
-
-
-def as_estimator(named: str | Estimator) -> Estimator:
-    """The estimator of this name, or the instance itself.
-
-    Raises:
-        EvaluationError: for a name that is not in ESTIMATORS.
-    """
-    if isinstance(named, Estimator):
-        return named
-    if isinstance(named, type):
-        raise EvaluationError(f"{named.__name__} is a class", hint=f"write {named.__name__}()")
-    if not isinstance(named, str) or named not in ESTIMATORS:
-        raise EvaluationError(
-            f"no estimator is called {named!r}", hint=did_you_mean(str(named).lower(), ESTIMATORS)
-        )
-    return ESTIMATORS[named]()
-
-
-def as_estimators(named: str | Estimator | Iterable[str | Estimator]) -> list[Estimator]:
-    """The estimators of these names and instances."""
-    if isinstance(named, (str, Estimator, type)) or not isinstance(named, Iterable):
-        return [as_estimator(named)]
-    several = [as_estimator(each) for each in named]
-    if not several:
-        raise EvaluationError("no estimator was asked for", hint='estimators=["ips", "dr"]')
-    return several
-
-
-def labels(estimators: Sequence[Estimator]) -> list[str]:
-    """What results call each: its name, or how it is written where a name occurs twice."""
-    names = [each.name for each in estimators]
-    return [repr(each) if names.count(each.name) > 1 else each.name for each in estimators]
+ESTIMATORS[Auto.name] = Auto

@@ -1,4 +1,4 @@
-"""Estimators of a policy's value: each one turns a log into one contribution per row.
+"""Estimators of a policy's value: each gives its parts of some rows, and the formula is the code.
 
 What each is good for, and when it fails, side by side: docs/estimators.md.
 """
@@ -7,105 +7,55 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, NamedTuple, Optional
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Optional, TypeVar
 
 import numpy as np
 
-from policies.errors import EvaluationError
-from policies.estimating.blocks import Moments
+from policies.errors import EvaluationError, did_you_mean
 from policies.estimating.rows import EvaluationRows
+from policies.estimating.sums import Parts
 from policies.log import Floats
 
-Formula = Callable[
-    [slice, EvaluationRows], Floats
-]  # contributions of rows, from the batch's part there
-
-
-class Stream(NamedTuple):
-    """An estimate from one visit of all rows.
-
-    Attributes:
-        width: how many columns.
-        columns: what gives them for some rows, from the batch's part there.
-        summed: the estimate, and Σ of the contributions' squared distances to it, from all columns'
-            moments.
-    """
-
-    width: int
-    columns: Callable[[slice, EvaluationRows], list[Floats]]
-    summed: Callable[[Moments], tuple[float, float]]
-
-    @classmethod
-    def of(cls, formula: Formula) -> Stream:
-        """The stream whose one column is the contributions."""
-        return cls(
-            1,
-            lambda rows, part: [formula(rows, part)],
-            lambda found: (float(found.mean[0]), float(found.square[0])),
-        )
+Self = TypeVar("Self", bound="Estimator")
 
 
 class Estimator(ABC):
-    """One way to estimate a value; its one duty is the contributions.
+    """One way to estimate a value; its one duty is its parts of some rows.
 
     Attributes:
         name: how `estimators=` calls it.
         needs_model: whether expected_reward must be given.
         unbiased: whether each row's contribution has that row's value as its mean, whatever
-            happened before: what the intervals `bernstein` and the sequences rest on.
-        by_row: whether a contribution depends on nothing but its own row.
+            happened before: what the intervals `bernstein` and `sequence` rest on.
     """
 
     name: ClassVar[str]
     needs_model: ClassVar[bool] = False
     unbiased: ClassVar[bool] = False
-    by_row: ClassVar[bool] = False
 
     @abstractmethod
-    def contributions(self, batch: EvaluationRows) -> Floats:
-        """(n,) in reward units; their mean is the estimate."""
+    def parts(self, rows: EvaluationRows) -> Parts:
+        """direct, weighted and weight of these rows: mean(direct) + Σ weighted / Σ weight.
 
-    def formula(self, n: int) -> Formula | None:
-        """What gives contributions of some of n rows from these rows alone; None: it takes all."""
-        return (lambda _, part: self.contributions(part)) if self.by_row else None
-
-    def in_blocks(self, batch: EvaluationRows) -> Formula:
-        """What gives contributions of some of the batch's rows, as parts of all of them."""
-        formula = self.formula(len(batch))
-        if formula is not None:
-            return formula
-        values = self.contributions(batch)
-        return lambda rows, _: values[rows]
-
-    def stream(self, n: int, about: float) -> Stream | None:
-        """How to estimate from n rows seen once, rewards being about so large; None: keep them."""
-        formula = self.formula(n)
-        return None if formula is None else Stream.of(formula)
-
-    def parts(self, batch: EvaluationRows) -> tuple[Floats, Floats, Floats]:
-        """Three (n,) columns d, u, v whose sums add up over rows: mean(d) + Σ u / Σ v.
-
-        Contributions are d + ρ + (u − ρ·v)·n / Σ v with ρ = Σ u / Σ v; v = 1 and u = 0 unless the
-        estimator is a ratio.
+        Each row's depend on nothing but the row, so a log may be read in any parts.
         """
-        values = self.contributions(batch)
-        return values, np.zeros(len(values)), np.ones(len(values))
 
-    def resolved(self, ours: EvaluationRows, theirs: EvaluationRows | None = None) -> Estimator:
-        """Itself; one that chooses among others gives the one it chooses for these rows."""
+    def given(self: Self, n: int) -> Self:
+        """This estimator with the parameter that n rows choose, where none was given."""
         return self
 
-    def anchor(self, batch: EvaluationRows) -> Estimator:
-        """Whose contributions say how sure the estimate is: its own, unless it was chosen."""
+    def chosen(self, ours: EvaluationRows, theirs: EvaluationRows | None = None) -> Estimator:
+        """Itself; `Auto` gives the member it chooses for these rows, or for a pair's difference."""
         return self
 
-    def __repr__(self) -> str:
-        """How it would be written."""
-        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({settings})"
+    def interval_from(self, rows: EvaluationRows) -> Estimator:
+        """The estimator whose contributions give the interval: itself, except for `Auto`."""
+        return self
 
 
+@dataclass(frozen=True)
 class IPS(Estimator):
     """Inverse probability scoring: w·r.
 
@@ -114,14 +64,14 @@ class IPS(Estimator):
     """
 
     name = "ips"
-    by_row = True
     unbiased = True
 
-    def contributions(self, batch: EvaluationRows) -> Floats:
-        """w·r, (n,)."""
-        return batch.weight * batch.reward
+    def parts(self, rows: EvaluationRows) -> Parts:
+        """(0, w·r, 1)."""
+        return Parts(weighted=rows.weight * rows.reward)
 
 
+@dataclass(frozen=True)
 class DM(Estimator):
     """Direct method: Σ_a π(a)·q(a).
 
@@ -130,14 +80,14 @@ class DM(Estimator):
     """
 
     name = "dm"
-    by_row = True
     needs_model = True
 
-    def contributions(self, batch: EvaluationRows) -> Floats:
-        """Σ_a π(a)·q(a), (n,)."""
-        return batch.model[0]
+    def parts(self, rows: EvaluationRows) -> Parts:
+        """(Σ_a π(a)·q(a), 0, 1)."""
+        return Parts(direct=rows.model[0])
 
 
+@dataclass(frozen=True)
 class DR(Estimator):
     """Doubly robust: Σ_a π(a)·q(a) + w·(r − q(A)).
 
@@ -146,82 +96,17 @@ class DR(Estimator):
     """
 
     name = "dr"
-    by_row = True
     needs_model = True
     unbiased = True
 
-    def contributions(self, batch: EvaluationRows) -> Floats:
-        """Σ_a π(a)·q(a) + w·(r − q(A)), (n,)."""
-        direct, residual = batch.model
-        terms = batch.weight * residual
-        terms += direct
-        return terms
+    def parts(self, rows: EvaluationRows) -> Parts:
+        """(Σ_a π(a)·q(a), w·(r − q(A)), 1)."""
+        direct, residual = rows.model
+        return Parts(direct, rows.weight * residual)
 
 
-class _Ratio(Estimator):
-    """direct + Σ weight·outcome / Σ weight: contributions are its linearised terms.
-
-    direct + v + weight·(outcome − v) / mean(weight), v being the ratio: their mean is the estimate,
-    their spread its large-sample error. Bias falls as 1/n. NaN where no row has weight.
-    """
-
-    @abstractmethod
-    def _terms(self, batch: EvaluationRows) -> tuple[Floats | float, Floats, Floats]:
-        """Direct, weight and outcome of each row."""
-
-    def contributions(self, batch: EvaluationRows) -> Floats:
-        """The linearised terms, (n,); their mean is the estimate itself."""
-        return self.in_blocks(batch)(slice(None), batch)
-
-    def in_blocks(self, batch: EvaluationRows) -> Formula:
-        """LinearTerms of some rows, linearised around the ratio of all rows."""
-        _, weights, outcomes = self._terms(batch)
-        total = weights.sum()
-        if not total > 0:
-            return lambda _, part: np.full(len(part), np.nan)
-        value, scale = weights @ outcomes / total, len(batch) / total
-
-        def some(_: slice, part: EvaluationRows) -> Floats:
-            direct, weight, outcome = self._terms(part)
-            terms: Floats = outcome - value
-            terms *= weight
-            terms *= scale
-            terms += direct + value
-            return terms
-
-        return some
-
-    def stream(self, n: int, about: float) -> Stream | None:
-        """Without a direct part: from moments of z = weight·(outcome − about), weight, z·weight.
-
-        Any `about` gives the same ratio; one that is near keeps the sums' last digits.
-        """
-        if self.needs_model:
-            return None
-
-        def columns(_: slice, part: EvaluationRows) -> list[Floats]:
-            weight, outcome = self._terms(part)[1:]
-            away = outcome - about
-            away *= weight
-            return [away, weight, away * weight]
-
-        def summed(found: Moments) -> tuple[float, float]:
-            if not found.mean[1] > 0:
-                return math.nan, math.nan
-            off = found.mean[0] / found.mean[1]  # Σ (z − off·weight) = 0
-            z, weight = found.square[:2] + n * found.mean[:2] ** 2
-            square = z - 2 * off * n * found.mean[2] + off**2 * weight
-            return float(about + off), float(max(square, 0.0) / found.mean[1] ** 2)
-
-        return Stream(3, columns, summed)
-
-    def parts(self, batch: EvaluationRows) -> tuple[Floats, Floats, Floats]:
-        """Direct, weight·outcome and weight."""
-        direct, weight, outcome = self._terms(batch)
-        return np.broadcast_to(direct, weight.shape), weight * outcome, weight
-
-
-class Replay(_Ratio):
+@dataclass(frozen=True)
+class Replay(Estimator):
     """Replay: the mean reward of rows where the target does what was logged; Σ π(A)·r / Σ π(A).
 
     Right for a logger that draws all actions alike, each of them in every row, and biased for any
@@ -231,24 +116,30 @@ class Replay(_Ratio):
 
     name = "replay"
 
-    def _terms(self, batch: EvaluationRows) -> tuple[float, Floats, Floats]:
-        return 0.0, batch.chosen, batch.reward
+    def parts(self, rows: EvaluationRows) -> Parts:
+        """(0, π(A)·r, π(A))."""
+        agreement = rows.target_probability
+        return Parts(None, agreement * rows.reward, agreement)
 
 
-class SNIPS(_Ratio):
+@dataclass(frozen=True)
+class SNIPS(Estimator):
     """Self-normalised IPS: Σ w·r / Σ w.
 
     Adding a constant to all rewards moves it by that constant, and it stays within the rewards
-    seen. Fails when there are few rows or none with weight. Source: Swaminathan & Joachims (2015).
+    seen. Bias falls as 1/n. Fails when there are few rows or none with weight (NaN). Source:
+    Swaminathan & Joachims (2015).
     """
 
     name = "snips"
 
-    def _terms(self, batch: EvaluationRows) -> tuple[float, Floats, Floats]:
-        return 0.0, batch.weight, batch.reward
+    def parts(self, rows: EvaluationRows) -> Parts:
+        """(0, w·r, w)."""
+        return Parts(None, rows.weight * rows.reward, rows.weight)
 
 
-class SNDR(_Ratio):
+@dataclass(frozen=True)
+class SNDR(Estimator):
     """Self-normalised DR: mean of Σ_a π(a)·q(a), plus Σ w·(r − q(A)) / Σ w.
 
     Steadier than DR where weights vary and q leaves residuals of one sign. Source: Thomas &
@@ -258,62 +149,71 @@ class SNDR(_Ratio):
     name = "sndr"
     needs_model = True
 
-    def _terms(self, batch: EvaluationRows) -> tuple[Floats, Floats, Floats]:
-        direct, residual = batch.model
-        return direct, batch.weight, residual
+    def parts(self, rows: EvaluationRows) -> Parts:
+        """(Σ_a π(a)·q(a), w·(r − q(A)), w)."""
+        direct, residual = rows.model
+        return Parts(direct, rows.weight * residual, rows.weight)
 
 
+def _inverse_root(n: int) -> float:
+    return 1 / math.sqrt(n)
+
+
+@dataclass(frozen=True)
 class _Shrunk(Estimator):
     """An estimator whose weights are made smaller: some bias for much less variance.
 
-    Its parameter is the instance's one attribute; None chooses one by the number of rows alone, so
-    that the bias vanishes as the log grows.
+    Its parameter is its one field; None takes one by the number of rows alone, so that the bias
+    vanishes as the log grows.
     """
 
     least: ClassVar[float] = 0.0
-    most: ClassVar[float] = np.inf
+    most: ClassVar[float] = math.inf
+    by_rows: ClassVar[Any] = staticmethod(_inverse_root)
 
-    def _checked(self, value: Optional[float]) -> Optional[float]:
+    def __post_init__(self) -> None:
+        """Check the parameter, and make it a float."""
+        value = self.strength
         if value is None:
-            return None
+            return
         if not (isinstance(value, (int, float, np.number)) and self.least <= value <= self.most):
             raise EvaluationError(
                 f"{type(self).__name__} cannot use {value!r}",
                 hint=f"a number from {self.least:g} to {self.most:g}, or None",
             )
-        return float(value)
+        object.__setattr__(self, fields(self)[0].name, float(value))
 
-    def _by_rows(self, n: int) -> float:
-        """The parameter of n rows, where none was given."""
-        return 1 / math.sqrt(n)
+    @property
+    def strength(self) -> float:
+        """The parameter."""
+        value: float = getattr(self, fields(self)[0].name)
+        return value
 
-    def _strength(self, n: int) -> float:
-        (given,) = vars(self).values()
-        return self._by_rows(n) if given is None else float(given)
+    def given(self: SelfShrunk, n: int) -> SelfShrunk:
+        """This estimator with the parameter that n rows choose, where none was given."""
+        if self.strength is not None:
+            return self
+        return replace(self, **{fields(self)[0].name: self.by_rows(max(n, 1))})
 
-    def _weights(self, batch: EvaluationRows, strength: float) -> Floats:
-        """(n,) the weights in place of w."""
+    def shrunk(self, rows: EvaluationRows) -> Floats:
+        """(n,) the weights in place of w, as an array of their own."""
         raise NotImplementedError
 
-    def _terms(self, batch: EvaluationRows, strength: float) -> Floats:
-        weight = self._weights(batch, strength)
+    def parts(self, rows: EvaluationRows) -> Parts:
+        """IPS's, or with a model DR's, with the shrunk weights in place of w."""
+        weighted = self.shrunk(rows)
         if not self.needs_model:
-            return weight * batch.reward
-        direct, residual = batch.model
-        terms = weight * residual
-        terms += direct
-        return terms
-
-    def contributions(self, batch: EvaluationRows) -> Floats:
-        """The estimator's terms with these weights in place of w, (n,)."""
-        return self._terms(batch, self._strength(len(batch)))
-
-    def formula(self, n: int) -> Formula:
-        """The estimator's terms, with the parameter that n rows choose."""
-        strength = self._strength(n)
-        return lambda _, part: self._terms(part, strength)
+            weighted *= rows.reward
+            return Parts(weighted=weighted)
+        direct, residual = rows.model
+        weighted *= residual
+        return Parts(direct, weighted)
 
 
+SelfShrunk = TypeVar("SelfShrunk", bound=_Shrunk)
+
+
+@dataclass(frozen=True)
 class ClippedIPS(_Shrunk):
     """Clipped IPS: min(w, clip)·r.
 
@@ -322,17 +222,15 @@ class ClippedIPS(_Shrunk):
     """
 
     name = "clipped_ips"
+    clip: Optional[float] = None
+    by_rows = staticmethod(math.sqrt)
 
-    def __init__(self, clip: Optional[float] = None) -> None:
-        self.clip = self._checked(clip)
-
-    def _by_rows(self, n: int) -> float:
-        return math.sqrt(n)
-
-    def _weights(self, batch: EvaluationRows, strength: float) -> Floats:
-        return np.minimum(batch.weight, strength)
+    def shrunk(self, rows: EvaluationRows) -> Floats:
+        """(n,) min(w, clip)."""
+        return np.minimum(rows.weight, self.strength)
 
 
+@dataclass(frozen=True)
 class SwitchDR(_Shrunk):
     """Switch-DR: DR where w <= tau, the reward model alone where it is larger.
 
@@ -342,17 +240,15 @@ class SwitchDR(_Shrunk):
 
     name = "switch_dr"
     needs_model = True
+    tau: Optional[float] = None
+    by_rows = staticmethod(math.sqrt)
 
-    def __init__(self, tau: Optional[float] = None) -> None:
-        self.tau = self._checked(tau)
-
-    def _by_rows(self, n: int) -> float:
-        return math.sqrt(n)
-
-    def _weights(self, batch: EvaluationRows, strength: float) -> Floats:
-        return np.where(batch.weight <= strength, batch.weight, 0.0)
+    def shrunk(self, rows: EvaluationRows) -> Floats:
+        """(n,) w where w <= tau, else 0."""
+        return np.where(rows.weight <= self.strength, rows.weight, 0.0)
 
 
+@dataclass(frozen=True)
 class DRos(_Shrunk):
     """DR with optimistic shrinkage: weights lam·w / (w² + lam).
 
@@ -362,23 +258,21 @@ class DRos(_Shrunk):
 
     name = "dros"
     needs_model = True
+    lam: Optional[float] = None
+    by_rows = staticmethod(float)
 
-    def __init__(self, lam: Optional[float] = None) -> None:
-        self.lam = self._checked(lam)
-
-    def _by_rows(self, n: int) -> float:
-        return float(n)
-
-    def _weights(self, batch: EvaluationRows, strength: float) -> Floats:
-        if strength in (0, np.inf):
-            return batch.weight * 0.0 if strength == 0 else batch.weight
-        shrunk = batch.weight * batch.weight
-        shrunk += strength
-        np.divide(batch.weight, shrunk, out=shrunk)
-        shrunk *= strength
+    def shrunk(self, rows: EvaluationRows) -> Floats:
+        """(n,) lam·w / (w² + lam)."""
+        if self.strength in (0, np.inf):
+            return rows.weight * (0.0 if self.strength == 0 else 1.0)
+        shrunk = rows.weight * rows.weight
+        shrunk += self.strength
+        np.divide(rows.weight, shrunk, out=shrunk)
+        shrunk *= self.strength
         return shrunk
 
 
+@dataclass(frozen=True)
 class SubGaussianIPS(_Shrunk):
     """Sub-Gaussian IPS: weights w / (1 − lam + lam·w), which stay below 1 / lam.
 
@@ -388,18 +282,18 @@ class SubGaussianIPS(_Shrunk):
 
     name = "subgaussian_ips"
     most = 1.0
+    lam: Optional[float] = None
 
-    def __init__(self, lam: Optional[float] = None) -> None:
-        self.lam = self._checked(lam)
-
-    def _weights(self, batch: EvaluationRows, strength: float) -> Floats:
-        if strength == 1:
-            return np.sign(batch.weight)
-        scale = strength * batch.weight
-        scale += 1 - strength
-        return np.divide(batch.weight, scale, out=scale)
+    def shrunk(self, rows: EvaluationRows) -> Floats:
+        """(n,) w / (1 − lam + lam·w)."""
+        if self.strength == 1:
+            return np.sign(rows.weight)
+        scale = self.strength * rows.weight
+        scale += 1 - self.strength
+        return np.divide(rows.weight, scale, out=scale)
 
 
+@dataclass(frozen=True)
 class SubGaussianDR(SubGaussianIPS):
     """Sub-Gaussian DR: DR with the weights of SubGaussianIPS.
 
@@ -410,6 +304,7 @@ class SubGaussianDR(SubGaussianIPS):
     needs_model = True
 
 
+@dataclass(frozen=True)
 class IX(_Shrunk):
     """Implicit exploration: π(A) / (p + gamma)·r.
 
@@ -418,14 +313,14 @@ class IX(_Shrunk):
     """
 
     name = "ix"
+    gamma: Optional[float] = None
 
-    def __init__(self, gamma: Optional[float] = None) -> None:
-        self.gamma = self._checked(gamma)
-
-    def _weights(self, batch: EvaluationRows, strength: float) -> Floats:
-        return batch.chosen / (batch.action_probability + strength)
+    def shrunk(self, rows: EvaluationRows) -> Floats:
+        """(n,) π(A) / (p + gamma)."""
+        return rows.target_probability / (rows.action_probability + self.strength)
 
 
+@dataclass(frozen=True)
 class LS(_Shrunk):
     """Logarithmic smoothing: log(1 + lam·w·r) / lam.
 
@@ -438,13 +333,55 @@ class LS(_Shrunk):
 
     name = "ls"
     most = 1e300
+    lam: Optional[float] = None
 
-    def __init__(self, lam: Optional[float] = None) -> None:
-        self.lam = self._checked(lam)
+    def parts(self, rows: EvaluationRows) -> Parts:
+        """(0, log(1 + lam·w·r) / lam, 1)."""
+        earned = rows.weight * rows.reward
+        if self.strength == 0:
+            return Parts(weighted=earned)
+        return Parts(
+            weighted=np.copysign(np.log1p(self.strength * np.abs(earned)) / self.strength, earned)
+        )
 
-    def _terms(self, batch: EvaluationRows, strength: float) -> Floats:
-        earned = batch.weight * batch.reward
-        if strength == 0:
-            return earned
-        smoothed: Floats = np.copysign(np.log1p(strength * np.abs(earned)) / strength, earned)
-        return smoothed
+
+_KINDS = (IPS, DM, DR, Replay, SNIPS, SNDR, ClippedIPS, SwitchDR, DRos, IX, LS)
+ESTIMATORS: dict[str, type[Estimator]] = {  # by name; `Auto` enters itself
+    kind.name: kind for kind in (*_KINDS, SubGaussianIPS, SubGaussianDR)
+}
+
+
+def as_estimator(named: str | Estimator) -> Estimator:
+    """The estimator of this name, or the instance itself.
+
+    Raises:
+        EvaluationError: for a name that is not in ESTIMATORS.
+    """
+    if isinstance(named, Estimator):
+        return named
+    if isinstance(named, type):
+        raise EvaluationError(f"{named.__name__} is a class", hint=f"write {named.__name__}()")
+    if not isinstance(named, str) or named not in ESTIMATORS:
+        raise EvaluationError(
+            f"no estimator is called {named!r}", hint=did_you_mean(str(named).lower(), ESTIMATORS)
+        )
+    return ESTIMATORS[named]()
+
+
+def as_estimators(named: str | Estimator | Iterable[str | Estimator]) -> list[Estimator]:
+    """The estimators of these names and instances."""
+    if isinstance(named, (str, Estimator, type)) or not isinstance(named, Iterable):
+        return [as_estimator(named)]
+    several = [as_estimator(one) for one in named]
+    if not several:
+        raise EvaluationError("no estimator was asked for", hint='estimators=["ips", "dr"]')
+    return several
+
+
+def labels(estimators: Sequence[Estimator]) -> list[str]:
+    """What results call each estimator: its name, or its repr where the name occurs twice."""
+    names = [estimator.name for estimator in estimators]
+    return [
+        repr(estimator) if names.count(estimator.name) > 1 else estimator.name
+        for estimator in estimators
+    ]

@@ -1,4 +1,4 @@
-"""Intervals around a mean of contributions at a fixed n; those valid at every look: `sequence`."""
+"""Intervals around a mean of contributions at one look; for those at every look see `sequences`."""
 
 from __future__ import annotations
 
@@ -7,39 +7,10 @@ import math
 import numpy as np
 from scipy import special
 
-from policies.errors import EvaluationError
-from policies.estimating.blocks import ROWS, moments
+from policies.estimating.sums import Customers
 from policies.log import Array, Floats
 
-Customers = tuple[Array, int]  # (n,) index of each row's customer, and how many there are
 _BLOCK = 4_000_000  # bootstrap draws held in memory at once
-
-
-def standard_error(contributions: Floats, customers: Customers | None = None) -> float:
-    """Standard error of the mean of contributions (n,), customers being independent.
-
-    sqrt(Σ_g (Σ_{i in g} (x_i − mean))² · G / (G − 1)) / n over G customers (Liang & Zeger 1986);
-    without customers every row is its own. NaN with a single one.
-
-    Args:
-        customers: (n,) index of each row's customer, and G; as `LoggedDecisions.customers`.
-    """
-    n = len(contributions)
-    count = n if customers is None else customers[1]
-    if count < 2:
-        return math.nan
-    if customers is None:
-        square = float(moments(n, ROWS, lambda rows: [contributions[rows]]).square[0])
-    else:
-        away = contributions - contributions.mean()
-        sums = np.bincount(customers[0], away, minlength=count)
-        square = float(sums @ sums)
-    return error_of(square, count, n)
-
-
-def error_of(square: float, count: int, n: int) -> float:
-    """Standard error of a mean of n rows whose sums by `count` customers have this Σ (x − mean)²."""
-    return math.sqrt(square * count / (count - 1)) / n if count > 1 else math.nan
 
 
 def normal(mean: float, std_error: float, confidence: float) -> tuple[float, float]:
@@ -89,17 +60,3 @@ def bernstein(contributions: Floats, confidence: float, span: float) -> tuple[fl
     half = math.sqrt(2 * contributions.var(ddof=1) * logs / n) + 7 * span * logs / (3 * (n - 1))
     mean = float(contributions.mean())
     return mean - half, mean + half
-
-
-def check_confidence(confidence: float) -> float:
-    """The confidence, when it is one.
-
-    Raises:
-        EvaluationError: outside (0, 1).
-    """
-    if not 0 < confidence < 1:
-        raise EvaluationError(
-            f"confidence must lie strictly between 0 and 1, not {confidence}",
-            hint="0.95 is usual; 95 is not",
-        )
-    return float(confidence)

@@ -10,9 +10,9 @@ from scipy import special
 
 from policies.encoder import Encoder
 from policies.errors import EvaluationError, did_you_mean
+from policies.estimating.arguments import check_folds, check_seed, number
 from policies.estimating.regressions import FEW
-from policies.estimating.reward_model import check_folds
-from policies.estimating.rows import check_seed, number
+from policies.estimating.reward_model import customer_folds
 from policies.log import Bools, Floats, Ints, LoggedDecisions
 
 MODELS = ("logistic", "boosted")
@@ -31,7 +31,7 @@ def estimate_probabilities(
 
     A classifier of the logged action, fitted on the other folds (a customer's rows staying
     together), gives log-probabilities L(a | x); a softmax of t·L(a | x) + b(a) over the eligible
-    actions, with t and b of most likelihood on all rows, calibrates them (Guo et al. 2017): each
+    actions, with t and b fitted by maximum likelihood on all rows, calibrates them (Guo et al. 2017): each
     action's probabilities then add up to its rows. Whatever the logger looked at must be in the
     contexts; what it saw and they do not show, biases every estimate, and no interval knows it. So
     evaluations of such a log say probabilities="estimated", and the gate refuses it.
@@ -92,11 +92,10 @@ def _cross_fitted(log: LoggedDecisions, model: str, folds: int, seed: int) -> Fl
     scores = np.zeros((len(log), log.n_actions))
     if log.contexts is None or not len(log.contexts.columns):
         return scores
-    codes, count = log.customers
-    fold = np.random.default_rng(seed).permutation(count)[codes] % folds
+    fold = customer_folds(log, folds, seed)
     design = Encoder.fit(log.contexts).matrix(log.contexts)
-    for each in range(folds):
-        rows, others = np.flatnonzero(fold == each), np.flatnonzero(fold != each)
+    for held_out in range(folds):
+        rows, others = np.flatnonzero(fold == held_out), np.flatnonzero(fold != held_out)
         seen = np.unique(log.action[others])
         if not len(rows) or len(seen) < 2:
             continue

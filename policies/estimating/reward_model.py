@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from operator import add
 
 import numpy as np
 import pandas as pd
 
 from policies.encoder import Encoder
 from policies.errors import EvaluationError, did_you_mean
+from policies.estimating.arguments import check_folds, check_seed
 from policies.estimating.regressions import REGRESSIONS, Predictor, Regression
-from policies.estimating.rows import check_seed
 from policies.log import Array, Bools, Floats, LoggedDecisions
 
 GROWTH = 1.2  # going forward, a costly model is fitted anew when its rows have grown by a fifth
 REENCODE = 2  # likewise, contexts are encoded anew when there are twice as many
 BY = ("folds", "date")
-MOST_FOLDS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def cross_fit(
 ) -> Floats:
     """(n, k) expected rewards, each row predicted by a reward model that never saw it.
 
-    How good they are says `model_skill`, which travels with every result made with them.
+    Results made with them report their quality as `model_skill`.
 
     Args:
         by: "folds": by the model of the other folds, a customer's rows staying together.
@@ -99,7 +99,11 @@ def cross_fit(
             without dates.
     """
     kind = _regression(model)
-    _check(log)
+    if not isinstance(log, LoggedDecisions):
+        raise EvaluationError(
+            f"cross_fit takes LoggedDecisions, not a {type(log).__name__}",
+            hint="LoggedDecisions.from_frame(frame, …) makes one",
+        )
     if by not in BY:
         raise EvaluationError(f"cross_fit knows no by={by!r}", hint=did_you_mean(str(by), BY))
     check_folds(folds)
@@ -120,24 +124,6 @@ def cross_fit(
     return expected
 
 
-def check_folds(folds: int) -> None:
-    """Refuse what is no number of folds.
-
-    Raises:
-        EvaluationError: not a whole number between 2 and 100.
-    """
-    if not isinstance(folds, (int, np.integer)) or not 2 <= folds <= MOST_FOLDS:
-        raise EvaluationError(f"folds must be a whole number from 2 to {MOST_FOLDS}, not {folds!r}")
-
-
-def _check(log: Any) -> None:
-    if not isinstance(log, LoggedDecisions):
-        raise EvaluationError(
-            f"cross_fit takes LoggedDecisions, not a {type(log).__name__}",
-            hint="LoggedDecisions.from_frame(frame, …) makes one",
-        )
-
-
 def _regression(model: str) -> type[Regression]:
     if not isinstance(model, str) or model not in REGRESSIONS:
         raise EvaluationError(
@@ -146,19 +132,23 @@ def _regression(model: str) -> type[Regression]:
     return REGRESSIONS[model]
 
 
+def customer_folds(log: LoggedDecisions, folds: int, seed: int) -> Array:
+    """(n,) the fold of each row, a customer's rows staying together."""
+    codes, count = log.customers
+    return np.random.default_rng(seed).permutation(count)[codes] % folds
+
+
 def _folds(
     log: LoggedDecisions, kind: type[Regression], folds: int, seed: int
 ) -> Iterator[tuple[int, Array, Floats, Regression]]:
     """Each fold's number, rows, their design, and what all other folds teach."""
-    codes, count = log.customers
-    fold = np.random.default_rng(seed).permutation(count)[codes] % folds
+    fold = customer_folds(log, folds, seed)
     teaches = _teaching(log)
     design = _design(_encoder(log, teaches), log.contexts, len(log))
-    parts = [np.flatnonzero(fold == each) for each in range(folds)]
+    parts = [np.flatnonzero(fold == number) for number in range(folds)]
     seen = [_seen(kind, log, design, rows[teaches[rows]]) for rows in parts]
-    for each, rows in enumerate(parts):
-        others = [part for other, part in enumerate(seen) if other != each]
-        yield each, rows, design[rows], _added(others)
+    for number, rows in enumerate(parts):
+        yield number, rows, design[rows], reduce(add, seen[:number] + seen[number + 1 :])
 
 
 def _forward(
@@ -197,13 +187,6 @@ def _forward(
 
 def _seen(kind: type[Regression], log: LoggedDecisions, design: Floats, rows: Array) -> Regression:
     return kind.of(design[rows], log.action[rows], log.reward[rows], log.n_actions)
-
-
-def _added(parts: list[Regression]) -> Regression:
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
 
 
 def _teaching(log: LoggedDecisions) -> Bools:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,11 @@ import pandas as pd
 
 from policies.columns import by_action
 from policies.errors import EvaluationError
-from policies.estimating.blocks import block_rows, each_block
-from policies.log import Bools, Floats, LoggedDecisions
+from policies.estimating.blocks import block_rows, map_blocks
+from policies.log import Bools, Floats, Ints, LoggedDecisions
 
 SUMS_TO_ONE = 1e-6
+LEAST_SUM, MOST_SUM = 1 - SUMS_TO_ONE, 1 + SUMS_TO_ONE
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,8 @@ class EvaluationRows:
         weight: w.
         direct: Σ_a π(a)·q(a); None without a reward model.
         residual: r − q(A); likewise.
-        unsupported: mean share of the target on actions that the logger never draws there.
+        unsupported: the target's share on actions that the logger never draws there; None where
+            there are no such actions.
     """
 
     reward: Floats
@@ -38,23 +39,27 @@ class EvaluationRows:
     weight: Floats
     direct: Floats | None = None
     residual: Floats | None = None
-    unsupported: float = 0.0
+    unsupported: Floats | None = None
 
     def __len__(self) -> int:
         """How many rows: n."""
         return len(self.reward)
 
-    def __getitem__(self, rows: Bools | slice) -> EvaluationRows:
+    def __getitem__(self, rows: Bools | Ints | slice) -> EvaluationRows:
         """These rows only."""
-        columns = (self.direct, self.residual)
-        direct, residual = (None if each is None else each[rows] for each in columns)
-        kept = (self.reward[rows], self.action_probability[rows], self.weight[rows])
-        return EvaluationRows(*kept, direct, residual, self.unsupported)
+        columns: list[Any] = [getattr(self, field.name) for field in fields(self)]
+        picked: list[Any] = [None if column is None else column[rows] for column in columns]
+        return EvaluationRows(*picked)
 
     @property
-    def chosen(self) -> Floats:
+    def target_probability(self) -> Floats:
         """(n,) π(A)."""
         return self.weight * self.action_probability
+
+    @property
+    def unsupported_share(self) -> float:
+        """Mean of `unsupported`."""
+        return 0.0 if self.unsupported is None else float(self.unsupported.sum()) / len(self)
 
     @property
     def model(self) -> tuple[Floats, Floats]:
@@ -68,67 +73,68 @@ class EvaluationRows:
         return self.direct, self.residual
 
 
-def batch_of(log: LoggedDecisions, target: Any, expected_reward: Any = None) -> EvaluationRows:
+def evaluation_rows(
+    log: LoggedDecisions, target: Any, expected_reward: Any = None
+) -> EvaluationRows:
     """The log as estimators see it, with a target policy or (n, k) array and its predictions.
 
-    A policy is asked block by block, so its n × k distribution never stands in memory whole.
+    A policy is called block by block, so its n × k distribution is never in memory whole.
 
     Raises:
         EvaluationError: the target is no distribution over the eligible actions, predictions are
             not n × k finite numbers, or the log's action probabilities are not known.
     """
-    n, size = len(log), block_rows(log.n_actions)
-    read, alone = reader(log, target, expected_reward)
-    modelled = expected_reward is not None
-    columns = [np.empty(n) for _ in range(3 if modelled else 1)]
-    outside = np.zeros(n // size + 1)
+    read = RowReader(log, target, expected_reward)
+    names = ["weight"]
+    names += ["direct", "residual"] if expected_reward is not None else []
+    names += ["unsupported"] if log.never_drawn is not None else []
+    columns = {name: np.empty(len(log)) for name in names}
 
-    def fill(rows: slice) -> None:
-        part = read(rows)
-        for column, values in zip(columns, (part.weight, part.direct, part.residual)):
-            column[rows] = values
-        outside[rows.start // size] = part.unsupported * len(part)
+    def fill(block: slice) -> None:
+        rows = read(block)
+        for name, column in columns.items():
+            column[block] = getattr(rows, name)
 
-    each_block(n, size, fill, alone=alone)
-    unsupported = float(outside.sum()) / max(n, 1)
-    batch = EvaluationRows(log.reward, log.action_probability, columns[0], unsupported=unsupported)
-    return replace(batch, direct=columns[1], residual=columns[2]) if modelled else batch
+    map_blocks(fill, len(log), block_rows(log.n_actions), alone=read.alone)
+    return EvaluationRows(log.reward, log.action_probability, **columns)
 
 
-def reader(
-    log: LoggedDecisions, target: Any, expected_reward: Any = None
-) -> tuple[Callable[[slice], EvaluationRows], bool]:
-    """A function that gives a block of at most `block_rows` rows as a batch, checked on the way.
+class RowReader:
+    """Gives any block of at most `block_rows` rows of a log as EvaluationRows, checked on the way.
 
-    With it, whether only one thread at a time may call it.
+    Attributes:
+        alone: whether only one thread at a time may read; see `_Target`.
 
     Raises:
-        EvaluationError: as `batch_of`, at once or when a block is read.
+        EvaluationError: as `evaluation_rows`, at once or when a block is read.
     """
-    require_probabilities(log)
-    model = None if expected_reward is None else _shaped(log, expected_reward, "expected_reward")
-    k, never = log.n_actions, log.never_drawn
-    starts = np.arange(block_rows(k)) * k
-    asked, alone = _asked(log, target)
 
-    def read(rows: slice) -> EvaluationRows:
-        part = asked(rows)
-        at = starts[: len(part)] + log.action[rows]
-        weight = part.take(at, mode="clip")  # all in range; "clip" is the fast mode
-        weight /= log.action_probability[rows]
-        direct = residual = None
-        if model is not None:
-            block = np.ascontiguousarray(model[rows])
-            direct = np.einsum("nk,nk->n", part, block)
+    def __init__(self, log: LoggedDecisions, target: Any, expected_reward: Any = None) -> None:
+        require_probabilities(log)
+        self._log, self._target, self._model = log, _Target(log, target), None
+        if expected_reward is not None:
+            self._model = _shaped(log, expected_reward, "expected_reward")
+        self._starts = np.arange(block_rows(log.n_actions)) * log.n_actions
+        self.alone = self._target.alone
+
+    def __call__(self, block: slice) -> EvaluationRows:
+        """The rows of a block."""
+        log, target = self._log, self._target[block]
+        reward, probability = log.reward[block], log.action_probability[block]
+        taken = self._starts[: len(target)] + log.action[block]
+        weight = target.take(taken, mode="clip")  # all in range; "clip" is the fast mode
+        weight /= probability
+        direct = residual = unsupported = None
+        if self._model is not None:
+            model = np.ascontiguousarray(self._model[block])
+            direct = np.einsum("nk,nk->n", target, model)
             if not np.isfinite(direct.sum()):  # also where the target is 0: 0·inf is NaN
-                _check_finite(model)
-            residual = block.take(at, mode="clip")
-            np.subtract(log.reward[rows], residual, out=residual)
-        unseen = 0.0 if never is None else float(part[never[rows]].sum()) / len(part)
-        known = (log.reward[rows], log.action_probability[rows])
-        return EvaluationRows(*known, weight, direct, residual, unseen)
-
-    return read, alone
+                _check_finite(self._model)
+            residual = model.take(taken, mode="clip")
+            np.subtract(reward, residual, out=residual)
+        if log.never_drawn is not None:
+            unsupported = np.where(log.never_drawn[block], target, 0.0).sum(axis=1)
+        return EvaluationRows(reward, probability, weight, direct, residual, unsupported)
 
 
 def as_target(log: LoggedDecisions, target: Any) -> Floats:
@@ -137,13 +143,12 @@ def as_target(log: LoggedDecisions, target: Any) -> Floats:
     Raises:
         EvaluationError: wrong shape, rows that do not sum to 1, or mass where not eligible.
     """
-    whole = np.empty((len(log), log.n_actions))
-    asked, alone = _asked(log, target)
+    whole, read = np.empty((len(log), log.n_actions)), _Target(log, target)
 
-    def fill(rows: slice) -> None:
-        whole[rows] = asked(rows)
+    def fill(block: slice) -> None:
+        whole[block] = read[block]
 
-    each_block(len(log), block_rows(log.n_actions), fill, alone=alone)
+    map_blocks(fill, len(log), block_rows(log.n_actions), alone=read.alone)
     return whole
 
 
@@ -161,7 +166,7 @@ def as_model(log: LoggedDecisions, expected_reward: Any) -> Floats:
 
 
 def require_probabilities(log: LoggedDecisions) -> None:
-    """Refuse what is no log, or one whose action probabilities nobody knows.
+    """Raise unless `log` is a LoggedDecisions with action probabilities.
 
     Raises:
         EvaluationError: no log, or no probabilities.
@@ -178,56 +183,56 @@ def require_probabilities(log: LoggedDecisions) -> None:
         )
 
 
-def _asked(log: LoggedDecisions, target: Any) -> tuple[Callable[[slice], Floats], bool]:
-    """A function that gives a block's checked (rows, k) target, and whether only one may call it.
+class _Target:
+    """A policy, or an (n, k) array, read block by block and checked on the way.
 
-    A policy is asked block by block, and by one thread only: nobody knows what it keeps.
+    Policies are called block by block, by one thread: they may keep state.
     """
-    if isinstance(target, (str, type)):
-        raise EvaluationError(
-            f"the target is {target!r}, and must be a policy or an (n, k) array",
-            hint="make a policy: FixedAction(log.action_ids, ACTION), UniformPolicy(log.action_ids)",
-        )
-    known = getattr(target, "action_ids", log.action_ids)
-    if tuple(known) != log.action_ids:
-        raise EvaluationError(
-            f"the policy's actions {tuple(known)} are not the log's {log.action_ids}",
-            hint="give both the same action_ids, in the same order",
-        )
-    _ = log.choice  # made once, before any thread needs it
-    if not hasattr(target, "distribution"):
-        whole = _shaped(log, target, "the target")
-        return (
-            lambda rows: _checked(
-                log, rows, np.ascontiguousarray(whole[rows]), whole, log.eligible
-            ),
-            False,
-        )
 
-    def answer(rows: slice) -> Floats:
-        contexts = None if log.contexts is None else log.contexts.iloc[rows]
-        given = target.distribution(contexts, log.eligible[rows])
-        part = np.ascontiguousarray(_shaped(log, given, "a policy's distribution", rows))
-        return _checked(log, rows, part, part, log.eligible[rows])
+    def __init__(self, log: LoggedDecisions, target: Any) -> None:
+        if isinstance(target, (str, type)):
+            raise EvaluationError(
+                f"the target is {target!r}, and must be a policy or an (n, k) array",
+                hint="make a policy: FixedAction(log.action_ids, ACTION), or"
+                " UniformPolicy(log.action_ids)",
+            )
+        known = getattr(target, "action_ids", log.action_ids)
+        if tuple(known) != log.action_ids:
+            raise EvaluationError(
+                f"the policy's actions {tuple(known)} are not the log's {log.action_ids}",
+                hint="give both the same action_ids, in the same order",
+            )
+        self._log, self._choice, self._policy, self._array = log, log.choice, target, None
+        self.alone = hasattr(target, "distribution")
+        if not self.alone:
+            self._array = _shaped(log, target, "the target")
 
-    return answer, True
+    def __getitem__(self, block: slice) -> Floats:
+        """(rows, k) the target of a block; exactly 1 on forced rows."""
+        log, eligible = self._log, self._log.eligible[block]
+        if self._array is None:
+            contexts = None if log.contexts is None else log.contexts.iloc[block]
+            answer = self._policy.distribution(contexts, eligible)
+            part = _shaped(log, answer, "a policy's distribution", block)
+        else:
+            part = self._array[block]
+        part, free = np.ascontiguousarray(part), eligible.all()
+        sums = np.einsum("nk->n", part)
+        proper = part.min() >= 0 and sums.min() >= LEAST_SUM and sums.max() <= MOST_SUM
+        if not proper or not (free or not part[~eligible].any()):
+            if self._array is None:
+                _check_distribution(part, eligible, block.start)
+            else:
+                _check_distribution(self._array, log.eligible)
+        return part if free else np.where(self._choice[block, None], part, eligible)
 
 
-def _checked(
-    log: LoggedDecisions, rows: slice, part: Floats, whole: Floats, allowed: Bools
-) -> Floats:
-    """A block of a target, forced rows set to 1; errors name rows of `whole`."""
-    eligible = log.eligible[rows]
-    sums = np.einsum("nk->n", part)
-    least, most = 1 - SUMS_TO_ONE, 1 + SUMS_TO_ONE
-    if not (part.min() >= 0 and sums.min() >= least and sums.max() <= most):
-        proper = (whole >= 0).all(axis=1) & (np.abs(whole.sum(axis=1) - 1) <= SUMS_TO_ONE)
-        every(proper, "a target's rows must be non-negative and sum to 1")
-    if eligible.all():
-        return part
-    if part[~eligible].any():
-        every(~((whole != 0) & ~allowed).any(axis=1), "a target must be 0 where not eligible")
-    return np.where(log.choice[rows, None], part, eligible)
+def _check_distribution(target: Floats, eligible: Bools, first: int = 0) -> None:
+    """Raise EvaluationError, naming the rows from `first` on, unless all are distributions."""
+    proper = (target >= 0).all(axis=1) & (np.abs(target.sum(axis=1) - 1) <= SUMS_TO_ONE)
+    every(proper, "a target's rows must be non-negative and sum to 1", first)
+    inside = ~((target != 0) & ~eligible).any(axis=1)
+    every(inside, "a target must be 0 where not eligible", first)
 
 
 def _no_model() -> EvaluationError:
@@ -260,51 +265,21 @@ def _shaped(log: LoggedDecisions, values: Any, what: str, rows: slice | None = N
 
 
 def _in_order(values: Any, what: str, n: int, start: int) -> None:
-    """Refuse a frame whose index says that its n rows may not be the log's, in the log's order."""
+    """Raise where a frame's index says that its n rows may be in another order than the log's."""
     orders = (pd.RangeIndex(n), pd.RangeIndex(start, start + n))
-    if len(values) == n and not any(values.index.equals(each) for each in orders):
+    if len(values) == n and not any(values.index.equals(order) for order in orders):
         raise EvaluationError(
             f"{what} comes with an index of its own, and its rows may be in another order",
             hint="in the log's order: .to_numpy(), or .reset_index(drop=True)",
         )
 
 
-def every(holds: Any, rule: str) -> None:
-    """Raise EvaluationError, naming the first rows, unless the rule holds in every row."""
+def every(holds: Any, rule: str, first: int = 0) -> None:
+    """Raise EvaluationError, naming the rows by number from `first`, unless the rule holds."""
     if not holds.all():
-        rows = np.flatnonzero(~holds)
-        first = ", ".join(str(row) for row in rows[:5])
+        rows = np.flatnonzero(~holds) + first
+        named = ", ".join(str(row) for row in rows[:5])
         more = ", …" if len(rows) > 5 else ""
         raise EvaluationError(
-            f"{rule}: {len(rows)} of {len(holds)} rows break it", where=f"rows {first}{more}"
+            f"{rule}: {len(rows)} of {len(holds)} rows break it", where=f"rows {named}{more}"
         )
-
-
-def number(name: str, value: Any) -> float:
-    """The value of an argument, when it is a number.
-
-    Raises:
-        EvaluationError: it is a text, None, or something else.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise EvaluationError(f"{name} must be a number, not {value!r}", hint="5 % is 0.05")
-    return float(value)
-
-
-def check_seed(seed: Any) -> None:
-    """Refuse what seeds nothing.
-
-    Raises:
-        EvaluationError: not a whole number from 0 to 2³² − 1.
-    """
-    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
-    if not (whole and 0 <= seed < 2**32):
-        raise EvaluationError(
-            f"seed must be a whole number, not {seed!r}", hint="0 is as good as any below 2**32"
-        )
-
-
-def effective_size(weight: Floats) -> float:
-    """How many equally weighted rows say as much: (Σ w)² / Σ w² (Kish 1965); 0 without weight."""
-    square = float(weight @ weight)
-    return float(weight.sum()) ** 2 / square if square else 0.0

@@ -1,137 +1,300 @@
-"""Partial sums of an estimate: what parts of a log add up to, so that the whole need not meet."""
+"""The parts of an estimate, and the mergeable sums that give its value and its error."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
-from scipy import special
 
-from policies.estimating.estimators import Estimator
 from policies.estimating.rows import EvaluationRows
 from policies.log import Array, Bools, Floats
 
-COLUMNS = ("n", "direct", "gain", "scale")  # per customer: rows, Σ d, Σ u, Σ v (Estimator.parts)
-WEIGHTS = ("n_choice", "weight", "weight_square", "max_weight")  # of choice rows
+Customers = tuple[Array, int]  # (n,) index of each row's customer, and how many there are
 
 
-@dataclass(frozen=True, eq=False)
-class CustomerSums:
-    """Sums per customer; those of the same customer in different parts add up.
+class Parts(NamedTuple):
+    """An estimate row by row: mean(direct) + Σ weighted / Σ weight.
 
     Attributes:
-        key: (g,) the customer of each row; equal keys may stand in several parts.
-        columns: (g, 4) sums of COLUMNS.
-        weights: (g, 4) WEIGHTS: sums, and the maximum in the last.
+        direct, weighted: (n,); None = 0 in every row.
+        weight: (n,) of a ratio; None = 1 in every row.
     """
 
-    key: Array
-    columns: Floats
-    weights: Floats
+    direct: Optional[Floats] = None
+    weighted: Optional[Floats] = None
+    weight: Optional[Floats] = None
 
-    @classmethod
-    def of(
-        cls, batch: EvaluationRows, choice: Bools, key: Array, estimator: Estimator
-    ) -> CustomerSums:
-        """The sums of a batch's rows by `key` (n,).
-
-        The estimator's parameters must be given: what it would choose by n differs between parts.
-        """
-        order = np.argsort(key, kind="stable")
-        keys, starts = np.unique(key[order], return_index=True)
-        direct, gain, scale = estimator.parts(batch)
-        weight = np.where(choice, batch.weight, 0.0)
-        rows = np.column_stack(
-            [np.ones(len(key)), direct, gain, scale, choice, weight, weight * weight]
-        )[order]
-        summed = np.add.reduceat(rows, starts) if len(keys) else np.zeros((0, 7))
-        most = np.maximum.reduceat(weight[order], starts) if len(keys) else np.zeros(0)
-        return cls(keys, summed[:, :4], np.column_stack([summed[:, 4:], most]))
-
-    def __add__(self, other: CustomerSums) -> CustomerSums:
-        """The sums of both parts."""
-        keys, place = np.unique(np.concatenate([self.key, other.key]), return_inverse=True)
-        columns = np.zeros((len(keys), 4))
-        np.add.at(columns, place, np.vstack([self.columns, other.columns]))
-        both, weights = np.vstack([self.weights, other.weights]), np.zeros((len(keys), 4))
-        np.add.at(weights[:, :3], place, both[:, :3])
-        np.maximum.at(weights[:, 3], place, both[:, 3])
-        return CustomerSums(keys, columns, weights)
-
-    def sums(self) -> Sums:
-        """What all customers add up to."""
-        return Sums(
-            customers=len(self.key),
-            total=self.columns.sum(axis=0),
-            square=self.columns.T @ self.columns,
-            weights=np.append(
-                self.weights[:, :3].sum(axis=0), self.weights[:, 3].max(initial=-np.inf)
-            ),
-        )
+    @property
+    def plain(self) -> Floats:
+        """(n,) direct + weighted: the contributions where the weight is 1."""
+        if self.direct is None or self.weighted is None:
+            return self.direct if self.weighted is None else self.weighted  # type: ignore[return-value]
+        return self.direct + self.weighted
 
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """One estimator's sums over customers; those over different customers add up.
+    """An estimate's parts, summed over units: rows, or all rows of a customer. Sums add up.
 
-    Rewards of 10⁷ times their spread lose the error in rounding; take a constant off them first.
+    N, D, U and V are a unit's number of rows and its sums of direct, weighted and weight;
+    a = ΣD / ΣN and ρ = ΣU / ΣV. Where the weight is 1, D holds direct + weighted, U is 0 and V is N.
+    Products are of numbers whose sum over units is 0, so nothing cancels, however far rewards lie
+    from 0. Two sums merge by moving both to the common a and ρ (Chan, Golub & LeVeque 1983).
 
     Attributes:
-        customers: how many.
-        total: (4,) Σ of COLUMNS over customers.
-        square: (4, 4) Σ over customers of the outer products of COLUMNS.
-        weights: (4,) WEIGHTS over all rows.
+        units: how many.
+        totals: (4,) ΣN, ΣD, ΣU, ΣV.
+        products: (4, 4) Σ over units of the products of (N, D − a·N, U − ρ·V, V).
     """
 
-    customers: int
-    total: Floats
-    square: Floats
-    weights: Floats
+    units: int
+    totals: Any
+    products: Any
+
+    @classmethod
+    def of(cls, parts: Parts, customers: Customers | None = None) -> Sums:
+        """The sums of these rows, each a unit, or of their customers."""
+        if customers is not None:
+            return cls.of_units(unit_totals(parts, customers))
+        direct, weighted, weight = parts
+        if weight is None or weighted is None:
+            values = parts.plain
+            n, total = len(values), np.add.reduce(values)
+            square = _square(values - total / max(n, 1))
+            rows, nothing = (n, 0.0, 0.0, n), (0.0, 0.0, 0.0, 0.0)
+            return cls(n, (n, total, 0.0, n), (rows, (0.0, square, 0.0, 0.0), nothing, rows))
+        n, u, v = len(weight), np.add.reduce(weighted), np.add.reduce(weight)
+        away = weight * (-u / v if v > 0 else 0.0)
+        away += weighted
+        d = dd = de = dv = 0.0
+        if direct is not None:
+            d = np.add.reduce(direct)
+            off = direct - d / max(n, 1)
+            dd, de, dv = (
+                _square(off),
+                np.einsum("n,n->", off, away),
+                np.einsum("n,n->", off, weight),
+            )
+        ee, ev, vv = _square(away), np.einsum("n,n->", away, weight), _square(weight)
+        products = ((n, 0.0, 0.0, v), (0.0, dd, de, dv), (0.0, de, ee, ev), (v, dv, ev, vv))
+        return cls(n, (n, d, u, v), products)
+
+    @classmethod
+    def of_units(cls, totals: Floats) -> Sums:
+        """The sums over g units, from each one's N, D, U and V: (4, g)."""
+        rows, direct, weighted, weight = totals
+        whole = totals.sum(axis=1)
+        mean, ratio = _centres(whole)
+        columns = np.stack([rows, direct - mean * rows, weighted - ratio * weight, weight])
+        return cls(len(rows), whole, np.einsum("ig,jg->ij", columns, columns))
+
+    @classmethod
+    def merged(cls, parts: Sequence[Sums]) -> Sums:
+        """The sums over all units of several; no unit may be in two of them."""
+        totals = np.array([part.totals for part in parts])
+        products = np.array([part.products for part in parts])
+        whole = totals.sum(axis=0)
+        (means, ratios), (mean, ratio) = _centres(totals), _centres(whole)
+        move = np.tile(np.eye(4), (len(parts), 1, 1))
+        move[:, 1, 0], move[:, 2, 3] = means - mean, ratios - ratio
+        products = np.einsum("mij,mjk,mlk->il", move, products, move)
+        return cls(sum(part.units for part in parts), whole, products)
 
     def __add__(self, other: Sums) -> Sums:
-        """The sums over both; no customer may be in both."""
-        return Sums(
-            self.customers + other.customers,
-            self.total + other.total,
-            self.square + other.square,
-            np.append(self.weights[:3] + other.weights[:3], max(self.weights[3], other.weights[3])),
+        """The sums over both; no unit may be in both."""
+        return Sums.merged([self, other])
+
+    @property
+    def mean(self) -> float:
+        """a, the mean of the direct parts."""
+        return float(_centres(self.totals)[0])
+
+    @property
+    def ratio(self) -> float:
+        """ρ = Σ weighted / Σ weight; NaN without weight."""
+        return float(_centres(self.totals)[1]) if self.totals[3] > 0 else math.nan
+
+    @property
+    def value(self) -> float:
+        """The estimate."""
+        return self.mean + self.ratio
+
+    @property
+    def square(self) -> float:
+        """Σ over units of the squared sum of its contributions less the value."""
+        scale = self.totals[0] / self.totals[3] if self.totals[3] > 0 else math.nan
+        _, (_, dd, de, _), (_, _, ee, _), _ = self.products
+        return max(float(dd + 2 * scale * de + scale**2 * ee), 0.0)
+
+    @property
+    def std_error(self) -> float:
+        """Standard error of the value, units being independent; NaN with a single one.
+
+        sqrt(Σ_g (Σ_{i in g} (x_i − mean))² · G / (G − 1)) / n over G units (Liang & Zeger 1986).
+        """
+        if self.units < 2:
+            return math.nan
+        return math.sqrt(self.square * self.units / (self.units - 1)) / float(self.totals[0])
+
+
+def _square(values: Floats) -> float:
+    return np.einsum("n,n->", values, values)  # type: ignore[no-any-return]
+
+
+def _centres(totals: Any) -> tuple[Floats, Floats]:
+    """a and ρ of totals (…, 4); 0 where there is nothing."""
+    rows, direct, weighted, weight = np.moveaxis(np.asarray(totals), -1, 0)
+    return direct / np.maximum(rows, 1), weighted / np.where(weight > 0, weight, 1.0)
+
+
+def unit_totals(parts: Parts, customers: Customers) -> Floats:
+    """(4, g) N, D, U and V of each customer; see `Sums`."""
+    codes, count = customers
+    rows = np.bincount(codes, minlength=count).astype(np.float64)
+    if parts.weight is None:
+        return np.stack([rows, _by_unit(parts.plain, customers), np.zeros(count), rows])
+    return np.stack([rows, *(_by_unit(part, customers) for part in parts)])
+
+
+def _by_unit(values: Floats | None, customers: Customers) -> Floats:
+    codes, count = customers
+    if values is None:
+        return np.zeros(count)
+    return np.bincount(codes, values, minlength=count).astype(np.float64, copy=False)
+
+
+def contributions(parts: Parts, sums: Sums | None = None) -> Floats:
+    """(n,) contributions of some rows, linearised around the sums of all: their mean is the value.
+
+    direct + ρ + (weighted − ρ·weight)·n / Σ weight, whose spread is the large-sample error.
+
+    Args:
+        parts: of these rows.
+        sums: over all rows; needed where there are weights.
+    """
+    if parts.weight is None or parts.weighted is None or sums is None:
+        return parts.plain
+    terms = parts.weighted - sums.ratio * parts.weight
+    terms *= sums.totals[0] / sums.totals[3] if sums.totals[3] > 0 else math.nan
+    terms += sums.ratio if parts.direct is None else parts.direct + sums.ratio
+    return terms
+
+
+class WeightSums(NamedTuple):
+    """What rows say of their weights and of the reward model, summed; see `merged`.
+
+    Attributes:
+        n, n_choice: rows, and those with a choice; all but `unsupported` is of the latter.
+        weight, weight_square, max_weight: Σ w, Σ w² and the largest w.
+        unsupported: Σ of the target's share on actions that the logger never draws there.
+        residual_square: Σ (r − q(A))²; NaN without a reward model.
+        reward, reward_square: Σ r and Σ (r − mean r)²; 0 without a reward model.
+    """
+
+    n: float
+    n_choice: float
+    weight: float
+    weight_square: float
+    max_weight: float
+    unsupported: float = 0.0
+    residual_square: float = math.nan
+    reward: float = 0.0
+    reward_square: float = 0.0
+
+    @classmethod
+    def of(cls, rows: EvaluationRows, choice: Bools) -> WeightSums:
+        """The sums of some rows; choice (n,): which of them had one."""
+        weight, residual, reward = rows.weight, rows.residual, rows.reward
+        if not choice.all():
+            weight, reward = weight[choice], reward[choice]
+            residual = None if residual is None else residual[choice]
+        outside = 0.0 if rows.unsupported is None else np.add.reduce(rows.unsupported)
+        total, square = np.add.reduce(weight), _square(weight)
+        sums = (len(rows), len(weight), total, square, weight.max(initial=0.0), outside)
+        if residual is None:
+            return cls(*sums)
+        earned = np.add.reduce(reward)
+        away = reward - earned / max(len(reward), 1)
+        return cls(*sums, _square(residual), earned, _square(away))
+
+    @classmethod
+    def merged(cls, parts: Sequence[WeightSums]) -> WeightSums:
+        """The sums over the rows of several."""
+        table = np.array(parts)
+        whole = cls(*table.sum(axis=0).tolist())
+        of_parts = cls(*table.T)
+        means = of_parts.reward / np.maximum(of_parts.n_choice, 1)
+        away = means - whole.reward / max(whole.n_choice, 1)
+        return whole._replace(
+            max_weight=float(table[:, 4].max()),
+            reward_square=whole.reward_square + float((of_parts.n_choice * away**2).sum()),
         )
 
-    def row(self, confidence: float = 0.95) -> dict[str, float]:
-        """value, std_error (by customer), a normal interval and diagnostics, as in `evaluate`."""
-        n, direct, gain, scale = self.total
-        ratio = gain / scale if scale > 0 else math.nan
-        value = direct / n + ratio
-        # A customer's contributions less the value, as a combination of its COLUMNS.
-        by_column = np.array([-direct / n, 1.0, n / scale, -ratio * n / scale])
-        spread = max(float(by_column @ self.square @ by_column), 0.0)
-        error, n_choice, weight = math.nan, self.weights[0], self.weights[1]
-        if self.customers > 1 and (weight or not n_choice):
-            error = math.sqrt(spread * self.customers / (self.customers - 1)) / n
-        half = float(special.ndtri((1 + confidence) / 2)) * error
-        square, most = self.weights[2:]
+    @property
+    def unsupported_share(self) -> float:
+        """Mean share of the target on actions that the logger never draws there."""
+        return self.unsupported / max(self.n, 1)
+
+    @property
+    def model_skill(self) -> float:
+        """How much better than a constant the reward model predicts choice rows' rewards.
+
+        1 − Σ (r − q(A))² / Σ (r − mean r)²: 1 is perfect, 0 no better than the mean reward, below 0
+        worse. Honest only if q never saw the row. NaN without a model, or where rewards do not
+        vary. DM is as good as this; DR only gets wider as it falls.
+        """
+        return 1 - self.residual_square / self.reward_square if self.reward_square else math.nan
+
+    def diagnostics(self) -> dict[str, float]:
+        """Row counts, and what the importance weights of choice rows look like."""
         return {
-            "value": float(value),
-            "std_error": error,
-            "low": float(value - half),
-            "high": float(value + half),
-            "n": int(n),
-            "n_choice": int(n_choice),
-            "effective_n": float(weight**2 / square) if square else 0.0,
-            "max_weight": float(most) if n_choice else math.nan,
-            "mean_weight": float(weight / n_choice) if n_choice else math.nan,
+            "n": int(self.n),
+            "n_choice": int(self.n_choice),
+            "effective_n": kish(self.weight, self.weight_square),
+            "max_weight": float(self.max_weight) if self.n_choice else math.nan,
+            "mean_weight": self.weight / self.n_choice if self.n_choice else math.nan,
         }
 
 
-def segment_sums(
-    batch: EvaluationRows, choice: Bools, customers: Array, segments: Array, estimator: Estimator
-) -> Iterator[tuple[int, Sums]]:
-    """Each segment's number and sums; `segments` (n,) and `customers` (n,) are integer codes."""
-    count = int(customers.max(initial=0)) + 1
-    cells = CustomerSums.of(batch, choice, segments * count + customers, estimator)
-    for segment in np.unique(cells.key // count):
-        rows = cells.key // count == segment
-        part = CustomerSums(cells.key[rows], cells.columns[rows], cells.weights[rows])
-        yield int(segment), part.sums()
+def kish(total: float, square: float) -> float:
+    """How many equally weighted rows say as much: (Σ w)² / Σ w² (Kish 1965); 0 without weight."""
+    return float(total**2 / square) if square else 0.0
+
+
+def effective_size(weight: Floats) -> float:
+    """`kish` of weights (n,)."""
+    return kish(float(weight.sum()), float(_square(weight)))
+
+
+def reward_reach(low: float, high: float) -> float:
+    """How far rewards in [low, high] may lie from the 0 that an action never drawn is valued at."""
+    return max(high, 0.0) - min(low, 0.0)
+
+
+def table_row(
+    value: float,
+    std_error: float,
+    interval: tuple[float, float],
+    weights: WeightSums,
+    hidden: float = 0.0,
+    *,
+    strict: bool = False,
+) -> dict[str, float]:
+    """A row of the table of values: the columns of `evaluate`.
+
+    Args:
+        value, std_error, interval: of an estimate.
+        weights: of the same rows.
+        hidden: how far actions that the logger never draws may move the value; widens the interval.
+        strict: whether rows none of which has any weight say nothing: then there is no error, and
+            no interval unless that is what `hidden` says.
+    """
+    low, high = interval
+    if strict and weights.n_choice and not weights.weight:
+        std_error = math.nan
+        low, high = (low, high) if hidden else (math.nan, math.nan)
+    row = {"value": value, "std_error": std_error, "low": low - hidden, "high": high + hidden}
+    return {**row, **weights.diagnostics()}

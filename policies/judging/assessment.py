@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from policies.errors import EvaluationError
-from policies.estimating.rows import EvaluationRows, batch_of, effective_size, number
+from policies.estimating.arguments import number
+from policies.estimating.rows import EvaluationRows, evaluation_rows
+from policies.estimating.sums import effective_size
 from policies.judging.log_checks import action_checks, contradictions, weights_off
 from policies.log import Floats, LoggedDecisions
 
@@ -93,8 +95,8 @@ def assess(
     """
     if minimum_effect is not None and not number("minimum_effect", minimum_effect) > 0:
         raise EvaluationError(f"minimum_effect must be positive, not {minimum_effect}")
-    ours = batch_of(log, target, expected_reward)
-    theirs = None if incumbent is None else batch_of(log, incumbent, expected_reward)
+    ours = evaluation_rows(log, target, expected_reward)
+    theirs = None if incumbent is None else evaluation_rows(log, incumbent, expected_reward)
     weight, differing = ours.weight[log.choice], _difference(ours.weight, theirs)[log.choice]
     broken = contradictions(log, group_shares) + _weights_off(log, weight)
     found = Assessment(
@@ -109,7 +111,7 @@ def assess(
     )
     if minimum_effect is not None and len(weight) > 1:
         found = replace(found, **_plan(log, ours, theirs, minimum_effect))
-    outside = ours.unsupported * len(log) / max(len(weight), 1)
+    outside = ours.unsupported_share * len(log) / max(len(weight), 1)
     few = _too_few(found, min_effective_n, outside, minimum_effect)
     notes = []
     if log.probabilities == "estimated":
@@ -181,8 +183,8 @@ def _too_few(
     few = []
     if found.effective_n < min_effective_n:
         few.append(
-            f"the {found.n_choice:,} choice rows say as much about the target as"
-            f" {found.effective_n:.0f} drawn by it; {min_effective_n:.0f} are needed"
+            f"effective sample size is {found.effective_n:.0f} (of {found.n_choice:,} rows with a"
+            f" choice); at least {min_effective_n:.0f} needed"
         )
     if found.top_share > MAX_TOP_SHARE:
         few.append(
@@ -191,7 +193,7 @@ def _too_few(
     if outside > 0:
         few.append(
             f"in {outside:.1%} of choices the target takes an action that the logger never draws"
-            " there: no number of such rows helps, exploration does"
+            " there: more rows will not help; the logger must explore these actions"
         )
     needed = found.rows_needed
     if needed is not None and needed > found.n_choice:

@@ -10,8 +10,8 @@ import pandas as pd
 from scipy import special
 
 from policies.errors import EvaluationError
-from policies.estimating.intervals import standard_error
-from policies.estimating.rows import number
+from policies.estimating.arguments import number
+from policies.estimating.sums import Parts, Sums
 from policies.log import Bools, Floats, LoggedDecisions
 
 Z_BROKEN = 4.5  # standard errors; about one false alarm in 150,000 tests of a normal mean
@@ -49,8 +49,8 @@ def contradictions(
     ]
     found += [
         f"{name!r} was drawn {row.logged:,.0f} times where its probabilities add up to"
-        f" {row.expected:,.0f} ({row.z:+.1f} standard errors at worst, over all of them or over"
-        " their lower or upper half): probabilities are wrong, or rows were lost"
+        f" {row.expected:,.0f} (z = {row.z:+.1f}, worst of all rows and the two halves by"
+        " probability): probabilities are wrong, or rows were lost"
         for name, row in table.iterrows()
         if abs(row.z) > Z_BROKEN
     ]
@@ -190,7 +190,9 @@ def _groups(log: LoggedDecisions, shares: Mapping[str, float] | None) -> list[st
     for group, share in shares.items():
         there = (log.group == group).astype(float)
         by_row = math.sqrt(share * (1 - share) / len(log))
-        error = max(standard_error(there, log.customers), by_row)  # a sticky group is by customer
+        error = max(
+            Sums.of(Parts(there), log.customers).std_error, by_row
+        )  # a sticky group is by customer
         z = (float(there.mean()) - share) / error if error else 0.0
         if abs(z) > Z_BROKEN:
             found.append(

@@ -1,20 +1,17 @@
-"""Values by segment and by day, from one pass over the log, with multiplicity said aloud."""
+"""Values by segment and by day, in intervals that hold for all segments together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from policies.errors import EvaluationError, did_you_mean
-from policies.estimating.auto import as_estimators, labels
-from policies.estimating.estimators import Estimator
-from policies.estimating.intervals import check_confidence
-from policies.estimating.rows import batch_of, number
-from policies.estimating.sums import segment_sums
-from policies.judging.values import model_skill
+from policies.estimating.estimators import Estimator, as_estimators
+from policies.judging.question import Question, value_table
 from policies.log import Array, LoggedDecisions
 
 MOST = 1_000  # segments: beyond that a column is an identifier, and no interval says anything
@@ -33,7 +30,9 @@ def evaluate_by(
 
     With m segments each interval has confidence 1 − (1 − confidence) / m (Bonferroni), so that the
     chance that any of an estimator's m intervals misses is at most 1 − confidence: picking the best
-    looking segment afterwards is allowed. Normal intervals, by customer where ids are given.
+    looking segment afterwards is allowed. Normal intervals, by customer where ids are given. Each is
+    widened by the segment's own share of the target on actions that the logger never draws there,
+    times the reach of the log's rewards, as `evaluate` widens that of the whole log.
 
     Args:
         log: n decisions.
@@ -44,45 +43,18 @@ def evaluate_by(
 
     Returns:
         A frame indexed by segment and estimator with the columns of `evaluate`. `.attrs` as there,
-        and "segments" (m) and "confidence_each". A segment without weight has no interval (NaN).
+        and "segments" (m) and "confidence_each". A segment without weight has no error and, unless the
+        logger never draws the target's actions there, no interval (NaN).
 
     Raises:
         EvaluationError: an unknown column, more than 1,000 segments, or what `evaluate` refuses.
     """
-    check_confidence(number("confidence", confidence))
-    if not len(log):
-        raise EvaluationError("the log is empty", hint="wait until rewards have matured")
+    question = Question(log, target, None, expected_reward, confidence=confidence)
     codes, names = _segments(log, by)
-    batch = batch_of(log, target, expected_reward)
-    each_confidence = 1 - (1 - confidence) / len(names)
-    rows = {}
-    chosen, customers = as_estimators(estimators), log.customers[0]
-    attrs: dict[str, Any] = {}
-    for label, each in zip(labels(chosen), chosen):
-        used, anchor = each.resolved(batch), each.anchor(batch)
-        spread = (
-            {}
-            if anchor in (used, each)
-            else dict(segment_sums(batch, log.choice, customers, codes, anchor))
-        )
-        for segment, sums in segment_sums(batch, log.choice, customers, codes, used):
-            row = sums.row(each_confidence)
-            if spread:
-                sure = spread[segment].row(each_confidence)
-                row.update({name: sure[name] for name in ("std_error", "low", "high")})
-            rows[names[segment], label] = row
-        if used is not each:
-            attrs[label] = repr(used)
-    frame = pd.DataFrame.from_dict(rows, orient="index")
-    frame.index = pd.MultiIndex.from_tuples(list(rows), names=["segment", "estimator"])
-    frame.attrs.update(
-        attrs,
-        segments=len(names),
-        confidence_each=each_confidence,
-        probabilities=log.probabilities,
-        model_skill=model_skill(log, batch),
-        unsupported=batch.unsupported,
-    )
+    confidence_each = 1 - (1 - confidence) / len(names)
+    question = replace(question, confidence=confidence_each)
+    frame = value_table(question, as_estimators(estimators), codes, names)
+    frame.attrs.update(segments=len(names), confidence_each=confidence_each)
     return frame.sort_index(level="segment", sort_remaining=False, kind="stable")
 
 

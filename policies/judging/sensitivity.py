@@ -8,7 +8,7 @@ import numpy as np
 
 from policies.log import Floats
 
-MOST = 100.0  # beyond this factor nobody asks
+MOST = 100.0  # largest factor searched
 
 
 def sensitivity_gamma(direct: Floats, random: Floats, low: float, limit: float) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from policies.errors import EvaluationError
-from policies.estimating.auto import as_estimator
+from policies.estimating.estimators import as_estimator
 from policies.estimating.rows import as_model, as_target, require_probabilities
 from policies.log import Array, Bools, Floats, LoggedDecisions
 from policies.sequences.terms import LinearTerms

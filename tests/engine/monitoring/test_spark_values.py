@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from engine.config import load_config
 from engine.features.customer import BEHAVIOUR
-from engine.monitoring.spark_values import spark_values
-from policies import DRos, FixedAction, UniformPolicy, evaluate, evaluate_by
+from engine.monitoring.spark_values import (
+    BY_CUSTOMER,
+    _by_customer,
+    _partition_sums,
+    _table,
+    spark_values,
+)
+from policies import SNIPS, DRos, FixedAction, LoggedDecisions, UniformPolicy, evaluate, evaluate_by
 from policies.errors import EvaluationError
 from policies.estimating.reward_model import fit_reward_model
+from policies.estimating.rows import evaluation_rows
 from simulation import scenario
 
 if TYPE_CHECKING:
@@ -90,3 +98,27 @@ def test_parameters_must_be_given(spark: SparkSession, repository: Path) -> None
     for estimator in ("clipped_ips", "auto"):
         with pytest.raises(EvaluationError, match="give the parameter"):
             spark_values(rows, policies, config, {}, estimators=[estimator])
+
+
+def test_actions_never_drawn_widen_the_interval() -> None:
+    """Customers summed in two partitions give evaluate's widened interval."""
+    rng = np.random.default_rng(0)
+    action, customer = rng.integers(0, 2, 900), rng.integers(0, 200, 900)
+    log = LoggedDecisions(
+        ["a", "b", "never"], action, np.full(900, 0.5), (rng.random(900) < 0.3) * 1.0,
+        distribution=np.tile([0.5, 0.5, 0.0], (900, 1)), customer_id=customer,
+        reward_range=(0, 1),
+    )  # fmt: skip
+    target = np.tile([0.5, 0.0, 0.5], (900, 1))
+    labels = pd.DataFrame({"customer_id": customer.astype(str), "segment": "all"})
+    frame = _by_customer(evaluation_rows(log, target), log.choice, SNIPS(), labels)
+    frame = frame.assign(policy="p", estimator="snips")[BY_CUSTOMER]
+    partitions = [
+        pa.RecordBatch.from_pandas(part, preserve_index=False)
+        for part in (frame.iloc[:70], frame.iloc[70:])
+    ]
+    sums = [batch.to_pandas() for part in partitions for batch in _partition_sums(iter([part]))]
+    found = _table(pd.concat(sums), 0.95, 1.0).iloc[0]
+    whole = evaluate(log, target, estimators="snips").loc["snips"]
+    np.testing.assert_allclose(found[whole.index].astype(float), whole, rtol=1e-9)
+    assert found["high"] - found["low"] > 1

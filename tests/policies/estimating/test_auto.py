@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Optional
 
 import numpy as np
 import pytest
 
 from policies.errors import EvaluationError
-from policies.estimating.auto import Auto, _moments, _pool
+from policies.estimating.auto import Auto, _pool, _sums
 from policies.estimating.estimators import (
     DM,
     DR,
@@ -23,7 +24,9 @@ from policies.estimating.estimators import (
     SubGaussianIPS,
     SwitchDR,
 )
-from policies.estimating.rows import EvaluationRows, batch_of
+from policies.estimating.rows import EvaluationRows, evaluation_rows
+from policies.estimating.summing import row_contributions
+from policies.estimating.sums import Parts
 from policies.judging.values import compare, evaluate
 
 SHRUNK = (ClippedIPS, SwitchDR, DRos, SubGaussianIPS, IX, LS)
@@ -47,7 +50,7 @@ def test_a_good_model_is_leant_on_and_a_bad_one_is_not() -> None:
             batch = drawn(seed, bias)
             for estimator in (Auto(), DR(), DM()):
                 errors.setdefault((bias, estimator.name), []).append(
-                    estimator.contributions(batch).mean() - 0.5
+                    row_contributions(estimator, batch).mean() - 0.5
                 )
     root = {key: float(np.sqrt(np.mean(np.square(each)))) for key, each in errors.items()}
     assert root[0.0, "auto"] < 0.7 * root[0.0, "dr"]
@@ -60,18 +63,18 @@ def test_the_risk_by_hand() -> None:
     r = np.array([1.0, 1.0, 1.0, 1.0] * 50)
     batch = EvaluationRows(r, np.ones(200), w)
     # IPS: mean 1, variance 3; SNIPS: every linearised term is 1, so variance and bias are 0
-    assert repr(Auto().resolved(batch)) == "SNIPS()"
-    assert repr(Auto([IPS(), IPS()]).resolved(batch)) == "IPS()"
+    assert repr(Auto().chosen(batch)) == "SNIPS()"
+    assert repr(Auto([IPS(), IPS()]).chosen(batch)) == "IPS()"
 
 
 def test_it_never_reads_the_truth(contextual: Any) -> None:
     """The choice is a function of the batch alone, and evaluate says what it was."""
     log, target, means = contextual(2, 600)
     frame = evaluate(log, target, estimators=["auto", "dr"], expected_reward=means)
-    chosen = Auto().resolved(batch_of(log, target, means))
+    chosen = Auto().chosen(evaluation_rows(log, target, means))
     assert frame.attrs["auto"] == repr(chosen)
     assert frame.loc["auto", "value"] == pytest.approx(
-        chosen.contributions(batch_of(log, target, means)).mean()
+        row_contributions(chosen, evaluation_rows(log, target, means)).mean()
     )
     assert evaluate(log, target, estimators="auto").attrs["auto"]
 
@@ -83,9 +86,9 @@ def test_a_pair_shares_one_choice(contextual: Any) -> None:
     found = compare(
         log, target, uniform, estimator="auto", expected_reward=means, interval="normal"
     )
-    ours, theirs = batch_of(log, target, means), batch_of(log, uniform, means)
-    chosen = Auto().resolved(ours, theirs)
-    values = chosen.contributions(ours) - chosen.contributions(theirs)
+    ours, theirs = evaluation_rows(log, target, means), evaluation_rows(log, uniform, means)
+    chosen = Auto().chosen(ours, theirs)
+    values = row_contributions(chosen, ours) - row_contributions(chosen, theirs)
     assert found.difference == pytest.approx(np.where(log.choice, values, 0.0).mean())
     assert found.std_error == pytest.approx(
         compare(log, target, uniform, expected_reward=means, interval="normal").std_error
@@ -107,9 +110,9 @@ def test_choosing_makes_nothing_surer(contextual: Any, interval: str) -> None:
 
 def risks_at_once(batch: EvaluationRows, theirs: EvaluationRows | None, pool: Any) -> list[float]:
     """Estimated errors of a pool's members by the docstring's formula, on whole vectors."""
-    each = [one.contributions(batch) for one in pool]
+    each = [row_contributions(one, batch) for one in pool]
     if theirs is not None:
-        each = [values - one.contributions(theirs) for values, one in zip(each, pool)]
+        each = [values - row_contributions(one, theirs) for values, one in zip(each, pool)]
     risks = []
     for values in each:
         away = values - each[0]
@@ -123,31 +126,38 @@ def risks_at_once(batch: EvaluationRows, theirs: EvaluationRows | None, pool: An
 def test_block_by_block_is_at_once(
     contextual: Any, monkeypatch: pytest.MonkeyPatch, paired: bool
 ) -> None:
-    """Moments added up over blocks choose what whole vectors would, ratios and own classes too."""
+    """Sums over blocks choose the member that whole vectors would, ratios and own classes too."""
 
+    @dataclass(frozen=True)
     class Squared(Estimator):
-        """An estimator that knows nothing of blocks, and depends on how many rows there are."""
+        """A user's own estimator, whose parameter depends on how many rows there are."""
 
         name = "squared"
+        most: Optional[float] = None
 
-        def contributions(self, batch: EvaluationRows) -> Any:
-            return np.minimum(batch.weight, len(batch) ** 0.25) * batch.reward
+        def given(self, n: int) -> Squared:
+            return Squared(n**0.25)
+
+        def parts(self, rows: EvaluationRows) -> Parts:
+            return Parts(weighted=np.minimum(rows.weight, self.most) * rows.reward)
 
     monkeypatch.setattr("policies.estimating.auto.SHARED_ROWS", 97)
     for seed in range(5):
         log, target, means = contextual(seed, 700)
         uniform = log.eligible / log.eligible.sum(axis=1, keepdims=True)
-        batch = batch_of(log, target, means * 0.7)
-        theirs = batch_of(log, uniform, means * 0.7) if paired else None
+        batch = evaluation_rows(log, target, means * 0.7)
+        theirs = evaluation_rows(log, uniform, means * 0.7) if paired else None
         named = [DR(), SNDR(), SNIPS(), Squared(), DM(), *(each() for each in SHRUNK)]
         for pool in (named, _pool(batch, theirs)):
             least = risks_at_once(batch, theirs, pool)
-            assert Auto(pool).resolved(batch, theirs) is pool[int(np.argmin(least))]
-            values = [each.contributions(batch) for each in pool]
+            assert Auto(pool).chosen(batch, theirs) is pool[int(np.argmin(least))]
+            values = [row_contributions(each, batch) for each in pool]
             if theirs is not None:
-                values = [ours - each.contributions(theirs) for ours, each in zip(values, pool)]
-            _, square = _moments(pool, batch, theirs)
-            np.testing.assert_allclose(square[:, 0] / 700, [each.var() for each in values])
+                values = [
+                    ours - row_contributions(each, theirs) for ours, each in zip(values, pool)
+                ]
+            squares = [own.square for own, _ in _sums(pool, batch, theirs)]
+            np.testing.assert_allclose(np.array(squares) / 700, [each.var() for each in values])
 
 
 def test_a_pool_starts_unbiased() -> None:

@@ -1,49 +1,28 @@
-"""Blocks of rows: what they add up to is what the whole columns give."""
+"""Blocks of rows: each is worked on once, in order, and the first error is raised."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import pytest
 
 from policies.estimating import blocks
 
 
 @pytest.mark.parametrize("large", [0, 10**9])
-def test_moments_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch, large: int) -> None:
-    """Moments merged over blocks equal numpy's, far from 0 and with blocks that are empty, too."""
+def test_every_row_is_in_one_block(monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+    """Results come in the order of the blocks, whatever the number of threads."""
     monkeypatch.setattr(blocks, "LARGE", large)
-    rng = np.random.default_rng(0)
-    values, few = 1e7 + rng.random(1_000), rng.random(1_000) < 0.01
-
-    def columns(rows: slice) -> list[Any]:
-        return [values[rows], values[rows][few[rows]], np.empty(0)]
-
-    found = blocks.moments(1_000, 97, columns)
-    for at, whole in enumerate((values, values[few])):
-        assert found.size[at] == len(whole)
-        assert found.mean[at] == pytest.approx(whole.mean(), rel=1e-15)
-        assert found.square[at] == pytest.approx(whole.var() * len(whole), rel=1e-6)
-    assert found.size[2] == found.square[2] == found.mean[2] == 0
+    found = blocks.map_blocks(lambda rows: (rows.start, rows.stop), 1_000, 97)
+    assert found == [(start, min(start + 97, 1_000)) for start in range(0, 1_000, 97)]
+    assert blocks.map_blocks(lambda rows: rows, 0, 97) == []
 
 
-def test_a_column_given_twice_is_summed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a list the same array counts in each of its places, and is worked on in one."""
-    worked, plain = [], blocks._of
+@pytest.mark.parametrize("large", [0, 10**9])
+def test_the_first_error_is_raised(monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+    """The error of the first failing block is raised, also where a later one fails earlier."""
+    monkeypatch.setattr(blocks, "LARGE", large)
 
-    def counted(values: np.ndarray) -> tuple[float, ...]:
-        worked.append(len(values))
-        return plain(values)
+    def fail(rows: slice) -> None:
+        raise ValueError(rows.start)
 
-    monkeypatch.setattr(blocks, "_of", counted)
-    x, y = np.random.default_rng(0).normal(size=(2, 50))
-
-    def columns(rows: slice) -> list[np.ndarray]:
-        same = x[rows]
-        return [same, y[rows], same]
-
-    found = blocks.moments(50, 20, columns)
-    assert worked == [20, 20, 20, 20, 10, 10]
-    np.testing.assert_allclose(found.mean, [x.mean(), y.mean(), x.mean()])
-    assert found.square[0] == found.square[2]
+    with pytest.raises(ValueError, match="^0$"):
+        blocks.map_blocks(fail, 1_000, 97)

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policies.errors import EvaluationError
-from policies.estimating.auto import ESTIMATORS, as_estimators
 from policies.estimating.estimators import (
     DM,
     DR,
+    ESTIMATORS,
     IPS,
     IX,
     LS,
@@ -29,8 +29,11 @@ from policies.estimating.estimators import (
     SubGaussianDR,
     SubGaussianIPS,
     SwitchDR,
+    as_estimators,
 )
-from policies.estimating.rows import EvaluationRows, as_target, batch_of, effective_size
+from policies.estimating.rows import EvaluationRows, as_target, evaluation_rows
+from policies.estimating.summing import row_contributions
+from policies.estimating.sums import effective_size
 from policies.log import LoggedDecisions
 
 
@@ -74,7 +77,7 @@ BY_HAND = [
 @pytest.mark.parametrize(("estimator", "expected"), BY_HAND, ids=lambda each: repr(each)[:20])
 def test_three_rows_by_hand(estimator: Estimator, expected: list[float]) -> None:
     """Each estimator's contributions on three rows are those computed by hand."""
-    np.testing.assert_allclose(estimator.contributions(three_rows()), expected)
+    np.testing.assert_allclose(row_contributions(estimator, three_rows()), expected)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ def test_three_rows_by_hand(estimator: Estimator, expected: list[float]) -> None
 def test_one_row_by_hand(estimator: Estimator, expected: float) -> None:
     """On one row the contribution is the estimate."""
     one = three_rows()[np.array([False, True, False])]
-    np.testing.assert_allclose(estimator.contributions(one), [expected])
+    np.testing.assert_allclose(row_contributions(estimator, one), [expected])
 
 
 def by_rows(log: LoggedDecisions, target: Any, model: Any) -> dict[str, float]:
@@ -130,25 +133,27 @@ def test_a_second_implementation_agrees(contextual: Any) -> None:
     """Vectorised estimates equal plain loops over rows, whatever the order of rows."""
     log, target, means = contextual(3, 500)
     model = means * 0.8
-    batch, whole = batch_of(log, target, model), as_target(log, target)
+    batch, whole = evaluation_rows(log, target, model), as_target(log, target)
     order = np.random.default_rng(0).permutation(500)
-    shuffled = batch_of(log[order], target[order], model[order])
+    shuffled = evaluation_rows(log[order], target[order], model[order])
     expected = by_rows(log, whole, model)
     assert set(expected) == set(ESTIMATORS) - {"auto"}
     for name, value in expected.items():
         estimator = ESTIMATORS[name]()
-        assert estimator.contributions(batch).mean() == pytest.approx(value, rel=1e-12)
+        assert row_contributions(estimator, batch).mean() == pytest.approx(value, rel=1e-12)
         np.testing.assert_allclose(
-            estimator.contributions(shuffled), estimator.contributions(batch)[order], rtol=1e-9
+            row_contributions(estimator, shuffled),
+            row_contributions(estimator, batch)[order],
+            rtol=1e-9,
         )
 
 
 def test_blocks_do_not_matter(contextual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log is reduced in blocks of rows, and their size changes nothing."""
     log, target, means = contextual(4, 700)
-    whole = batch_of(log, target, means)
+    whole = evaluation_rows(log, target, means)
     monkeypatch.setattr("policies.estimating.rows.block_rows", lambda _: 97)
-    for name, values in vars(batch_of(log, target, means)).items():
+    for name, values in vars(evaluation_rows(log, target, means)).items():
         np.testing.assert_array_equal(values, getattr(whole, name))
 
 
@@ -160,10 +165,10 @@ def test_threads_do_not_matter(contextual: Any, monkeypatch: pytest.MonkeyPatch)
     found, said = [], []
     for large in (10**9, 0):
         monkeypatch.setattr("policies.estimating.blocks.LARGE", large)
-        found.append([batch_of(log, target, means), as_target(log, target)])
-        found[-1] += [each().contributions(found[-1][0]) for each in (DRos, ClippedIPS, LS)]
+        found.append([evaluation_rows(log, target, means), as_target(log, target)])
+        found[-1] += [row_contributions(each(), found[-1][0]) for each in (DRos, ClippedIPS, LS)]
         with pytest.raises(EvaluationError, match="rows 11, 29000") as caught:
-            batch_of(log, wrong, means)
+            evaluation_rows(log, wrong, means)
         said.append(str(caught.value))
     for one, two in zip(vars(found[0][0]).values(), vars(found[1][0]).values()):
         np.testing.assert_array_equal(one, two)
@@ -177,14 +182,14 @@ def test_threads_do_not_matter(contextual: Any, monkeypatch: pytest.MonkeyPatch)
 def test_shrunk_weights_lie_between(contextual: Any, lam: float, seed: int) -> None:
     """Shrinkage leaves a weight between 0 and w, whatever the parameter; its ends are DM and DR."""
     log, target, means = contextual(seed, 40)
-    batch = batch_of(log, target, means)
+    batch = evaluation_rows(log, target, means)
     ones = dataclasses.replace(batch, residual=np.ones(len(batch)))
     for estimator in (DRos(lam), SwitchDR(lam), SubGaussianDR(min(lam, 1.0))):
-        weight = estimator.contributions(ones) - ones.direct
+        weight = row_contributions(estimator, ones) - ones.direct
         assert (weight >= -1e-12).all()
         assert isinstance(estimator, SubGaussianDR) or (weight <= batch.weight * (1 + 1e-9)).all()
     for ends in ((DRos(0.0), DM()), (DRos(math.inf), DR()), (SubGaussianDR(0.0), DR())):
-        np.testing.assert_allclose(*(each.contributions(batch) for each in ends))
+        np.testing.assert_allclose(*(row_contributions(each, batch) for each in ends))
 
 
 def test_ips_and_dr_are_unbiased(contextual: Any) -> None:
@@ -193,9 +198,9 @@ def test_ips_and_dr_are_unbiased(contextual: Any) -> None:
     for seed in range(300):
         log, target, means = contextual(seed, 400)
         truth = (target * means).sum(axis=1).mean()
-        batch = batch_of(log, target, np.full(means.shape, 0.4))
+        batch = evaluation_rows(log, target, np.full(means.shape, 0.4))
         for name, found in errors.items():
-            found.append(ESTIMATORS[name]().contributions(batch).mean() - truth)
+            found.append(row_contributions(ESTIMATORS[name](), batch).mean() - truth)
     for name, found in errors.items():
         z = np.mean(found) / (np.std(found) / np.sqrt(len(found)))
         assert (abs(z) < 3.5) == (name != "dm"), (name, z)
@@ -204,10 +209,10 @@ def test_ips_and_dr_are_unbiased(contextual: Any) -> None:
 def test_lower_bounds_on_average(contextual: Any) -> None:
     """For rewards >= 0, clipped IPS, sub-Gaussian below its bound, IX and LS never exceed IPS."""
     log, target, _ = contextual(5, 400)
-    batch = batch_of(log, target)
-    plain = IPS().contributions(batch)
+    batch = evaluation_rows(log, target)
+    plain = row_contributions(IPS(), batch)
     for estimator in (ClippedIPS(), IX(), LS(), LS(0.3), IX(0.01)):
-        assert (estimator.contributions(batch) <= plain + 1e-12).all()
+        assert (row_contributions(estimator, batch) <= plain + 1e-12).all()
 
 
 def test_losses_are_smoothed_like_gains() -> None:
@@ -215,14 +220,18 @@ def test_losses_are_smoothed_like_gains() -> None:
     batch = three_rows()
     negated = dataclasses.replace(batch, reward=-1e6 * batch.reward)
     larger = dataclasses.replace(batch, reward=1e6 * batch.reward)
-    np.testing.assert_allclose(LS(2.0).contributions(negated), -LS(2.0).contributions(larger))
+    np.testing.assert_allclose(
+        row_contributions(LS(2.0), negated), -row_contributions(LS(2.0), larger)
+    )
 
 
 def test_replay_needs_a_uniform_logger(bandit: Any, always: Any) -> None:
     """Replay is the mean reward of matching rows."""
     log = bandit(1, 400, [0.3, 0.7], [0.1, 0.5])
-    batch = batch_of(log, always(400, 2, 1))
-    assert Replay().contributions(batch).mean() == pytest.approx(log.reward[log.action == 1].mean())
+    batch = evaluation_rows(log, always(400, 2, 1))
+    assert row_contributions(Replay(), batch).mean() == pytest.approx(
+        log.reward[log.action == 1].mean()
+    )
 
 
 def test_names_and_instances() -> None:
@@ -249,7 +258,7 @@ def test_no_weight_at_all_is_not_a_number() -> None:
     """Ratios say NaN, and no warning, where no row has any weight."""
     zero = dataclasses.replace(three_rows(), weight=np.zeros(3))
     for estimator in (SNIPS(), Replay(), SNDR()):
-        assert np.isnan(estimator.contributions(zero)).all()
+        assert np.isnan(row_contributions(estimator, zero)).all()
 
 
 def test_a_target_must_be_a_distribution(bandit: Any) -> None:
@@ -257,19 +266,19 @@ def test_a_target_must_be_a_distribution(bandit: Any) -> None:
     log = bandit(0, 10, [0.5, 0.5], [0.1, 0.2])
     for target in (np.ones((10, 2)), np.full((9, 2), 0.5), np.tile([1.5, -0.5], (10, 1))):
         with pytest.raises(EvaluationError):
-            batch_of(log, target)
+            evaluation_rows(log, target)
     with pytest.raises(EvaluationError, match="must be finite"):
-        batch_of(log, np.full((10, 2), 0.5), np.full((10, 2), np.nan))
+        evaluation_rows(log, np.full((10, 2), 0.5), np.full((10, 2), np.nan))
     late = np.full((10, 2), 0.5)
     late[7] = [0.5, np.nan]
     with pytest.raises(EvaluationError, match="rows 7"):
-        batch_of(log, late)
+        evaluation_rows(log, late)
 
     class Other:
         action_ids = ("b", "a")
 
     with pytest.raises(EvaluationError, match="same order"):
-        batch_of(log, Other())
+        evaluation_rows(log, Other())
 
 
 class Answering:
@@ -301,7 +310,7 @@ def test_a_policy_must_answer_in_shape(contextual: Any, make: Any) -> None:
     log, _, _ = contextual(0, 50)
     free = dataclasses.replace(log, eligible=None, distribution=None)
     with pytest.raises(EvaluationError, match="a policy's distribution"):
-        batch_of(free, Answering(make))
+        evaluation_rows(free, Answering(make))
 
 
 def test_a_policy_may_answer_with_a_frame(contextual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,14 +318,14 @@ def test_a_policy_may_answer_with_a_frame(contextual: Any, monkeypatch: pytest.M
     log, _, _ = contextual(0, 50)
     free = dataclasses.replace(log, eligible=None, distribution=None)
     monkeypatch.setattr("policies.estimating.rows.block_rows", lambda _: 20)
-    expected = batch_of(free, np.tile([0.5, 0.3, 0.2], (50, 1))).weight
+    expected = evaluation_rows(free, np.tile([0.5, 0.3, 0.2], (50, 1))).weight
     for index in (lambda contexts: contexts.index, lambda contexts: None):
 
         def turned(array: Any, contexts: Any, index: Any = index) -> Any:
             names = ["a2", "a1", "a0"]
             return pd.DataFrame(array[:, ::-1], columns=names, index=index(contexts))
 
-        np.testing.assert_array_equal(batch_of(free, Answering(turned)).weight, expected)
+        np.testing.assert_array_equal(evaluation_rows(free, Answering(turned)).weight, expected)
 
 
 def test_frames_in_another_order_are_refused(contextual: Any) -> None:
@@ -327,10 +336,10 @@ def test_frames_in_another_order_are_refused(contextual: Any) -> None:
         shuffled = frame.sample(frac=1, random_state=0)
         given = (shuffled, means) if what is target else (target, shuffled)
         with pytest.raises(EvaluationError, match="index of its own"):
-            batch_of(log, *given)
+            evaluation_rows(log, *given)
         given = (frame, means) if what is target else (target, frame)
         np.testing.assert_array_equal(
-            batch_of(log, *given).direct, batch_of(log, target, means).direct
+            evaluation_rows(log, *given).direct, evaluation_rows(log, target, means).direct
         )
 
 
@@ -339,12 +348,12 @@ def test_mass_where_nothing_is_eligible(contextual: Any) -> None:
     log, target, _ = contextual(0, 200)
     forced = ~log.choice
     assert forced.any()
-    batch = batch_of(log, target)
-    assert (batch.chosen[forced] == 1).all()
+    batch = evaluation_rows(log, target)
+    assert (batch.target_probability[forced] == 1).all()
     assert (as_target(log, target)[forced].max(axis=1) == 1).all()
     assert (batch.weight[forced] == 1).all()
     with pytest.raises(EvaluationError, match="must be 0 where not eligible"):
-        batch_of(log, np.full(target.shape, 1 / 3))
+        evaluation_rows(log, np.full(target.shape, 1 / 3))
 
 
 def test_probabilities_must_be_known(contextual: Any) -> None:
@@ -353,7 +362,7 @@ def test_probabilities_must_be_known(contextual: Any) -> None:
     unknown = dataclasses.replace(log, action_probability=None, distribution=None)
     assert unknown.probabilities == "unknown"
     with pytest.raises(EvaluationError, match="estimate_probabilities"):
-        batch_of(unknown, target)
+        evaluation_rows(unknown, target)
 
 
 def test_effective_size() -> None:

@@ -7,32 +7,21 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from policies.estimating import intervals
+from policies.estimating.sums import Customers, Parts, Sums
 
 
-def by(ids: np.ndarray) -> intervals.Customers:
+def by(ids: np.ndarray) -> Customers:
     """Customers as `LoggedDecisions.customers` gives them."""
     codes, seen = pd.factorize(ids)
     return codes, len(seen)
 
 
-def around(values: np.ndarray, customers: intervals.Customers | None = None) -> tuple[float, float]:
+def around(values: np.ndarray, customers: Customers | None = None) -> tuple[float, float]:
     """The 95 % normal interval around the mean of some values."""
-    error = intervals.standard_error(values, customers)
+    error = Sums.of(Parts(values), customers).std_error
     return intervals.normal(float(values.mean()), error, 0.95)
-
-
-def test_standard_error_by_customer() -> None:
-    """The clustered error is the one computed by hand from each customer's sum."""
-    values, ids = np.array([1.0, 2.0, 4.0, 7.0, 0.0]), np.array(["b", "a", "a", "c", "b"])
-    away = values - values.mean()
-    sums = np.array([sum(a for a, i in zip(away, ids) if i == each) for each in "abc"])
-    expected = math.sqrt((sums**2).sum() * 3 / 2) / 5
-    assert intervals.standard_error(values, by(ids)) == pytest.approx(expected)
-    assert intervals.standard_error(values) == pytest.approx(stats.sem(values))
-    assert math.isnan(intervals.standard_error(values, by(np.zeros(5))))
 
 
 def test_coverage_with_repeated_customers() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from policies.estimating.auto import ESTIMATORS
-from policies.judging.values import INTERVALS
+from policies.estimating.estimators import ESTIMATORS
+from policies.judging.question import INTERVALS
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

@@ -88,3 +88,40 @@ def test_labels_of_another_order(contextual: Any) -> None:
     log, target, _ = contextual(4, 300)
     with pytest.raises(EvaluationError, match="index of their own"):
         evaluate_by(log, target, log.contexts["kind"].sample(frac=1, random_state=0))
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("mixed", [True, False])
+def test_actions_never_drawn_widen_every_table(
+    bandit: Any, always: Any, known: bool, mixed: bool
+) -> None:
+    """One segment of all rows has evaluate's interval, widened where the logger never draws."""
+    log = bandit(0, 2_000, [0.5, 0.5, 0.0], [0.3, 0.3, 0.3], known=known)
+    target = always(2_000, 3, 2)
+    if mixed:
+        target = 0.5 * target + 0.5 * always(2_000, 3, 0)
+    settings: dict[str, Any] = {
+        "estimators": ["ips", "dr", "auto"],
+        "expected_reward": np.full((2_000, 3), 0.3),
+    }
+    whole = evaluate(log, target, **settings)
+    found = evaluate_by(log, target, np.zeros(2_000), **settings).loc[0.0]
+    columns = ["value", "low", "high"]
+    np.testing.assert_allclose(found[columns], whole[columns], rtol=1e-9, atol=1e-12)
+    share = 0.5 if mixed else 1.0
+    assert (found["high"] - found["low"] >= 2 * share).all()
+
+
+def test_a_segment_is_widened_by_its_own_share(bandit: Any, always: Any) -> None:
+    """Only the segment in which the target does what is never drawn there has a wider interval."""
+    log = bandit(1, 2_000, [0.5, 0.5, 0.0], [0.3, 0.3, 0.3])
+    target, segment = always(2_000, 3, 0), np.arange(2_000) % 2
+    target[segment == 1] = [0.6, 0.0, 0.4]
+    found = evaluate_by(log, target, segment, estimators="ips")
+    alone = [evaluate(log[segment == name], target[segment == name], estimators="ips",
+                      confidence=0.975).loc["ips"] for name in (0, 1)]  # fmt: skip
+    for name in (0, 1):
+        row = found.loc[(name, "ips")]
+        np.testing.assert_allclose(row, alone[name], rtol=1e-9)
+        assert (row["high"] - row["low"] > 0.8) == bool(name)
+    assert found.attrs["unsupported"] == pytest.approx(0.2)

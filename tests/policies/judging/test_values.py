@@ -12,11 +12,14 @@ import pytest
 from scipy import stats
 
 from policies.errors import EvaluationError
-from policies.estimating.auto import ESTIMATORS
-from policies.estimating.estimators import DR, IPS, DRos
+from policies.estimating.estimators import DR, ESTIMATORS, IPS, DRos
 from policies.estimating.reward_model import cross_fit
-from policies.estimating.rows import batch_of
-from policies.judging.values import compare, evaluate, model_skill
+from policies.estimating.rows import evaluation_rows
+from policies.estimating.summing import row_contributions
+from policies.estimating.sums import WeightSums
+from policies.judging.question import INTERVALS
+from policies.judging.segments import evaluate_by
+from policies.judging.values import compare, evaluate
 from policies.learning.baselines import UniformPolicy
 from policies.log import LoggedDecisions
 
@@ -58,14 +61,14 @@ def test_values_come_from_the_contributions(contextual: Any, name: str) -> None:
     """Value and error are those of the contributions, with other estimators and without."""
     log, target, means = contextual(0, 400)
     log = dataclasses.replace(log, customer_id=None)
-    values = ESTIMATORS[name]().contributions(batch_of(log, target, means))
+    values = row_contributions(ESTIMATORS[name](), evaluation_rows(log, target, means))
     alone = evaluate(log, target, estimators=name, expected_reward=means)
     assert alone.loc[name, "value"] == pytest.approx(values.mean(), rel=1e-12)
     assert alone.loc[name, "std_error"] == pytest.approx(stats.sem(values), rel=1e-9)
     among = evaluate(log, target, estimators=[name, "auto"], expected_reward=means)
     np.testing.assert_allclose(alone.loc[name], among.loc[name], rtol=1e-12)
     assert alone.attrs["model_skill"] == pytest.approx(
-        model_skill(log, batch_of(log, target, means))
+        WeightSums.of(evaluation_rows(log, target, means), log.choice).model_skill
     )
 
 
@@ -89,12 +92,13 @@ def test_a_ratio_seen_once_is_as_exact(contextual: Any, name: str, level: float)
     log = dataclasses.replace(
         log, customer_id=None, reward=level + log.reward, reward_range=(level, level + 1)
     )
-    values = ESTIMATORS[name]().contributions(batch_of(log, target))
+    values = row_contributions(ESTIMATORS[name](), evaluation_rows(log, target))
     found = evaluate(log, target, estimators=name).loc[name]
     assert found["value"] - level == pytest.approx(values.mean() - level, abs=1e-8)
     assert found["std_error"] == pytest.approx(stats.sem(values), rel=1e-6)
     log = dataclasses.replace(log, reward=np.full(len(log), level))
-    assert evaluate(log, target, estimators=name).loc[name, "std_error"] == 0
+    found = evaluate(log, target, estimators=name).loc[name]
+    assert found["std_error"] == pytest.approx(0, abs=1e-15 * level)
 
 
 def test_a_policy_is_its_distribution(contextual: Any) -> None:
@@ -282,6 +286,41 @@ def test_an_action_never_drawn_is_not_judged(
     row = evaluate(log, half, estimators="ips", interval=interval).loc["ips"]
     assert row["low"] <= 0.25
     assert row["high"] >= 0.75
+
+
+class Counting:
+    """A policy that counts the rows it is called for."""
+
+    def __init__(self, target: Any) -> None:
+        self.target, self.rows = target, 0
+
+    def distribution(self, contexts: Any, eligible: Any) -> Any:
+        """The rows that follow those of the last call."""
+        part = self.target[self.rows : self.rows + len(eligible)]
+        self.rows += len(eligible)
+        return part
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+@pytest.mark.parametrize("customers", [True, False])
+def test_a_policy_is_called_once_per_row(contextual: Any, interval: str, customers: bool) -> None:
+    """Whatever the estimators and the interval, each policy is called once for each row."""
+    log, target, means = contextual(6, 300)
+    log = log if customers else dataclasses.replace(log, customer_id=None)
+    uniform = log.eligible / log.eligible.sum(axis=1, keepdims=True)
+    by_row = ["ips", "dr", "auto"]
+    names = sorted(ESTIMATORS) if interval in ("normal", "bootstrap") else by_row
+    for chosen in (*names, names):
+        ours = Counting(target)
+        evaluate(log, ours, estimators=chosen, expected_reward=means, interval=interval)
+        assert ours.rows == 300, chosen
+    for name in names:
+        pair = Counting(target), Counting(uniform)
+        compare(log, *pair, estimator=name, expected_reward=means, interval=interval)
+        assert [each.rows for each in pair] == [300, 300], name
+    ours = Counting(target)
+    evaluate_by(log, ours, "kind", estimators=names, expected_reward=means)
+    assert ours.rows == 300
 
 
 def test_ratios_are_of_choice_rows(contextual: Any) -> None:

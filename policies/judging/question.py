@@ -1,0 +1,220 @@
+"""A question about a log, its interval, and the table of values that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from policies.errors import EvaluationError, did_you_mean
+from policies.estimating import intervals
+from policies.estimating.arguments import check_confidence, check_seed, number
+from policies.estimating.auto import Auto
+from policies.estimating.blocks import block_rows
+from policies.estimating.estimators import Estimator, labels
+from policies.estimating.rows import (
+    EvaluationRows,
+    RowReader,
+    as_model,
+    as_target,
+    evaluation_rows,
+    require_probabilities,
+)
+from policies.estimating.summing import Summed, row_contributions, sum_blocks, sum_rows
+from policies.estimating.sums import Customers, Sums, WeightSums, reward_reach, table_row
+from policies.log import Array, Floats, LoggedDecisions
+from policies.sequences.confidence_sequence import sequence_interval
+from policies.sequences.days import day_sums
+from policies.sequences.terms import LinearTerms
+
+INTERVALS = ("normal", "bootstrap", "bernstein", "sequence")
+BY_ROW = ("bernstein", "sequence")  # need contributions that are unbiased row by row
+Bounds = tuple["float | None", "float | None"]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked about a log: the value of a target, or its difference to an incumbent.
+
+    The other fields are arguments of `evaluate`. An interval that needs whole distributions gets
+    them as arrays, so that every policy is called once per row.
+
+    Raises:
+        EvaluationError: an argument that makes no sense, or an empty log.
+    """
+
+    log: LoggedDecisions
+    target: Any
+    incumbent: Any = None
+    expected_reward: Any = None
+    interval: str = "normal"
+    confidence: float = 0.95
+    floor: float | None = None
+    bounds: Bounds = (None, None)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the arguments, and call policies where whole distributions are needed."""
+        if self.interval not in INTERVALS:
+            raise EvaluationError(
+                f"no interval is called {self.interval!r}",
+                hint=did_you_mean(str(self.interval), INTERVALS),
+            )
+        check_confidence(self.confidence)
+        check_seed(self.seed)
+        if not isinstance(self.bounds, (tuple, list)) or len(self.bounds) != 2:
+            raise EvaluationError(
+                f"bounds must be (low, high), each a number or None, not {self.bounds!r}"
+            )
+        for name, value in (("floor", self.floor), *(("bounds", bound) for bound in self.bounds)):
+            if value is not None and not number(name, value) > 0:
+                raise EvaluationError(f"{name} must be above 0, and is {value}")
+        require_probabilities(self.log)
+        if not len(self.log):
+            raise EvaluationError("the log is empty", hint="wait until rewards have matured")
+        for name in ("target", "incumbent"):
+            policy = getattr(self, name)
+            if self.interval in BY_ROW and (name == "target" or policy is not None):
+                object.__setattr__(self, name, as_target(self.log, policy))
+
+    @property
+    def customers(self) -> Customers | None:
+        """Each row's customer and their number, where ids are given."""
+        return None if self.log.customer_id is None else self.log.customers
+
+    def hidden(self, unsupported: float) -> float:
+        """How far what no draw can show may move a mean: its share times the reach of the rewards.
+
+        A sequence has taken the worst for it already, where the distribution is known.
+        """
+        log = self.log
+        if not unsupported or (self.interval == "sequence" and log.distribution is not None):
+            return 0.0
+        return unsupported * reward_reach(
+            *(log.reward_range or (float(log.reward.min()), float(log.reward.max())))
+        )
+
+    def around(
+        self, estimator: Estimator, sums: Sums, contributions: Floats | None
+    ) -> tuple[float, float, str]:
+        """An interval around the mean of contributions, and `Comparison.range`.
+
+        A normal one is made from sums alone.
+        """
+        if self.interval == "normal" or contributions is None:
+            return (*intervals.normal(sums.value, sums.std_error, self.confidence), "none")
+        if self.interval == "bootstrap":
+            drawn = intervals.bootstrap(
+                contributions, self.confidence, self.customers, seed=self.seed
+            )
+            return (*drawn, "none")
+        if not estimator.unbiased:
+            raise EvaluationError(
+                f"the interval {self.interval!r} needs contributions that are unbiased row by row,"
+                f" and {estimator.name} has none",
+                hint="use dr or ips, or interval='normal'",
+            )
+        if self.interval == "bernstein":
+            return self._bernstein(estimator, contributions)
+        days = day_sums(
+            self.log,
+            self.target,
+            self.incumbent,
+            self.expected_reward,
+            estimator=estimator.name,
+            bound_low=self.bounds[0],
+            bound_high=self.bounds[1],
+            floor=self.floor,
+        )
+        alpha = (1 - self.confidence) / 2
+        low, high, _ = sequence_interval(days, alpha, alpha)
+        return low, high, days[-1].range
+
+    def _bernstein(self, estimator: Estimator, contributions: Floats) -> tuple[float, float, str]:
+        log = self.log
+        weights = self.target if self.incumbent is None else self.target - self.incumbent
+        model = as_model(log, self.expected_reward) if estimator.needs_model else None
+        terms = LinearTerms.of(log, weights, model, floor=self.floor)
+        low, high = intervals.bernstein(contributions, self.confidence, terms.span())
+        return low, high, "declared" if terms.declared else "learned"
+
+
+def value_table(
+    question: Question,
+    estimators: Sequence[Estimator],
+    segment: Array | None = None,
+    names: Sequence[Any] = ("all",),
+) -> pd.DataFrame:
+    """The table of `evaluate` and `evaluate_by`: a row a segment and estimator.
+
+    Args:
+        question: the log, the target, and the interval (a normal one, where there are segments).
+        estimators: what values are estimated by.
+        segment: (n,) number of each row's segment; None = all rows are one.
+        names: the segments' names.
+    """
+    log, normal = question.log, question.interval == "normal"
+    named, rows = dict(zip(labels(estimators), estimators)), None
+    automatic = any(isinstance(estimator, Auto) for estimator in estimators)
+    if automatic or not normal or segment is not None or log.customer_id is not None:
+        rows = evaluation_rows(log, question.target, question.expected_reward)
+    chosen = {
+        label: each.chosen(rows) if rows is not None else each for label, each in named.items()
+    }
+    pairs = {}  # the estimator of the value, and that of the interval
+    for label, each in named.items():
+        source = each.interval_from(rows) if rows is not None else each
+        pairs[label] = chosen[label].given(len(log)), source.given(len(log))
+    wanted = list({each: None for pair in pairs.values() for each in pair})
+    parts = list(_sum_segments(question, rows, wanted, segment, len(names)))
+    table, range_ = {}, "none"
+    for name, part in zip(names, parts):
+        hidden = question.hidden(part.weights.unsupported_share)
+        for label, (used, source) in pairs.items():
+            sums = part.estimates[source]
+            spread = None if normal or rows is None else row_contributions(source, rows)
+            low, high, range_ = question.around(source, sums, spread)
+            estimate = part.estimates[used].value, sums.std_error, (low, high)
+            strict = segment is not None
+            table[name, label] = table_row(*estimate, part.weights, hidden, strict=strict)
+    frame = pd.DataFrame.from_dict(table, orient="index")
+    frame.index = pd.MultiIndex.from_tuples(list(table), names=["segment", "estimator"])
+    weights = WeightSums.merged([part.weights for part in parts])
+    frame.attrs.update(
+        {label: repr(used) for label, used in chosen.items() if used is not named[label]},
+        model_skill=weights.model_skill,
+        unsupported=weights.unsupported_share,
+        probabilities=log.probabilities,
+        range=range_,
+    )
+    return frame
+
+
+def _sum_segments(
+    question: Question,
+    rows: EvaluationRows | None,
+    estimators: Sequence[Estimator],
+    segment: Array | None,
+    count: int,
+) -> Iterator[Summed]:
+    """The sums of each segment's rows, in order; rows=None reads the log block by block."""
+    log = question.log
+    if rows is None:
+        read = RowReader(log, question.target, question.expected_reward)
+        size = block_rows(log.n_actions)
+        yield sum_blocks(read, log.choice, size, estimators, alone=read.alone)
+        return
+    if segment is None:
+        yield sum_rows(rows, log.choice, estimators, question.customers)
+        return
+    order = np.argsort(segment, kind="stable")
+    starts = np.searchsorted(segment[order], np.arange(count + 1))
+    for first, end in zip(starts[:-1], starts[1:]):
+        part, customers = order[first:end], None
+        if log.customer_id is not None:
+            codes, ids = pd.factorize(log.customers[0][part])
+            customers = (codes, len(ids))
+        yield sum_rows(rows[part], log.choice[part], estimators, customers)
