@@ -1,4 +1,4 @@
-"""How many customer-days a second the simulator lives through, on one core and with all effects on.
+"""How many customer-days a second the simulator makes, on one core and with all effects on.
 
 Run it with `uv run python -m benchmarks.simulating [CUSTOMERS] [DAYS]`. Twelve actions on four channels, with
 consent, limits, pauses, fatigue, saturation, unsubscribing, late and lost outcomes. The baseline is what
@@ -32,7 +32,10 @@ def twelve_actions() -> Catalogue:
     ]
     extra = tuple(
         Action(
-            *(f"{channel}_{number}", f"{channel} {number}", "more", channel),
+            f"{channel}_{number}",
+            f"{channel} {number}",
+            "more",
+            channel,
             cost=cost,
             eligible_when=f"contacts_7d < {4 + number % 3}",
             applicable_when=f"days_since_{channel} IS NULL OR days_since_{channel} >= {2 + number % 2}",
@@ -50,7 +53,7 @@ def busy_world(customers: int) -> World:
 
 
 def live(world: World, days: int) -> int:
-    """Decide, answer and remember, part by part; how many decisions that were."""
+    """Decide, answer and remember, part by part; the number of decisions."""
     groups, count = Groups(uniform=world.uniform_share, holdout=0.05), 0
     for part in world.parts():
         for day in part.run(days, START, floor=world.floor, groups=groups):
@@ -75,7 +78,7 @@ def seconds(work: Callable[[], int]) -> float:
 
 def main() -> None:
     """Print rates and ratios, each the median of side-by-side repeats."""
-    customers, days = (int(each) for each in (*sys.argv[1:], 20_000, 60)[:2])
+    customers, days = (int(number) for number in (*sys.argv[1:], 20_000, 60)[:2])
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     world = busy_world(customers)

@@ -1,1 +1,1 @@
-"""Runs the day."""
+"""Runs the daily jobs."""

@@ -1,181 +1,24 @@
-"""What people configure: the catalogue, the engine's settings and the logs to import."""
+"""The configuration of one run: read from YAML, and checked across sections."""
 
 from __future__ import annotations
 
-import datetime as dt
 import inspect
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
-from engine.documents import Document, read_document
-from engine.errors import ConfigError
-from policies.catalogue import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
+from engine.documents import Document, KeyPath, read_document
+from engine.errors import ConfigError, require_known
+from engine.parameters import SIMULATION
+from engine.refs import PolicyRef
+from engine.settings import CatalogueFile, EngineConfig, Section, SimulationConfig, SourceConfig
+from policies.catalogue import PREDICATE_KEYS, Action, Catalogue
 from policies.errors import CatalogueError, NbaError, PredicateError, did_you_mean
-from policies.judging.selection import GRID
 from policies.learning.vowpal.policy import VowpalPolicy
 from policies.predicates import Predicate
-
-SIMULATION = "simulation"
-
-
-class Section(BaseModel):
-    """A part of a YAML file; a key it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Reward(Section):
-    """What a decision earns: outcome values in its window, minus the action's cost."""
-
-    outcomes: dict[str, float] = Field(min_length=1)
-    window_days: int = Field(ge=1, le=90)
-    lag_days: int = Field(ge=0, le=90)
-    range: tuple[float, float]
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Reward:
-        if not self.range[0] < self.range[1]:
-            raise ValueError("range must be [lowest, highest]")
-        return self
-
-    @property
-    def matured_after_days(self) -> int:
-        """Days from a decision's date to the first `as_of` at which its reward is complete."""
-        return self.window_days + self.lag_days + 1
-
-
-class GroupShares(Section):
-    """Shares of customers that are drawn uniformly, held out, or stay with the old champion."""
-
-    uniform: float = Field(ge=0, lt=1)
-    holdout: float = Field(ge=0, lt=1)
-    previous: float = Field(ge=0, lt=1)
-
-
-class Exploration(Section):
-    """How much every policy explores once it is deployed."""
-
-    floor: float = Field(ge=0, lt=0.5)
-
-
-class BusinessRule(Section):
-    """Where `when` holds, take `action`."""
-
-    when: str
-    action: str
-
-
-class Training(Section):
-    """Which days fit, which select, which are kept for the gate; and what is tried."""
-
-    reserve_days: int = Field(ge=1)
-    fit_share: float = Field(gt=0, lt=1)
-    describe_actions: bool = False
-    grid: tuple[dict[str, Any], ...] = GRID
-
-
-class GateSettings(Section):
-    """How much evidence a promotion asks for."""
-
-    incumbent: str
-    alpha: float = Field(gt=0, lt=0.5)
-    margin: float = Field(ge=0)
-    minimum_effect: float = Field(gt=0)
-    trial_days: int = Field(ge=1)
-
-
-class Drift(Section):
-    """When a change of the customers raises a flag."""
-
-    psi: float = Field(gt=0)
-
-
-class EngineConfig(Section):
-    """`conf/engine.yml`."""
-
-    reward: Reward
-    groups: GroupShares
-    exploration: Exploration
-    business_rules: tuple[BusinessRule, ...] = ()
-    training: Training
-    gate: GateSettings
-    drift: Drift
-
-
-class ActionEntry(Section):
-    """One action of `conf/actions.yml`."""
-
-    id: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_]+$")
-    name: str
-    group: str
-    channel: str = NO_CHANNEL
-    valid_from: Optional[dt.date] = None
-    valid_to: Optional[dt.date] = None
-    value: float = 0.0
-    cost: float = 0.0
-    eligible_when: Optional[str] = None
-    applicable_when: Optional[str] = None
-    suitable_when: Optional[str] = None
-    features: dict[str, Any] = Field(default_factory=dict)
-
-
-class CatalogueFile(Section):
-    """`conf/actions.yml`."""
-
-    currency: str
-    actions: tuple[ActionEntry, ...] = Field(min_length=2)
-
-
-class SourceFile(Section):
-    """The file a log is read from."""
-
-    format: str = Field(pattern="^csv$")
-    sha256: Optional[str] = Field(default=None, pattern="^[0-9a-f]{64}$")
-
-
-class SyntheticDays(Section):
-    """Rows of a log without dates or customers are numbered and spread over these days."""
-
-    start: dt.date
-    days: int = Field(ge=1)
-
-
-class SourceColumns(Section):
-    """How the columns of a foreign log map to this engine's."""
-
-    action: str
-    actions: dict[str, str] = Field(min_length=2)
-    action_probability: float = Field(gt=0, le=1)
-    outcomes: dict[str, str] = Field(min_length=1)
-    amount: Optional[str] = None
-    features: dict[str, str] = Field(min_length=1)
-
-
-class SourceConfig(Section):
-    """`conf/sources/NAME.yml`: a log to import, with the catalogue and settings it brings."""
-
-    name: str
-    description: str
-    file: SourceFile
-    synthetic: SyntheticDays
-    columns: SourceColumns
-    catalogue: CatalogueFile
-    engine: dict[str, Any] = Field(default_factory=dict)
-
-
-class SimulationConfig(Section):
-    """`conf/sources/simulation.yml`: the world of the demo."""
-
-    name: str
-    description: str
-    scenario: str
-    customers: int = Field(ge=100)
-    seed: int = Field(ge=0)
-    history_days: int = Field(ge=1)
 
 
 @dataclass(frozen=True)
@@ -191,6 +34,12 @@ class Config:
     def rules(self) -> list[tuple[str, str]]:
         """The business rules as (predicate, action id), in order."""
         return [(rule.when, rule.action) for rule in self.engine.business_rules]
+
+    @property
+    def baselines(self) -> list[PolicyRef]:
+        """The policies that need no learning."""
+        fixed = [f"fixed:{action}" for action in self.catalogue.action_ids]
+        return [PolicyRef.baseline(name) for name in ("business_rules", "uniform", *fixed)]
 
 
 def load_config(
@@ -211,34 +60,27 @@ def load_config(
     source_doc = _source_document(conf_dir, source)
     if source == SIMULATION:
         actions_doc = read_document(conf_dir / "actions.yml")
-        raw = _parse(CatalogueFile, actions_doc, actions_doc.data)
-        prefix: tuple[str, ...] = ()
-        catalogue = _catalogue(raw, actions_doc, prefix)
-        world = _parse(SimulationConfig, source_doc, source_doc.data)
-        engine = _parse(EngineConfig, engine_doc, engine_doc.data)
-        config = Config(catalogue, engine, simulation=world)
+        catalogue = _catalogue(_parse(CatalogueFile, actions_doc), actions_doc)
+        simulation = _parse(SimulationConfig, source_doc)
+        config = Config(catalogue, _parse(EngineConfig, engine_doc), simulation=simulation)
     else:
-        described = _parse(SourceConfig, source_doc, source_doc.data)
-        actions_doc, prefix = source_doc, ("catalogue",)
-        catalogue = _catalogue(described.catalogue, source_doc, prefix)
-        features = described.columns.features
+        described = _parse(SourceConfig, source_doc)
+        actions_doc = source_doc.part("catalogue")
+        catalogue = _catalogue(described.catalogue, actions_doc)
         _check_source(described, catalogue, source_doc)
+        features = described.columns.features
         engine_doc = _overlaid(engine_doc, source_doc)
-        engine = _parse(EngineConfig, engine_doc, engine_doc.data)
-        config = Config(catalogue, engine, source=described)
+        config = Config(catalogue, _parse(EngineConfig, engine_doc), source=described)
     _check(config, engine_doc)
     if features is not None:
-        _check_columns(config, features, (actions_doc, prefix), engine_doc)
+        _check_columns(config, features, actions_doc, engine_doc)
     return config
 
 
 def _source_document(conf_dir: Path, source: str) -> Document:
     path = conf_dir / "sources" / f"{source}.yml"
-    if not path.is_file():
-        known = sorted(each.stem for each in path.parent.glob("*.yml"))
-        raise ConfigError(
-            f"There is no source {source!r}.", where=str(path), hint=did_you_mean(source, known)
-        )
+    known = sorted(file.stem for file in path.parent.glob("*.yml"))
+    require_known(source, known, ConfigError, f"There is no source {source!r}.", str(path))
     return read_document(path)
 
 
@@ -254,13 +96,13 @@ def _overlaid(base: Document, source: Document) -> Document:
 _S = TypeVar("_S", bound=Section)
 
 
-def _parse(model: type[_S], document: Document, data: dict[str, Any]) -> _S:
+def _parse(model: type[_S], document: Document) -> _S:
     try:
-        return model.model_validate(data)
+        return model.model_validate(document.data)
     except ValidationError as error:
-        # A misspelt key is also missed under its right name; what stands there is the mistake.
-        found = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-        first, keys = found[0], tuple(found[0]["loc"])
+        # A misspelt key is also missing under its right name: report the misspelling.
+        first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+        keys = tuple(first["loc"])
         hint = "see the comments in the file that ships with the project"
         what = f"{first['msg'].removeprefix('Value error, ').rstrip('.')}."
         if first["type"] == "extra_forbidden":
@@ -275,48 +117,40 @@ def _parse(model: type[_S], document: Document, data: dict[str, Any]) -> _S:
         raise ConfigError(what, where=document.where(keys), hint=hint) from error
 
 
-def _known_keys(model: type[BaseModel], keys: tuple[Any, ...]) -> list[str]:
+def _known_keys(model: type[BaseModel], keys: KeyPath) -> list[str]:
     """Field names of the section that `keys` lead to."""
     for key in keys:
-        if isinstance(key, int):
-            continue
-        annotation: Any = model.model_fields[key].annotation
-        inner = [annotation, *getattr(annotation, "__args__", ())]
-        found = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
-        if not found:
-            return []
-        model = found[0]
+        if isinstance(key, str):
+            annotation: Any = model.model_fields[key].annotation
+            types = [annotation, *getattr(annotation, "__args__", ())]
+            sections = [t for t in types if isinstance(t, type) and issubclass(t, BaseModel)]
+            if not sections:
+                return []
+            model = sections[0]
     return list(model.model_fields)
 
 
-def _catalogue(raw: CatalogueFile, document: Document, prefix: tuple[Any, ...]) -> Catalogue:
-    actions = tuple(Action(**entry.model_dump()) for entry in raw.actions)
+def _catalogue(raw: CatalogueFile, document: Document) -> Catalogue:
     try:
+        actions = tuple(Action(**entry.model_dump()) for entry in raw.actions)
         return Catalogue(currency=raw.currency, actions=actions)
     except (CatalogueError, PredicateError) as error:
-        keys: tuple[Any, ...] = (*prefix, "actions")
+        keys: KeyPath = ("actions",)
+        names = [f"action {entry.id}" for entry in raw.actions]
         blamed = str(error.where).split(",")[0]
-        for index, entry in enumerate(raw.actions):
-            if blamed == f"action {entry.id}":
-                keys = (*keys, index)
-                break
-        for key in ("eligible_when", "applicable_when", "suitable_when", "valid_to"):
-            if key in str(error) and len(keys) > len(prefix) + 1:
-                keys = (*keys, key)
-                break
+        if blamed in names:
+            wrong = [key for key in (*PREDICATE_KEYS, "valid_to") if key in str(error)]
+            keys = (*keys, names.index(blamed), *wrong[:1])
         raise ConfigError(error.what, where=document.where(keys), hint=error.hint) from error
 
 
 def _check(config: Config, document: Document) -> None:
-    """What one section says about another must hold."""
+    """Check what one section says about another."""
     ids, engine = config.catalogue.action_ids, config.engine
     for index, rule in enumerate(engine.business_rules):
-        if rule.action not in ids:
-            raise ConfigError(
-                f"The rule names an action {rule.action!r} that the catalogue does not have.",
-                where=document.where(("business_rules", index, "action")),
-                hint=did_you_mean(rule.action, ids),
-            )
+        what = f"The rule names an action {rule.action!r} that the catalogue does not have."
+        where = document.where(("business_rules", index, "action"))
+        require_known(rule.action, ids, ConfigError, what, where)
         try:
             Predicate.parse(rule.when)
         except PredicateError as error:
@@ -341,43 +175,34 @@ def _check(config: Config, document: Document) -> None:
             hint=f"range: [{least:g}, {high:g}]",
         )
     check_baseline(engine.gate.incumbent, config, document.where(("gate", "incumbent")))
-    _check_grid(engine.training.grid, ids, document)
+    _check_grid(config, document)
 
 
-def _check_grid(
-    grid: Sequence[Mapping[str, Any]], action_ids: Sequence[str], document: Document
-) -> None:
-    """Every line of the grid must be settings of a learner, and none there twice."""
-    seen: set[str] = set()
-    for index, settings in enumerate(grid):
+def _check_grid(config: Config, document: Document) -> None:
+    """Every line of the grid must be settings of a learner, and each learner there once."""
+    known = set(inspect.signature(VowpalPolicy).parameters) - {"action_ids"}
+    recipes: set[str] = set()
+    for index, settings in enumerate(config.engine.training.grid):
         where = document.where(("training", "grid", index))
-        known = set(inspect.signature(VowpalPolicy).parameters) - {"action_ids"}
-        unknown = sorted(set(settings) - known)
-        if unknown:
-            raise ConfigError(
-                f"Unknown key {unknown[0]!r}.", where=where, hint=did_you_mean(unknown[0], known)
-            )
+        for key in sorted(settings):
+            require_known(key, known, ConfigError, f"Unknown key {key!r}.", where)
         try:
-            recipe = VowpalPolicy(action_ids, **settings).recipe
+            recipe = VowpalPolicy(config.catalogue.action_ids, **settings).recipe
         except NbaError as error:
             raise ConfigError(f"{error.what}.", where=where, hint=error.hint) from error
-        if recipe in seen:
+        if recipe in recipes:
             raise ConfigError("The grid has the same learner twice.", where=where)
-        seen.add(recipe)
+        recipes.add(recipe)
 
 
 def _check_columns(
-    config: Config,
-    features: Collection[str],
-    catalogue: tuple[Document, tuple[str, ...]],
-    engine: Document,
+    config: Config, features: Collection[str], actions: Document, engine: Document
 ) -> None:
     """Predicates may read features; those of actions may read consents as well."""
     consents = [f"consent_{channel}" for channel in config.catalogue.contact_channels]
-    document, prefix = catalogue
     for index, action in enumerate(config.catalogue.actions):
         for key in PREDICATE_KEYS:
-            where = document.where((*prefix, "actions", index, key))
+            where = actions.where(("actions", index, key))
             _check_reads(getattr(action, key), [*features, *consents], where)
     for index, rule in enumerate(config.engine.business_rules):
         _check_reads(rule.when, features, engine.where(("business_rules", index, "when")))
@@ -385,10 +210,7 @@ def _check_columns(
 
 def _check_reads(predicate: Optional[str], columns: Collection[str], where: str) -> None:
     for name in Predicate.parse(predicate).columns if predicate else ():
-        if name not in columns:
-            raise ConfigError(
-                f"There is no feature {name!r}.", where=where, hint=did_you_mean(name, columns)
-            )
+        require_known(name, columns, ConfigError, f"There is no feature {name!r}.", where)
 
 
 def check_baseline(name: str, config: Config, where: str) -> None:
@@ -397,83 +219,12 @@ def check_baseline(name: str, config: Config, where: str) -> None:
     Raises:
         ConfigError: it is not.
     """
-    known = ["baseline:uniform", "baseline:business_rules"]
-    known += [f"baseline:fixed:{action}" for action in config.catalogue.action_ids]
-    if name not in known:
-        raise ConfigError(
-            f"There is no baseline {name!r}.", where=where, hint=did_you_mean(name, known)
-        )
+    known = list(map(str, config.baselines))
+    require_known(name, known, ConfigError, f"There is no baseline {name!r}.", where)
 
 
 def _check_source(source: SourceConfig, catalogue: Catalogue, document: Document) -> None:
     for value, action in source.columns.actions.items():
-        if action not in catalogue.action_ids:
-            raise ConfigError(
-                f"The value {value!r} maps to an action {action!r} that the catalogue lacks.",
-                where=document.where(("columns", "actions", value)),
-                hint=did_you_mean(action, catalogue.action_ids),
-            )
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """The job parameters, as strings are given and as the engine uses them.
-
-    `as_of` is the day the code pretends it is: everything known by its 00:00 UTC is known.
-    """
-
-    catalog: str
-    schema: str
-    as_of: dt.date
-    source: str
-    source_path: str
-    conf_dir: Path
-    volume: Path
-    experiment: str
-
-    NAMES = (
-        "catalog",
-        "schema",
-        "as_of",
-        "source",
-        "source_path",
-        "conf_dir",
-        "volume",
-        "experiment",
-    )
-
-    @classmethod
-    def parse(cls, given: dict[str, str]) -> Parameters:
-        """Check the parameters of a job.
-
-        Raises:
-            ConfigError: one is unknown, missing, or `as_of` is no date.
-        """
-        for name in given:
-            if name not in cls.NAMES:
-                raise ConfigError(
-                    f"There is no job parameter {name!r}.",
-                    where="job parameters",
-                    hint=did_you_mean(name, cls.NAMES),
-                )
-        missing = [name for name in cls.NAMES if name not in given]
-        if missing:
-            raise ConfigError(f"Job parameters are missing: {', '.join(missing)}.")
-        try:
-            as_of = dt.date.fromisoformat(given["as_of"])
-        except ValueError as error:
-            raise ConfigError(
-                f"as_of is not a date: {given['as_of']!r}.",
-                where="job parameters, as_of",
-                hint="write it as 2026-03-02",
-            ) from error
-        return cls(
-            catalog=given["catalog"],
-            schema=given["schema"],
-            as_of=as_of,
-            source=given["source"] or SIMULATION,
-            source_path=given["source_path"],
-            conf_dir=Path(given["conf_dir"] or "conf"),
-            volume=Path(given["volume"]),
-            experiment=given["experiment"],
-        )
+        what = f"The value {value!r} maps to an action {action!r} that the catalogue lacks."
+        where = document.where(("columns", "actions", value))
+        require_known(action, catalogue.action_ids, ConfigError, what, where)

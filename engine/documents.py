@@ -1,9 +1,9 @@
-"""YAML files that remember on which line each key stands, so that errors can say where."""
+"""YAML files with the line of every key, so that errors can say where."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Union
 
@@ -16,18 +16,30 @@ KeyPath = tuple[Union[str, int], ...]
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed YAML file: its data, and the line of every key path."""
+    """A parsed YAML file, or a section of one: its data, and the line of every key path.
+
+    Args:
+        path: the file.
+        data: the keys of the file or section.
+        lines: the line of each key path, counted from the file's top level.
+        section: the key path of `data`; () is the whole file.
+    """
 
     path: Path
     data: dict[str, Any]
-    lines: dict[KeyPath, int]
+    lines: Mapping[KeyPath, int]
+    section: KeyPath = ()
 
     def where(self, keys: Sequence[Union[str, int]]) -> str:
         """`conf/actions.yml:61, actions[3].valid_to`: the line of the deepest known key."""
-        keys = tuple(keys)
+        keys = (*self.section, *keys)
         known = next((keys[:n] for n in range(len(keys), 0, -1) if keys[:n] in self.lines), ())
-        place = f"{self.path}:{self.lines.get(known, 1)}"
-        return f"{place}, {dotted(keys)}" if keys else place
+        line = f"{self.path}:{self.lines.get(known, 1)}"
+        return f"{line}, {dotted(keys)}" if keys else line
+
+    def part(self, key: str) -> Document:
+        """The section under a key; its places still count from the top of the file."""
+        return replace(self, data=self.data[key], section=(*self.section, key))
 
 
 def dotted(keys: Sequence[Union[str, int]]) -> str:

@@ -33,9 +33,10 @@ def java_home() -> Optional[Path]:
     return Path(home) if home else None
 
 
-def provide(variables: Mapping[str, str]) -> None:
-    """Set variables that a program started from here reads: Spark's scripts, its workers."""
-    os.environ.update(variables)
+def provide(**defaults: str) -> None:
+    """Set variables for this process and its children; one that is set already keeps its value."""
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager

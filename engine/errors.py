@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from policies.errors import NbaError
+from collections.abc import Collection
+from typing import Optional
+
+from policies.errors import NbaError, did_you_mean
 
 
 class ConfigError(NbaError):
@@ -10,7 +13,7 @@ class ConfigError(NbaError):
 
 
 class SourceError(NbaError):
-    """A source of customers, events or decisions is missing, or is not what it says it is."""
+    """A source of customers, events or decisions is missing or does not fit its description."""
 
 
 class TableError(NbaError):
@@ -22,8 +25,16 @@ class RegistryError(NbaError):
 
 
 class BundleError(NbaError):
-    """The bundle file asks for something that does not exist or is not supported."""
+    """The bundle file refers to something that does not exist or is not supported."""
 
 
 class JobError(NbaError):
-    """A job, or one of its tasks, could not do its work."""
+    """A job or one of its tasks failed."""
+
+
+def require_known(
+    name: str, known: Collection[str], error: type[NbaError], what: str, where: Optional[str] = None
+) -> None:
+    """Raise `error(what)` unless `name` is one of `known`; the hint suggests the closest one."""
+    if name not in known:
+        raise error(what, where=where, hint=did_you_mean(name, known))

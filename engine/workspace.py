@@ -1,4 +1,4 @@
-"""What only a Databricks workspace knows; without one, every answer is "not checked"."""
+"""Checks that only a Databricks workspace can answer; without one they are "not checked"."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-NOT_CHECKED, FOUND, MISSING = "not checked", "found", "missing"
+OK, FAILED, NOT_CHECKED = "ok", "FAILED", "not checked"
 
 
 @dataclass(frozen=True)
-class Fact:
-    """One thing that a workspace was asked, and its answer."""
+class Check:
+    """One check: its subject, its answer (`OK`, `FAILED` or `NOT_CHECKED`) and the detail."""
 
     subject: str
     answer: str
-    detail: str = ""
+    detail: str
 
 
 def workspace_configured() -> bool:
@@ -33,12 +33,13 @@ def workspace_configured() -> bool:
         return False
 
 
-def workspace_facts(catalog: str, schema: str, volume: str = "nba") -> list[Fact]:
+def workspace_checks(catalog: str, schema: str, volume: str = "nba") -> list[Check]:
     """Whether catalog, schema and volume exist, as far as this user may see them."""
     name = f"{catalog}.{schema}"
     subjects = [f"catalog {catalog}", f"schema {name}", f"volume {name}.{volume}"]
     if not workspace_configured():
-        return [Fact(each, NOT_CHECKED, "no workspace is configured") for each in subjects]
+        reason = "no workspace is configured"
+        return [Check(subject, NOT_CHECKED, reason) for subject in subjects]
     from databricks.sdk import WorkspaceClient
 
     client = WorkspaceClient()
@@ -50,13 +51,13 @@ def workspace_facts(catalog: str, schema: str, volume: str = "nba") -> list[Fact
     return [_ask(subject, question) for subject, question in zip(subjects, questions)]
 
 
-def _ask(subject: str, question: Callable[[], object]) -> Fact:
+def _ask(subject: str, question: Callable[[], object]) -> Check:
     from databricks.sdk.errors import DatabricksError, NotFound
 
     try:
         question()
     except NotFound as error:
-        return Fact(subject, MISSING, str(error))
+        return Check(subject, FAILED, str(error))
     except (DatabricksError, OSError) as error:
-        return Fact(subject, NOT_CHECKED, str(error))
-    return Fact(subject, FOUND)
+        return Check(subject, NOT_CHECKED, str(error))
+    return Check(subject, OK, "found")

@@ -14,10 +14,8 @@ result = jobs.model_training(run)
 
 # COMMAND ----------
 
-display([(each.number, dict(each.tags)) for each in run.registry.versions()])
+display([(version.number, dict(version.tags)) for version in run.registry.versions()])
 
 # COMMAND ----------
 
-for key, value in result.values.items():
-    dbutils.jobs.taskValues.set(key, value)
 dbutils.notebook.exit(result.to_json())

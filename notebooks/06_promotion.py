@@ -17,6 +17,5 @@ display(run.tables.read("verdicts").orderBy("as_of"))
 
 # COMMAND ----------
 
-for key, value in result.values.items():
-    dbutils.jobs.taskValues.set(key, value)
+dbutils.jobs.taskValues.set("verdict", result.summary)
 dbutils.notebook.exit(result.to_json())

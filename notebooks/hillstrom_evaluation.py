@@ -37,7 +37,7 @@ expected = policies.cross_fit(log, model="logistic")
 personal = np.eye(3)[expected.argmax(axis=1)]
 targets = {"Mens": mens, "Womens": womens, "No e-mail": nothing, "personal": personal}
 settings = {"expected_reward": expected, "estimators": ["ips", "snips", "dm", "dr", "auto"]}
-parts = {name: policies.evaluate(log, each, **settings) for name, each in targets.items()}
+parts = {name: policies.evaluate(log, policy, **settings) for name, policy in targets.items()}
 values = pd.concat(parts, names=["policy"]).reset_index()
 display(values[["policy", "estimator", "value", "low", "high"]])
 display(pictures.estimates(values))
@@ -54,10 +54,10 @@ pairs = {
     "personal − Mens": (personal, mens),
     "Womens − Mens": (womens, mens),
 }
-found = {
+comparisons = {
     name: policies.compare(log, *pair, expected_reward=expected) for name, pair in pairs.items()
 }
-display(pictures.differences(found))
+display(pictures.differences(comparisons))
 
 # COMMAND ----------
 
@@ -71,8 +71,8 @@ spend = policies.LoggedDecisions.from_frame(
 )
 money = policies.cross_fit(spend)
 greedy = np.eye(3)[money.argmax(axis=1)]
-given = {"incumbent": mens, "expected_reward": money}
-print(policies.assess(spend, greedy, minimum_effect=0.1, **given))
-pair = policies.compare(spend, greedy, **given)
-verdicts = ", ".join(f"{name}: {each.verdict}" for name, each in found.items())
-dbutils.notebook.exit(f"{verdicts}; spend, personal − Mens: {pair.verdict}")
+arguments = {"incumbent": mens, "expected_reward": money}
+print(policies.assess(spend, greedy, minimum_effect=0.1, **arguments))
+spend_pair = policies.compare(spend, greedy, **arguments)
+verdicts = ", ".join(f"{name}: {pair.verdict}" for name, pair in comparisons.items())
+dbutils.notebook.exit(f"{verdicts}; spend, personal − Mens: {spend_pair.verdict}")

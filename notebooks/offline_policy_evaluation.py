@@ -25,15 +25,15 @@ print(f"{len(log):,} matured decisions, {log.choice.sum():,} of them with a choi
 
 # COMMAND ----------
 
-evidence = assess(
+assessment = assess(
     log,
     study.policies[first],
     incumbent=study.policies["champion"],
     minimum_effect=run.config.engine.gate.minimum_effect,
     expected_reward=study.expected_reward,
 )
-print(evidence)
-display(evidence.actions.reset_index())
+print(assessment)
+display(assessment.actions.reset_index())
 display(pictures.overlap(log, study.policies[first], first))
 
 # COMMAND ----------
@@ -76,4 +76,4 @@ display(pictures.over_time(days, {name: study.true_by_day(name) for name in days
 
 # COMMAND ----------
 
-dbutils.notebook.exit(f"the log says {evidence.verdict} about {first}")
+dbutils.notebook.exit(f"the log says {assessment.verdict} about {first}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -258,7 +259,7 @@ class LoggedDecisions:
         Raises:
             InvalidLogError: when the log has no decision_date, or this is no date.
         """
-        early = self._dates() < _day(date)
+        early = self._dates() < to_day(date)
         return self[early], self[~early]
 
     def matured_before(self, date: Any) -> Bools:
@@ -266,7 +267,7 @@ class LoggedDecisions:
 
         Without matured_on a reward counts as known from the day after its decision.
         """
-        return np.asarray(self.known_on <= _day(date))
+        return np.asarray(self.known_on <= to_day(date))
 
     @property
     def known_on(self) -> npt.NDArray[np.datetime64]:
@@ -389,9 +390,14 @@ def _no_rows(n: int, why: str) -> InvalidLogError:
     )
 
 
-def _day(date: Any) -> np.datetime64:
-    """One date, as people write it."""
-    day: np.datetime64 = as_array("the date", [date], "datetime64[D]", (1,))[0]
-    if np.isnat(day):
-        raise InvalidLogError(f"{date!r} is no date", hint='"2026-01-31", or a datetime.date')
-    return day
+def to_day(date: Any) -> np.datetime64:
+    """One date as datetime64[D].
+
+    Raises:
+        InvalidLogError: it cannot be read as a date.
+    """
+    with suppress(InvalidLogError):
+        day: np.datetime64 = as_array("the date", [date], "datetime64[D]", (1,))[0]
+        if not np.isnat(day):
+            return day
+    raise InvalidLogError(f"{date!r} is no date", hint='"2026-01-31", or a datetime.date')

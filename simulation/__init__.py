@@ -1,6 +1,6 @@
-"""Answers like customers would, and knows the truth."""
+"""Simulates customers with known true effects, to test decisions and estimates against the truth."""
 
-from simulation.history import FEATURES, Day
+from simulation.days import FEATURES, Day
 from simulation.scenarios import SCENARIOS, demo_catalogue, demo_rules, scenario
 from simulation.world import World
 

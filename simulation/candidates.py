@@ -1,34 +1,31 @@
-"""Policies to try in a scenario: of a known worth against the incumbent, by choosing differently."""
+"""Candidates of a known worth against the incumbent: they choose otherwise on some rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from policies.errors import CatalogueError
+from policies.log import LoggedDecisions
 from policies.policy import Policy, require_features
-from simulation.truth import BestFromContexts
+from simulation.best_policy import BestFromContexts
+from simulation.customers import Bools, Floats
+from simulation.world import World
 
-if TYPE_CHECKING:
-    from simulation.world import World
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 GOLDEN = 0.6180339887498949  # its multiples spread evenly over [0, 1) (Weyl 1916)
-EXCHANGED = 0.2  # of rows, on which real effects cancel
-TRIAL_DAYS, TRIAL_CUSTOMERS = 60, 1_500  # on which a candidate's worth is measured
+EXCHANGED = 0.2  # share of the rows on which effects cancel
+TRIAL_DAYS, TRIAL_CUSTOMERS = 60, 1_500  # of the log on which true values are computed
 
 
 class Swapped(Policy):
-    """What another policy does, with some actions in the place of others.
+    """Another policy with some of its actions replaced.
 
     Args:
-        policy: the other one.
+        policy: the other policy.
         swaps: action id -> the one taken instead, where that is eligible.
     """
 
@@ -40,23 +37,23 @@ class Swapped(Policy):
 
     def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
         wanted = self.policy.distribution(contexts, eligible)
-        out = wanted.copy()
+        swapped = wanted.copy()
         for old, new in self.swaps.items():
             at, to = self.action_ids.index(old), self.action_ids.index(new)
-            moves = eligible[:, to]
-            out[moves, to] += wanted[moves, at]
-            out[moves, at] -= wanted[moves, at]
-        return out
+            rows = eligible[:, to]
+            swapped[rows, to] += wanted[rows, at]
+            swapped[rows, at] -= wanted[rows, at]
+        return swapped
 
     def _state(self) -> dict[str, Any]:
-        return {"swaps": self.swaps}  # it is made for a world, and not saved
+        return {"swaps": self.swaps}  # without the policy: it cannot be saved
 
 
 class Parted(Policy):
-    """Different policies on different rows, told apart by the customer's tenure in days.
+    """Different policies on different rows, chosen by the customer's tenure in days.
 
     A row's place in [0, 1) is a multiple of the golden ratio, so rows are spread evenly, a
-    customer's days too; it is no mixture, as each row has one policy.
+    customer's days too. It is no mixture, since each row has one policy.
 
     Args:
         policies: one for each part.
@@ -73,83 +70,65 @@ class Parted(Policy):
         frame = require_features(contexts, ["tenure_days"], "parted")
         place = (frame["tenure_days"].to_numpy(dtype=np.float64) * GOLDEN) % 1.0
         part = np.searchsorted(self.ends, place, side="right")
-        out = np.zeros(eligible.shape)
+        weights = np.zeros(eligible.shape)
         for number, policy in enumerate(self.policies):
             rows = part == number
             if rows.any():
-                out[rows] = policy.distribution(frame[rows], eligible[rows])
-        return out
+                weights[rows] = policy.distribution(frame[rows], eligible[rows])
+        return weights
 
     def _state(self) -> dict[str, Any]:
-        return {"ends": list(self.ends)}
+        return {"ends": list(self.ends)}  # without the policies: it cannot be saved
 
 
-class Worst(Policy):
-    """The least rewarding eligible action by what contexts show: the best policy's opposite."""
+class Worst(BestFromContexts):
+    """The eligible action of lowest E[reward | contexts]: the best policy's opposite."""
 
     kind = "worst_from_contexts"
 
-    def __init__(self, best: BestFromContexts) -> None:
-        super().__init__(best.action_ids)
-        self.best = best
-
-    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
-        gain = self.best.gains(contexts)
-        return np.asarray(np.eye(gain.shape[1])[np.where(eligible, gain, np.inf).argmin(axis=1)])
-
-    def _state(self) -> dict[str, Any]:
-        return {}
+    def gains(self, contexts: pd.DataFrame | None) -> Floats:
+        """(n, k) the best policy's gains, negated."""
+        return -super().gains(contexts)
 
 
-def better_by(share: float) -> Callable[[World], Policy]:
-    """A candidate worth so much more than the incumbent, as a share of its true value.
+def better_by(share: float, world: World) -> Policy:
+    """A candidate whose true value is (1 + share) times the incumbent's.
 
     On as many rows as that takes it does the best that contexts allow (for a negative share the
-    worst), on all others what the incumbent does.
+    worst), and on all others what the incumbent does.
 
     Raises:
         CatalogueError: no policy of this world is so much better or worse.
     """
-
-    def made(world: World) -> Policy:
-        world = _trial(world)
-        log = world.history(TRIAL_DAYS)
-        best = BestFromContexts(world.response, world.action_ids)
-        other = best if share > 0 else Worst(best)
-        now, then = world.true_value(world.incumbent, log), world.true_value(other, log)
-        part = share * now / (then - now)
-        if not 0 <= part <= 1:
-            raise CatalogueError(
-                f"no policy of this world is {share:+.0%} of the incumbent's value away",
-                hint=f"the reachable end is {(then - now) / now:+.1%}",
-            )
-        return Parted([other, world.incumbent], [part])
-
-    return made
+    world, log, best, worst = _trial(world)
+    other = best if share > 0 else worst
+    value = world.true_value(world.incumbent, log)
+    reachable = world.true_value(other, log) - value
+    part = share * value / reachable
+    if not 0 <= part <= 1:
+        raise CatalogueError(
+            f"no policy of this world is {share:+.0%} of the incumbent's value away",
+            hint=f"the reachable end is {reachable / value:+.1%}",
+        )
+    return Parted([other, world.incumbent], [part])
 
 
-def equal_to(swaps: Mapping[str, str]) -> Callable[[World], Policy]:
-    """A candidate of the incumbent's value that decides otherwise on most rows.
+def equal_to(swaps: Mapping[str, str], world: World) -> Policy:
+    """A candidate of the incumbent's true value that decides otherwise on most rows.
 
-    Twins take each other's place, which changes nothing; and on two parts of the rows it does the
-    best and the worst that contexts allow, in shares whose effects cancel.
+    Actions are swapped for their twins, which changes no reward. On two parts of the rows it does
+    the best and the worst that contexts allow, in shares whose effects cancel.
     """
-
-    def made(world: World) -> Policy:
-        world = _trial(world)
-        log = world.history(TRIAL_DAYS)
-        best = BestFromContexts(world.response, world.action_ids)
-        worst, twin = Worst(best), Swapped(world.incumbent, swaps)
-        now = world.true_value(world.incumbent, log)
-        gain, loss = world.true_value(best, log) - now, now - world.true_value(worst, log)
-        shares = np.array([loss, gain]) / (gain + loss) * EXCHANGED
-        return Parted([best, worst, twin], np.cumsum(shares).tolist())
-
-    return made
+    world, log, best, worst = _trial(world)
+    twin = Swapped(world.incumbent, swaps)
+    value = world.true_value(world.incumbent, log)
+    gain, loss = world.true_value(best, log) - value, value - world.true_value(worst, log)
+    shares = np.array([loss, gain]) / (gain + loss) * EXCHANGED
+    return Parted([best, worst, twin], np.cumsum(shares).tolist())
 
 
-def _trial(world: World) -> World:
-    """The world's first customers, and what really happens to them."""
-    people = world.customers
-    few = people.part(0, min(len(people), TRIAL_CUSTOMERS))
-    return replace(world, response=replace(world.response, population=few), corrupt_log=None)
+def _trial(world: World) -> tuple[World, LoggedDecisions, Policy, Policy]:
+    """The world's first customers, their uncorrupted log, and the best and the worst policy."""
+    world = replace(next(world.parts(TRIAL_CUSTOMERS)), corrupt_log=None)
+    best, worst = (kind(world.response, world.action_ids) for kind in (BestFromContexts, Worst))
+    return world, world.history(TRIAL_DAYS), best, worst

@@ -1,4 +1,4 @@
-"""Effects: what an action adds to the visits of which customers."""
+"""The effect of an action on the visit probability, by customer segment."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from policies.catalogue import Action
 from policies.deciding.groups import uniforms
-from simulation.customers import TRAITS
+from simulation.customers import TRAITS, Floats, Ints
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-
-LOWEST_UPLIFT = -0.015  # of a segment: times the widest taste it keeps p_visit inside its range
+LOWEST_UPLIFT = -0.015  # of a segment; times the largest taste it keeps p_visit above its lower end
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What an action adds to the day's visit probability, before fatigue and taste.
+    """The uplift of the day's visit probability, before fatigue and taste.
 
-    The uplift of a segment is base + age_band + region + plan, each in the order of
+    A segment's uplift is base + age_band + region + plan, each in the order of
     `customers.TRAITS`. Sized after e-mail tests on retail customers (Hillstrom 2008: +.045 and
     +.077 on .106); push, text and calls vary more from segment to segment.
     """
@@ -41,8 +37,8 @@ class Effect:
 
     @classmethod
     def seeded(cls, action: Action) -> Effect:
-        """The effect of an action nobody described: drawn from its id and channel."""
-        names = [f"{action.id}:{action.channel}:{j}" for j in range(12)]
+        """The effect of an action without a declared one: drawn from its id and channel."""
+        names = [f"{action.id}:{action.channel}:{number}" for number in range(12)]
         u = 2 * uniforms(np.array(names, dtype=object), None, "effect") - 1
         spread = np.repeat([0.04, 0.05, 0.01, 0.03], [1, 4, 4, 3]) * u
         base = 0.06 + float(spread[0])

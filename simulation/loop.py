@@ -24,7 +24,7 @@ from policies.learning.reading import joined
 from policies.log import LoggedDecisions
 from policies.policy import Policy
 from policies.sequences.days import DaySums, day_sums
-from simulation.history import FEATURES, Day, logged_columns
+from simulation.days import FEATURES, Day
 from simulation.world import START, World
 
 Array = npt.NDArray[Any]
@@ -148,7 +148,7 @@ class Loop:
         return day, log, "" if said is None else said.verdict, "; ".join(filter(None, notes))
 
     def _log(self, day: Day) -> LoggedDecisions:
-        columns = logged_columns(self.world, day)
+        columns = self.world.logged_columns(day)
         contexts = pd.DataFrame({name: columns.pop(name) for name in FEATURES}, copy=False)
         rest: dict[str, Any] = {**columns, "contexts": contexts}
         log = LoggedDecisions(

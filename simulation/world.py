@@ -1,48 +1,49 @@
-"""World: a population, a catalogue and the law that joins them, with the truth attached."""
+"""World: customers, actions and response model, with the exact value of every policy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Union
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from policies.catalogue import Catalogue
 from policies.deciding.deployed import AsDeployed
-from policies.deciding.groups import Groups
+from policies.deciding.groups import GROUPS, Groups
 from policies.errors import CatalogueError, InvalidLogError, did_you_mean
 from policies.learning.baselines import BusinessRules
-from policies.log import LoggedDecisions
+from policies.log import LoggedDecisions, to_day
 from policies.policy import Policy
-from simulation import history, truth
-from simulation.customers import Population
-from simulation.history import Course, Day
-from simulation.response import AMOUNT_CAP, Floats, Ints, Response, visit_worth
-
-Array = npt.NDArray[Any]
+from simulation.best_policy import BestFromContexts
+from simulation.customers import Array, Floats, Ints, Population
+from simulation.days import FEATURES, Course, Day, organic_days
+from simulation.response import AMOUNT_CAP, Dates, Response, visit_worth
 
 START = "2026-01-01"
 REWARDS = ("visits", "money")
-PART = 16_384  # customers that are simulated at a time, so that their days stay in cache
+WINDOW_DAYS = 1  # a reward counts what happens until the same hour of the next day
+PART = 16_384  # customers simulated at a time, so that their days stay in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A company's customers as they would answer, decision by decision.
+    """A company's customers and how they answer every decision.
 
     Args:
         name: the scenario it was made for.
-        response: who answers what, and how.
+        response: the customers, the actions and the response model.
         rules: the business rules in order, (predicate, action id).
         floor, uniform_share: how the scenario's logging policy explores.
-        make_candidate: what makes the policy to try against the incumbent, where the scenario has one.
-        corrupt_log: what happens to the log before anybody reads it, where the scenario breaks it.
-        reward: "visits": a visit earns 1; "money": a purchase earns what it pays, and costs, which
-            are in visits' worth, count by `worth`.
+        make_candidate: makes the scenario's candidate; None = the scenario has none.
+        corrupt_log: how the scenario breaks its log; None = it does not.
+        reward: "visits": a visit earns 1; "money": a purchase earns its amount. Costs are in
+            units of a visit's mean reward, `worth`.
+
+    Raises:
+        CatalogueError: there is no such reward.
     """
 
     name: str
@@ -55,7 +56,7 @@ class World:
     reward: str = "visits"
 
     def __post_init__(self) -> None:
-        """Refuse rewards that nobody pays."""
+        """Check the reward's name."""
         if self.reward not in REWARDS:
             raise CatalogueError(
                 f"no world earns {self.reward!r}", hint=did_you_mean(self.reward, REWARDS)
@@ -63,17 +64,17 @@ class World:
 
     @cached_property
     def candidate(self) -> Policy | None:
-        """A policy to try against the incumbent; None where the scenario has none."""
+        """The policy to compare with the incumbent; None where the scenario has none."""
         return None if self.make_candidate is None else self.make_candidate(self)
 
     @property
     def catalogue(self) -> Catalogue:
-        """The actions there are."""
+        """The actions."""
         return self.response.catalogue
 
     @property
     def customers(self) -> Population:
-        """Who lives here, latent parts included."""
+        """The customers, latent parts included."""
         return self.response.population
 
     @property
@@ -83,13 +84,13 @@ class World:
 
     @property
     def reward_range(self) -> tuple[float, float]:
-        """(low, high) by definition, less the cost: a visit earns 1, a purchase `AMOUNT_CAP`."""
+        """(low, high) by definition: the highest cost, and 1 a visit or `AMOUNT_CAP` a purchase."""
         high = 1.0 if self.reward == "visits" else AMOUNT_CAP
         return -self.worth * float(np.max(self.catalogue.costs)), high
 
     @property
     def worth(self) -> float:
-        """What a visit earns on average, in units of the reward."""
+        """The mean reward of a visit, in reward units."""
         return 1.0 if self.reward == "visits" else visit_worth()
 
     @cached_property
@@ -107,71 +108,158 @@ class World:
     ) -> LoggedDecisions:
         """The log of a policy that acted for so many days, with matured rewards.
 
-        Contexts hold `history.FEATURES`, nothing latent. A reward is what is received for the
-        customer's visit between decision (08:00) and the same hour of the next day (1 for a visit;
-        in money, what it pays), less the action's cost. It starts from 28 days without contacts. action_probability is `policy.distribution(contexts, eligible)`
-        at the action. There is no holdout and no previous champion in it. The same call gives the
-        same bytes.
+        Contexts hold `FEATURES`, nothing latent. A reward is what is received for the customer's
+        visit between the decision (08:00) and the same hour of the next day (1 for a visit; in
+        money, what it pays), less the action's cost. The 28 days before are without contacts.
+        action_probability is `policy.distribution(contexts, eligible)` at the action. The groups
+        holdout and previous are empty. The same call gives the same bytes.
 
         Args:
             days: how many days, at least 1.
-            policy: who decides; None = `logging_policy`.
+            policy: decides; None = `logging_policy`.
             start: the first decision date.
+
+        Raises:
+            InvalidLogError: there are no decisions in these days, or `start` is no date.
         """
-        log = history.history(self, days, policy, start)
+        first = to_day(start)
+        counts = [len(self.customers.present(date)) for date in np.arange(first, first + days)]
+        if not sum(counts):
+            raise InvalidLogError(f"a history of {days} days has no decisions", hint="days >= 1")
+        floor, uniform_share = (self.floor, self.uniform_share) if policy is None else (0.0, 0.0)
+        groups = Groups(uniform=uniform_share, holdout=0.0, salt=f"groups:{self.response.salt}")
+        runs = (part.run(days, start, policy, floor=floor, groups=groups) for part in self.parts())
+        return self._log(_stacked((map(self.logged_columns, run) for run in runs), counts))
+
+    def log(self, day: Day) -> LoggedDecisions:
+        """The log of one day, with matured rewards."""
+        return self._log(self.logged_columns(day))
+
+    def _log(self, columns: dict[str, Array]) -> LoggedDecisions:
+        contexts = pd.DataFrame({name: columns.pop(name) for name in FEATURES}, copy=False)
+        rest: dict[str, Any] = {**columns, "contexts": contexts, "reward_range": self.reward_range}
+        log = LoggedDecisions(action_ids=self.action_ids, **rest)
         return log if self.corrupt_log is None else self.corrupt_log(log)
+
+    def logged_columns(self, day: Day) -> dict[str, Array]:
+        """A day's columns of a log, one row per decision: the features and what was decided."""
+        decisions, m = day.decisions, len(day.rows)
+        earned: Any = day.answers.visit if self.reward == "visits" else day.answers.cents / 100
+        cost = self.worth * self.catalogue.costs[decisions.action]
+        matured_on = day.date + WINDOW_DAYS + len(self.response.lags)
+        return {
+            **{name: day.contexts[name].to_numpy() for name in FEATURES},
+            "action": decisions.action,
+            "action_probability": decisions.action_probability,
+            "reward": earned * day.answers.received - cost,
+            "eligible": decisions.eligible,
+            "distribution": decisions.distribution,
+            "group": np.array(GROUPS, dtype=object)[decisions.group],
+            "customer_id": day.contexts["customer_id"].to_numpy(),
+            "decision_date": np.full(m, day.date),
+            "matured_on": np.full(m, matured_on),
+        }
 
     def expected_reward(self, log: LoggedDecisions) -> Floats:
         """(n, k) exact E[reward] of every action for each row, given the row's past.
 
-        Closed form: the share of p_visit that is received, less cost, times `worth`. The past enters
-        p_visit through what contexts show, and the logger's next decision comes after the window.
+        Closed form: the share of p_visit that is received, less cost, times `worth`. The past
+        enters p_visit only through what contexts show, and the logger's next decision comes after
+        the window: so this holds for any logger.
+
+        Raises:
+            InvalidLogError: the log lacks customer_id, decision_date or contexts, or a customer
+                does not live here.
         """
-        return truth.expected_reward(self, log)
+        if log.customer_id is None or log.decision_date is None or log.contexts is None:
+            raise InvalidLogError(
+                "the truth of a row needs its customer_id, decision_date and contexts",
+                hint="pass a log made by World.history, or rows of one",
+            )
+        columns = [self.catalogue.index(action_id) for action_id in log.action_ids]
+        rows = self.rows(log.customer_id)
+        return self._expected(rows, log.decision_date, log.contexts)[:, columns]
+
+    def _expected(self, rows: Ints, dates: Dates, contexts: pd.DataFrame) -> Floats:
+        """(m, k) E[reward] of every action for these customers on these dates (or one date)."""
+        p = self.response.p_visit(rows, dates, contexts) * (1 - self.response.lost)
+        return np.asarray(self.worth * (p - self.catalogue.costs))
 
     def true_value(self, policy: Union[Policy, Array], log: LoggedDecisions) -> float:
         """The mean over rows of distribution times expected_reward: what estimates estimate.
 
         Args:
             policy: a policy, or its (n, k) distribution on the log's rows.
-            log: decisions of customers of this world.
+            log: decisions for customers of this world.
+
+        Raises:
+            InvalidLogError: the distribution has another shape; or as in `expected_reward`.
         """
-        return truth.true_value(self, policy, log)
+        if isinstance(policy, Policy):
+            distribution = policy.distribution(log.contexts, log.eligible)
+        else:
+            distribution = np.asarray(policy, dtype=np.float64)
+            if distribution.shape != log.eligible.shape:
+                raise InvalidLogError(
+                    f"the target has shape {distribution.shape}, the log {log.eligible.shape}"
+                )
+        return float((distribution * self.expected_reward(log)).sum(axis=1).mean())
 
     def rule_effects(self, log: LoggedDecisions) -> pd.DataFrame:
-        """What each business rule truly adds, one step ahead, to the others on these rows.
+        """What each business rule truly adds to the others on these rows, one step ahead.
 
         Returns:
             One row a rule, in order: rule, action, share (of the rows that it decides) and effect:
             the true value of all rules less that of all others, in reward units per decision.
         """
-        return truth.rule_effects(self, log)
+        expected, rules, rows = self.expected_reward(log), list(self.rules), []
+
+        def distribution(some: list[tuple[str, str]]) -> Floats:
+            policy = BusinessRules(log.action_ids, some, fallback=self.catalogue.no_contact)
+            return policy.distribution(log.contexts, log.eligible)
+
+        whole = distribution(rules)
+        for number, (text, action) in enumerate(rules):
+            others = distribution(rules[:number] + rules[number + 1 :])
+            changed = distribution(rules[: number + 1]) != distribution(rules[:number])
+            effect = ((whole - others) * expected).sum(axis=1).mean()
+            rows.append((text, action, float(changed.any(axis=1).mean()), float(effect)))
+        return pd.DataFrame(rows, columns=["rule", "action", "share", "effect"])
 
     def live_value(self, policy: Policy, days: int = 60, seed: int = 1) -> tuple[float, float]:
         """(value, std_error) per decision when the policy acts alone from `START`, fatigue and all.
 
-        The same customers draw their luck anew by `seed`. Each row counts with its expected reward,
-        so only the course of contacts is left to chance; std_error is by customer, as if these were
-        a sample, and so generous for comparisons within one world.
+        The same customers get other draws by `seed`. Each row counts with its expected reward, so
+        only the course of contacts is random; std_error is by customer, as if these were a sample,
+        and so generous for comparisons within one world.
         """
         fresh = replace(self.response, salt=f"{self.response.salt}:live:{seed}")
-        return truth.live_value(replace(self, response=fresh), policy, days, START)
+        world = replace(self, response=fresh)
+        total, count = np.zeros((2, len(self.customers)))
+        for day in world.run(days, START, policy, floor=0.0, groups=Groups(0.0, 0.0)):
+            expected = world._expected(day.rows, day.date, day.contexts)
+            total[day.rows] += (day.decisions.distribution * expected).sum(axis=1)
+            count[day.rows] += 1
+        value = total.sum() / count.sum()
+        square = ((total - value * count) ** 2).sum()
+        std_error = np.sqrt(square / max(len(total) - 1, 1) * len(total)) / count.sum()
+        return float(value), float(std_error)
 
     def best_policy(self, log: LoggedDecisions) -> Policy:
         """The best that can be done, one step ahead, from the observed contexts.
 
-        It takes the eligible action of highest E[uplift | traits] · remaining_effect(past) less its cost. This
-        is closed form: tastes are independent factors of mean 1 on a segment's uplift, organic
-        visits are the same under every action, and p_visit stays inside its clip. What past visits
-        hint about a customer's own tastes is not used. Contexts do not show the day, so where
-        preferences shift, both kinds count by their share of the log's rows.
+        It takes the eligible action of highest E[uplift | traits] · remaining_effect(past) less its
+        cost. This is closed form: tastes are independent factors of mean 1 on a segment's uplift,
+        organic visits are the same under every action, and p_visit stays inside its clip. It does
+        not use what past visits say about a customer's own tastes. Contexts do not show the day:
+        where preferences shift, the uplift is the mean over the log's days before and after.
 
         Args:
             log: gives the order of the actions, and the days.
         """
         shift, dates = self.response.shift, log.decision_date
         late = 0.0 if shift is None or dates is None else float((dates >= shift[0]).mean())
-        return truth.BestFromContexts(self.response, log.action_ids, late)
+        return BestFromContexts(self.response, log.action_ids, late)
 
     def parts(self, size: int = PART) -> Iterator[World]:
         """The same world for some customers at a time; what happens to them does not change.
@@ -182,43 +270,45 @@ class World:
             yield self._with(self.customers.part(first, first + size))
 
     def people(self, first: int, last: int) -> World:
-        """The same world for the customers of numbers first … last - 1 of its seed.
+        """The same world for the customers numbered first … last - 1 of its seed.
 
         They need not be among its own: a worker makes its part of a large world from a small one.
         """
-        old = self.customers
-        return self._with(Population.of(old.seed, last, old.turnover, first))
+        customers = self.customers
+        return self._with(Population.of(customers.seed, last, customers.turnover, first))
 
-    def _with(self, people: Population) -> World:
-        return replace(self, response=replace(self.response, population=people))
+    def _with(self, customers: Population) -> World:
+        return replace(self, response=replace(self.response, population=customers))
 
     def population(self, date: str, events: pd.DataFrame | None = None) -> pd.DataFrame:
-        """The table `customers` on a day, with the consent that they have left.
+        """The table `customers` on a day, with the consent that remains.
 
         Args:
-            date: who has signed up before it and not left is listed.
+            date: the table lists those who signed up before it and have not left.
             events: customer_id and event_type of the events so far; None = there were no contacts.
+
+        Raises:
+            InvalidLogError: `date` is no date.
         """
         frame = self.customers.frame()
         if events is not None:
-            for name in self.customers.consent:
-                kinds = [f"unsubscribe_{name}", "complaint"]
-                gone = events.loc[events["event_type"].isin(kinds), "customer_id"]
-                frame.loc[frame["customer_id"].isin(gone), f"consent_{name}"] = False
-        return frame.iloc[self.customers.present(_day(date))].reset_index(drop=True)
+            for channel in self.customers.consent:
+                quits = events["event_type"].isin([f"unsubscribe_{channel}", "complaint"])
+                gone = frame["customer_id"].isin(events.loc[quits, "customer_id"])
+                frame.loc[gone, f"consent_{channel}"] = False
+        return frame.iloc[self.customers.present(to_day(date))].reset_index(drop=True)
 
     def burn_in(self, start: str) -> pd.DataFrame:
         """The table `events` of the 28 days before `start`: visits without any contact."""
-        frames, nothing = [], self.catalogue.index(self.catalogue.no_contact)
-        for rows, date, answers in history.organic_days(self.response, _day(start)):
-            ids = np.full(len(rows), None, dtype=object)
-            action = np.full(len(rows), nothing)
+        frames, no_contact = [], self.catalogue.index(self.catalogue.no_contact)
+        for rows, date, answers in organic_days(self.response, to_day(start)):
+            action, ids = np.full(len(rows), no_contact), np.full(len(rows), None)
             frames.append(self.response.facts(rows, date, action, answers, ids)[0])
         return pd.concat(frames, ignore_index=True)
 
     def course(self, start: str = START) -> Course:
-        """This world from day to day, to be decided by whoever is asked each day."""
-        return Course(self.response, _day(start))
+        """This world from day to day; the caller gives the policy of each day."""
+        return Course(self.response, to_day(start))
 
     def run(
         self, days: int, start: str, policy: Policy | None = None, *, floor: float, groups: Groups
@@ -232,8 +322,7 @@ class World:
             floor: the least probability of an eligible action on a choice row.
             groups: shares of uniform, holdout and previous, and their salt.
         """
-        acting = self.incumbent if policy is None else policy
-        course = self.course(start)
+        acting, course = self.incumbent if policy is None else policy, self.course(start)
         for _ in range(days):
             yield course.day(acting, floor=floor, groups=groups)
 
@@ -242,20 +331,18 @@ class World:
 
         Args:
             frame: customer_id, decision_date, decision_id, action_id, contacts_7d, and
-                days_since_<channel> where channels saturate; one row per customer and date. Order
-                and chunks do not matter.
+                days_since_<channel> where channels saturate; one row per customer and date. Row
+                order and chunks do not matter.
 
         Raises:
-            InvalidLogError: a customer who does not live here.
-            CatalogueError: an action that is not in the catalogue.
+            InvalidLogError: a customer does not live here.
+            CatalogueError: an action is not in the catalogue.
         """
         dates = pd.to_datetime(frame["decision_date"]).to_numpy().astype("datetime64[D]")
         rows = self.rows(frame["customer_id"].to_numpy())
         codes, names = pd.factorize(frame["action_id"])
-        places = np.array([self.catalogue.index(str(each)) for each in names], dtype=np.int64)
-        action = places[codes]
-        ids = frame["decision_id"].to_numpy(dtype=object, copy=True)
-        ids[self.response.channel_of[action] < 0] = None
+        places = np.array([self.catalogue.index(str(name)) for name in names], dtype=np.int64)
+        action, ids = places[codes], frame["decision_id"].to_numpy(dtype=object)
         answers = self.response.answer(rows, dates, action, frame)
         return self.response.facts(rows, dates, action, answers, ids)
 
@@ -263,7 +350,7 @@ class World:
         """(n,) places of these customers in the population.
 
         Raises:
-            InvalidLogError: naming the first who does not live here.
+            InvalidLogError: naming the first customer who does not live here.
         """
         places = self._places.get_indexer(pd.Index(customer_id))
         if (places < 0).any():
@@ -279,5 +366,21 @@ class World:
         return pd.Index(self.customers.customer_id)
 
 
-def _day(date: str) -> np.datetime64:
-    return np.datetime64(date, "D")
+def _stacked(runs: Iterable[Iterable[dict[str, Array]]], counts: Sequence[int]) -> dict[str, Array]:
+    """Columns in order of day, from the days of one run after the other.
+
+    Args:
+        runs: each gives the columns of the same days, for other customers.
+        counts: rows of each day over all runs.
+    """
+    ends, columns = np.cumsum(counts), {}
+    free = ends - counts  # the next free row of every day
+    for run in runs:
+        for number, day in enumerate(run):
+            rows = slice(free[number], free[number] + len(day["action"]))
+            for name, column in day.items():
+                if name not in columns:
+                    columns[name] = np.empty((ends[-1], *column.shape[1:]), dtype=column.dtype)
+                columns[name][rows] = column
+            free[number] = rows.stop
+    return columns

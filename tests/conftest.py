@@ -51,7 +51,7 @@ def real_file(repository: Path) -> Path:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A local session with an empty warehouse and the catalog `juan_dev`."""
-    from engine.data.spark import session, stop
+    from engine.local.session import session, stop
 
     root = tmp_path_factory.mktemp("spark") / "dev"
     running = session(root, "juan_dev", app="tests", cache=REPOSITORY / ".local")

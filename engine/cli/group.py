@@ -1,17 +1,28 @@
-"""What `dbb` and `nba` share: commands need a docstring, and errors end with a sentence and 1."""
+"""Shared click group: requires docstrings; turns errors into one line and exit code 1."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
+from collections.abc import Callable
 from typing import Any, Optional
 
 import click
 
 from policies.errors import NbaError
 
+Command = Callable[..., None]
+
+target = click.option(
+    "-t", "--target", default="dev", show_default=True, help="Target of the bundle."
+)
+debug = click.option("--debug", is_flag=True, help="Show tracebacks.")
+HELP = {"help_option_names": ["-h", "--help"]}
+
 
 class Group(click.Group):
-    """Commands that end with 1 and plain words where something failed; `--debug` shows the rest."""
+    """Commands whose errors end with one sentence and exit code 1; `--debug` shows tracebacks."""
 
     def add_command(self, cmd: click.Command, name: Optional[str] = None) -> None:
         """Register a command.
@@ -24,7 +35,7 @@ class Group(click.Group):
         super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -32,12 +43,36 @@ class Group(click.Group):
         except Exception as error:
             if "--debug" in sys.argv:
                 raise
-            click.echo(f"Error: {_said(error)}", err=True)
+            click.echo(f"Error: {_sentence(error)}", err=True)
             sys.exit(1)
 
 
-def _said(error: Exception) -> str:
-    """An error of this project as it is; of any other its kind, its first paragraph and a hint."""
+def combined(
+    make: Callable[..., Any], *options: Callable[[Command], Command]
+) -> Callable[[Command], Command]:
+    """A decorator that adds options to a command, and passes them on as one object, `make(…)`.
+
+    Args:
+        make: its parameters are the names of the options.
+        options: in the order of the help.
+    """
+    names = inspect.signature(make).parameters
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_options(**values: Any) -> None:
+            own = {name: values.pop(name) for name in names}
+            command(make(**own), **values)
+
+        for option in reversed(options):
+            option(with_options)
+        return with_options
+
+    return decorate
+
+
+def _sentence(error: Exception) -> str:
+    """An error of this project as it is; of any other its type, its first paragraph and a hint."""
     if isinstance(error, NbaError):
         return str(error)
     first = str(error).split("\n\n", maxsplit=1)[0].strip()

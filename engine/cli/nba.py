@@ -1,4 +1,4 @@
-"""`nba`: compare policies, judge the candidate, check the bundle, show the day's report."""
+"""`nba`: compare policies, judge the candidate, render the report, simulate, check the bundle."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import datetime as dt
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from engine.cli.group import Group
+from engine.cli.group import HELP, Group, combined, target
 from engine.errors import BundleError, JobError
 from engine.local.bundle import find_bundle, read_bundle
 from engine.local.run import local_root, parameters, prepare
@@ -29,15 +29,20 @@ JOB = "monitoring_job"  # whose parameters say where the tables are
 _format = click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
 )
-_debug = click.option("--debug", is_flag=True, help="Show tracebacks.")
-_target = click.option(
-    "-t", "--target", default="dev", show_default=True, help="Target of the bundle."
+_debug = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
+_source = click.option("--source", help="Source of the log.  [default: that of the target]")
+_as_of = click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    callback=lambda _, __, moment: moment and moment.date(),
+    metavar="DAY",
+    help="The day it is.  [default: the latest day that has decisions]",
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
-    """Which tables a command reads, for which day, and how it answers."""
+class Request:
+    """Which tables a command reads, for which day, and the format of its answer."""
 
     target: str
     as_of: Optional[dt.date]
@@ -46,7 +51,7 @@ class Asked:
 
     @contextmanager
     def opened(self) -> Iterator[Run]:
-        """A run on the target's tables; nothing but a Spark session is made for it.
+        """A run on the target's tables; it only starts a Spark session.
 
         Raises:
             JobError: no job has run in this target yet.
@@ -68,8 +73,8 @@ class Asked:
                 hint=f"uv run dbb run end_to_end_job -t {self.target}",
             )
         click.echo(f"nba: reading the tables under {local_root(bundle)}", err=True)
-        from engine.data.spark import session, stop
         from engine.jobs import Run
+        from engine.local.session import session, stop
 
         spark = session(prepare(bundle), values["catalog"])
         try:
@@ -78,7 +83,7 @@ class Asked:
             stop(spark)
 
     def _on_day(self, run: Run) -> Run:
-        """The run on the day that was asked for: by default the latest with decisions."""
+        """The run on the requested day: by default the latest with decisions."""
         day = self.as_of
         if day is None:
             rows = run.tables.read("decisions").selectExpr("max(decision_date) AS day")
@@ -86,47 +91,24 @@ class Asked:
         return dataclasses.replace(run, parameters=dataclasses.replace(run.parameters, as_of=day))
 
     def answer(self, content: Mapping[str, Any], lines: list[str]) -> None:
-        """Print the content as JSON, or the lines."""
-        if self.form == "json":
-            whole = {"schema_version": SCHEMA_VERSION, **content}
-            lines = [json.dumps(_plain(whole), indent=2, ensure_ascii=False)]
-        click.echo("\n".join(lines))
+        """Print the content in the requested format."""
+        _answer(self.form, content, lines)
 
 
-def _common(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of every command that reads tables; they arrive as one `asked`."""
-
-    def with_asked(
-        target: str,
-        as_of: Optional[dt.datetime],
-        source: Optional[str],
-        form: str,
-        debug: bool,
-        **rest: Any,
-    ) -> None:
-        command(Asked(target, as_of.date() if as_of else None, source, form), **rest)
-
-    with_asked.__doc__, with_asked.__name__ = command.__doc__, command.__name__
-    with_asked.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
-    for option in (
-        _debug,
-        _format,
-        click.option("--source", help="Source of the log.  [default: that of the target]"),
-        click.option(
-            "--as-of",
-            type=click.DateTime(["%Y-%m-%d"]),
-            metavar="DAY",
-            help="The day it is.  [default: the latest day that has decisions]",
-        ),
-        _target,
-    ):
-        with_asked = option(with_asked)
-    return with_asked
+def _answer(form: str, content: Mapping[str, Any], lines: list[str]) -> None:
+    """Print the content as JSON, or the lines."""
+    if form == "json":
+        whole = {"schema_version": SCHEMA_VERSION, **content}
+        lines = [json.dumps(_plain(whole), indent=2, ensure_ascii=False)]
+    click.echo("\n".join(lines))
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+_on_tables = combined(Request, target, _as_of, _source, _format, _debug)
+
+
+@click.group(cls=Group, context_settings=HELP)
 def main() -> None:
-    """Ask about policies, and act on the answer.
+    """Compare policies, and promote the better one.
 
     A model is named catalog.schema.model@alias or …:version, for the target's own model also
     @alias or :version, or it is baseline:uniform, baseline:business_rules, baseline:fixed:ACTION.
@@ -141,14 +123,15 @@ def main() -> None:
 @click.argument("candidate")
 @click.argument("incumbent")
 @click.option("--recommendation", is_flag=True, help="Exit with 0 promote, 3 hold, 4 reject.")
-@_common
-def compare_models(asked: Asked, candidate: str, incumbent: str, recommendation: bool) -> None:
-    """Say what CANDIDATE would have earned more than INCUMBENT.
+@_on_tables
+def compare_models(request: Request, candidate: str, incumbent: str, recommendation: bool) -> None:
+    """Compare the values of two policies.
 
-    Both are valued as they would act, on matured days that neither learned from. The interval of
-    the difference holds however often one looks. Nothing is written.
+    Estimates how much more CANDIDATE would have earned than INCUMBENT. Both are valued as they
+    would act, on matured days that neither learned from. The interval of the difference is valid
+    at every look. Nothing is written.
     """
-    with asked.opened() as run:
+    with request.opened() as run:
         from engine.jobs import comparison
 
         found = comparison.compare_models(run, candidate, incumbent)
@@ -165,26 +148,26 @@ def compare_models(asked: Asked, candidate: str, incumbent: str, recommendation:
         f" {gap.low:+.4f} to {gap.high:+.4f} at {gap.confidence:.0%}, whenever one looks",
         f"{found.verdict}: {found.reason}",
     ]
-    asked.answer({"as_of": str(day), **found.to_dict()}, lines)
+    request.answer({"as_of": str(day), **found.to_dict()}, lines)
     if recommendation:
         sys.exit(EXIT_CODES[found.verdict])
 
 
 @main.command("promote-model")
 @click.argument("name", default="@candidate")
-@click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
-@_common
-def promote_model(asked: Asked, name: str, dry_run: bool) -> None:
-    """Let the gate judge the candidate of NAME, and move the alias if it says so.
+@click.option("--dry-run", is_flag=True, help="Print what would happen, and write nothing.")
+@_on_tables
+def promote_model(request: Request, name: str, dry_run: bool) -> None:
+    """Let the gate judge the candidate.
 
-    NAME is catalog.schema.model, by default the target's. This is the day's promotion, the same
-    that monitoring_job makes: which version is judged for which alias is the gate's to say, and
-    one step is taken per model and day.
+    Moves the alias if the verdict is to promote. NAME is catalog.schema.model, by default the
+    target's. This is the day's promotion, the same that monitoring_job makes: the gate chooses
+    which version is judged for which alias, and one step is taken per model and day.
     """
     model, mark, rest = name.partition("@")
     if ":" in model or (mark and rest != "candidate"):
         raise click.UsageError("the gate chooses the version: name the model, or model@candidate")
-    with asked.opened() as run:
+    with request.opened() as run:
         from engine.jobs.comparison import check_model
 
         check_model(run, model)
@@ -201,7 +184,7 @@ def promote_model(asked: Asked, name: str, dry_run: bool) -> None:
         step["sentence"],
         f"{'dry run, nothing is written: ' if dry_run else ''}{done}",
     ]
-    asked.answer(step, lines)
+    request.answer(step, lines)
     sys.exit(EXIT_CODES[step["verdict"]])
 
 
@@ -216,14 +199,17 @@ def _promotion(run: Run, dry_run: bool) -> dict[str, Any]:
 
 
 @main.command("report")
-@_common
-def report(asked: Asked) -> None:
-    """Render the day's report again, and print where it is."""
-    with asked.opened() as run:
+@_on_tables
+def report(request: Request) -> None:
+    """Render the day's report again.
+
+    Prints the path of the page.
+    """
+    with request.opened() as run:
         from engine.jobs.report import write_report
 
         path = write_report(run)
-    asked.answer({"as_of": str(run.parameters.as_of), "path": str(path)}, [str(path)])
+    request.answer({"as_of": str(run.parameters.as_of), "path": str(path)}, [str(path)])
 
 
 @main.command("simulate")
@@ -242,16 +228,11 @@ def report(asked: Asked) -> None:
 @_format
 @_debug
 def simulate(
-    name: str,
-    days: int,
-    customers: int,
-    seed: int,
-    reward: str,
-    out: Path,
-    form: str,
-    debug: bool,
+    name: str, days: int, customers: int, seed: int, reward: str, out: Path, form: str
 ) -> None:
-    """Live through a simulated company's days: decide, learn, be judged, be promoted.
+    """Simulate a company's days.
+
+    On each day policies decide, learn, are judged and promoted.
 
     The champion's true value is shown beside that of the business rules and of the best that the
     contexts allow. Nothing is read or written but the folder; no Spark is needed.
@@ -275,9 +256,7 @@ def simulate(
         "picture": str(path),
         "days": rehearsal.table.astype({"date": str}).to_dict("records"),
     }
-    Asked("", None, None, form).answer(
-        content, [*map(str.rstrip, shown.splitlines()), "", f"picture: {path}"]
-    )
+    _answer(form, content, [*map(str.rstrip, shown.splitlines()), "", f"picture: {path}"])
 
 
 @main.command("validate-bundle")
@@ -285,28 +264,32 @@ def simulate(
 @click.option("--verbose", is_flag=True, help="Ask the workspace for catalog, schema and volume.")
 @_format
 @_debug
-def validate_bundle(target: str, verbose: bool, form: str, debug: bool) -> None:
-    """Check databricks.yml for TARGET and all the configuration it leads to.
+def validate_bundle(target: str, verbose: bool, form: str) -> None:
+    """Check the bundle and its configuration.
 
-    One line per check: ok, FAILED or not checked. Exits with 1 if any failed.
+    Reads databricks.yml for TARGET and every configuration file it leads to. Prints one line per
+    check: ok, FAILED or not checked. Exits with 1 if any failed.
     """
-    from engine.local.validation import FAILED, bundle_checks
+    from engine.local.validation import bundle_checks
+    from engine.workspace import FAILED
 
     checks = list(bundle_checks(find_bundle(Path()), target, verbose))
-    width = max(len(each.subject) for each in checks)
-    lines = [f"{each.answer:11}  {each.subject:{width}}  {each.detail}".rstrip() for each in checks]
-    content = {"target": target, "checks": [dataclasses.asdict(each) for each in checks]}
-    Asked(target, None, None, form).answer(content, lines)
-    if any(each.answer == FAILED for each in checks):
+    width = max(len(check.subject) for check in checks)
+    lines = [
+        f"{check.answer:11}  {check.subject:{width}}  {check.detail}".rstrip() for check in checks
+    ]
+    content = {"target": target, "checks": list(map(dataclasses.asdict, checks))}
+    _answer(form, content, lines)
+    if any(check.answer == FAILED for check in checks):
         sys.exit(1)
 
 
 def _plain(value: Any) -> Any:
-    """The same with nothing that JSON cannot say: NaN and infinity become null, dates text."""
+    """The value as JSON can hold it: NaN and infinity become null, dates text."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return list(map(_plain, value))
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)

@@ -1,1 +1,1 @@
-"""Tables and where they come from: the session, the sources and the rewards."""
+"""The Delta tables, the sources of their rows, and the rewards."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from policies.catalogue import Catalogue
 from policies.deciding.decision import GROUPS, REASONS, Decisions
+from policies.deciding.decision_ids import decision_ids
 from policies.deciding.rules import RULES
 
 DECISION_HOUR = 8  # UTC
@@ -26,12 +26,6 @@ class Author:
     model_version: str
     feature_hash: str
     run_id: str
-
-
-def decision_ids(customer_id: npt.NDArray[Any], dates: npt.NDArray[np.datetime64]) -> pa.Array:
-    """`customer:date:slot`; the slot is 0, since there is one decision a day."""
-    days = pa.array(dates.astype("datetime64[D]")).cast(pa.string())
-    return pc.binary_join_element_wise(pa.array(customer_id, pa.string()), days, "0", ":")
 
 
 def decision_rows(

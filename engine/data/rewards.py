@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
-from engine.config import Config, Reward
+from engine.config import Config
+from engine.settings import Reward
 from policies.log import LoggedDecisions
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Where customers, events, decisions and outcomes come from."""
+"""Sources of customers, events, decisions and outcomes; a log in a file is one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from engine.config import Config, Parameters, SourceConfig
-from engine.data.decisions import DECISION_HOUR, Author, decision_ids, decision_rows
-from engine.errors import SourceError
+from engine.config import Config
+from engine.data.decisions import DECISION_HOUR, Author, decision_rows
+from engine.data.tables import arrow_schema
+from engine.errors import SourceError, require_known
+from engine.parameters import Parameters
+from engine.settings import SourceConfig
 from policies.deciding.decision import GROUPS, REASONS, Decisions
+from policies.deciding.decision_ids import decision_ids
 from policies.errors import did_you_mean
 
 if TYPE_CHECKING:
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a source knows and the tables do not hold yet (rows they hold already do no harm)."""
+    """The facts that a source adds to the tables; rows that are there already do no harm."""
 
     customers: pa.Table
     events: pa.Table
@@ -37,7 +41,7 @@ class Facts:
 
 
 class Source(Protocol):
-    """Brings the facts that are known by 00:00 UTC of a day."""
+    """Gives the facts that are known by 00:00 UTC of a day."""
 
     name: str
 
@@ -48,7 +52,7 @@ class Source(Protocol):
 
     @property
     def last_day(self) -> Optional[dt.date]:
-        """The last day whose decisions it can tell outcomes of; None: every day's, in time."""
+        """The last day whose decisions have outcomes; None = every day's will come."""
         ...
 
     def fetch(self, parameters: Parameters, tables: Tables) -> Facts:
@@ -56,41 +60,20 @@ class Source(Protocol):
         ...
 
 
-UTC_TIME = pa.timestamp("us", "UTC")
-EVENTS = pa.schema(
-    [
-        ("event_id", pa.string()),
-        ("customer_id", pa.string()),
-        ("event_ts", UTC_TIME),
-        ("event_type", pa.string()),
-        ("amount", pa.float64()),
-    ]
-)
-OUTCOMES = pa.schema(
-    [
-        ("outcome_id", pa.string()),
-        ("decision_id", pa.string()),
-        ("customer_id", pa.string()),
-        ("outcome_type", pa.string()),
-        ("outcome_ts", UTC_TIME),
-        ("received_ts", UTC_TIME),
-        ("amount", pa.float64()),
-    ]
-)
+EVENTS, OUTCOMES = arrow_schema("events"), arrow_schema("outcomes")
 
 
 class LogFile:
     """A log in a file, described by `conf/sources/NAME.yml`: one row a decision.
 
-    Rows are numbered to make customers and spread evenly over synthetic days: row r is decided
-    on day r mod days, so every day is a like sample of the file.
+    Row numbers stand for customers. Rows are spread evenly over synthetic days: row r is decided
+    on day r mod days, so that the days are alike.
     """
 
     def __init__(self, config: Config) -> None:
         if config.source is None:
-            raise SourceError(
-                "This source is not described by a file.", hint="conf/sources/NAME.yml"
-            )
+            hint = "conf/sources/NAME.yml"
+            raise SourceError("This source is not described by a file.", hint=hint)
         self.config, self.described = config, config.source
         self.name = self.described.name
         self.attributes: Mapping[str, str] = self.described.columns.features
@@ -137,9 +120,8 @@ class LogFile:
                 hint=did_you_mean(str(unknown[0]), columns.actions),
             )
         index = {value: catalogue.index(name) for value, name in columns.actions.items()}
-        logged = sorted(set(index.values()))
         eligible = np.zeros((n, k), dtype=bool)
-        eligible[:, logged] = True
+        eligible[:, list(index.values())] = True
         decided = Decisions(
             action=np.asarray(action.map(index), dtype=np.int64),
             action_probability=np.full(n, columns.action_probability),
@@ -157,22 +139,21 @@ class LogFile:
         columns, parts = self.described.columns, []
         ids = decision_ids(customer, dates).to_numpy(zero_copy_only=False)
         moments = dates.astype("datetime64[h]") + np.timedelta64(DECISION_HOUR + 1, "h")
+        paid = frame[columns.amount].to_numpy(float) if columns.amount else None
         for column, outcome in columns.outcomes.items():
             happened = frame[column].to_numpy() > 0
-            seen = pa.array(moments[happened].astype("datetime64[us]"), UTC_TIME)
-            money = outcome == "purchase" and columns.amount is not None
-            amount = frame[columns.amount].to_numpy(float)[happened] if money else None
+            times = moments[happened].astype("datetime64[us]")
             rows = {
-                "outcome_id": pa.array(
-                    [f"{each}:{outcome}" for each in ids[happened]], pa.string()
-                ),
-                "decision_id": pa.array(ids[happened], pa.string()),
-                "customer_id": pa.array(customer[happened], pa.string()),
-                "outcome_type": pa.repeat(outcome, int(happened.sum())),
-                "outcome_ts": seen,
-                "received_ts": seen,
-                "amount": pa.nulls(len(seen), pa.float64()) if amount is None else pa.array(amount),
+                "outcome_id": [f"{decision}:{outcome}" for decision in ids[happened]],
+                "decision_id": ids[happened],
+                "customer_id": customer[happened],
+                "outcome_type": [outcome] * len(times),
+                "outcome_ts": times,
+                "received_ts": times,
+                "amount": pa.nulls(len(times)),
             }
+            if paid is not None and outcome == "purchase":
+                rows["amount"] = paid[happened]
             parts.append(pa.table(rows, schema=OUTCOMES))
         return pa.concat_tables(parts)
 
@@ -196,10 +177,10 @@ def read_log(described: SourceConfig, source_path: str) -> pd.DataFrame:
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         content = gzip.decompress(content)
-    found = hashlib.sha256(content).hexdigest()
-    if described.file.sha256 and found != described.file.sha256:
+    sha256 = hashlib.sha256(content).hexdigest()
+    if described.file.sha256 not in (None, sha256):
         raise SourceError(
-            f"The unpacked file's sha256 is {found}, not {described.file.sha256}.",
+            f"The unpacked file's sha256 is {sha256}, not {described.file.sha256}.",
             where=f"{where}, {source_path}",
             hint="fetch the file again, or put its new checksum under file.sha256",
         )
@@ -207,10 +188,6 @@ def read_log(described: SourceConfig, source_path: str) -> pd.DataFrame:
     columns = described.columns
     needed = [columns.action, *columns.outcomes, *columns.features]
     for column in [*needed, *([columns.amount] if columns.amount else [])]:
-        if column not in frame.columns:
-            raise SourceError(
-                f"The file has no column {column!r}.",
-                where=f"{where}, {source_path}",
-                hint=did_you_mean(column, frame.columns),
-            )
+        what = f"The file has no column {column!r}."
+        require_known(column, frame.columns, SourceError, what, f"{where}, {source_path}")
     return frame

@@ -1,4 +1,4 @@
-"""The Delta tables: their columns and keys, and the few ways rows may enter them."""
+"""The Delta tables: their keys and columns, and the ways in which rows may enter them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import TableError
-from policies.errors import did_you_mean
+from engine.errors import TableError, require_known
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -21,10 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's key and columns; `columns` is None where a source's features decide them."""
+    """The shape of a table.
+
+    Args:
+        keys: its key.
+        columns: names and SQL types; None where the features of a source decide them.
+        run_metadata: columns about the run that wrote a row; ignored when deciding whether a rerun
+            changed anything.
+    """
 
     keys: tuple[str, ...]
     columns: Optional[str] = None
+    run_metadata: tuple[str, ...] = ()
 
 
 TABLES = {
@@ -43,6 +50,7 @@ TABLES = {
         "distribution MAP<STRING, DOUBLE>, blocked_actions MAP<STRING, STRING>, "
         "reason_code STRING, model_name STRING, model_version STRING, catalogue_hash STRING, "
         "feature_hash STRING, run_id STRING",
+        run_metadata=("run_id",),
     ),
     "outcomes": Table(
         ("outcome_id",),
@@ -61,15 +69,13 @@ TABLES = {
         "lineage STRING, incumbent STRING, decision_date DATE, candidate STRING, n BIGINT, "
         "n_choice BIGINT, n_differing BIGINT, total DOUBLE, square DOUBLE, reward DOUBLE, "
         "reward_square DOUBLE, residual DOUBLE, weight DOUBLE, weight_square DOUBLE, "
-        "spread DOUBLE, centre DOUBLE, low_total DOUBLE, "
-        "low_square DOUBLE, low_bound DOUBLE, high_total DOUBLE, high_square DOUBLE, "
-        "high_bound DOUBLE, `range` STRING, estimator STRING, candidate_hash STRING, "
-        "incumbent_hash STRING, frozen_as_of DATE",
+        "spread DOUBLE, centre DOUBLE, low_total DOUBLE, low_square DOUBLE, low_bound DOUBLE, "
+        "high_total DOUBLE, high_square DOUBLE, high_bound DOUBLE, `range` STRING, "
+        "estimator STRING, candidate_hash STRING, incumbent_hash STRING, frozen_as_of DATE",
     ),
     "drift": Table(
         ("as_of", "subject", "metric"),
-        "as_of DATE, subject STRING, metric STRING, value DOUBLE, threshold DOUBLE, "
-        "status STRING",
+        "as_of DATE, subject STRING, metric STRING, value DOUBLE, threshold DOUBLE, status STRING",
     ),
     "verdicts": Table(
         ("verdict_id",),
@@ -81,12 +87,18 @@ TABLES = {
         ("as_of", "model_name", "alias", "to_version"),
         "moved_at TIMESTAMP, as_of DATE, model_name STRING, alias STRING, from_version STRING, "
         "to_version STRING, verdict_id STRING, actor STRING, reason STRING",
+        run_metadata=("moved_at",),
     ),
 }
 
-# Columns that tell of the run, not of the world: a rerun that differs in these alone writes nothing.
-RUN_COLUMNS = ("run_id", "moved_at")
-LOCAL_ROWS = 5_000
+LOCAL_ROWS = 5_000  # of a frame that the session carries; larger ones travel as Parquet
+_ARROW = {"STRING": pa.string(), "DOUBLE": pa.float64(), "TIMESTAMP": pa.timestamp("us", "UTC")}
+
+
+def arrow_schema(table: str) -> pa.Schema:
+    """The Arrow schema of a table with plain columns."""
+    columns = (TABLES[table].columns or "").split(", ")
+    return pa.schema([(name, _ARROW[kind]) for name, kind in map(str.split, columns)])
 
 
 class Tables:
@@ -95,7 +107,7 @@ class Tables:
     Args:
         spark: a Spark Connect session.
         catalog, schema: where the tables live.
-        volume: a folder that Python and Spark both reach; large frames pass through it.
+        volume: a folder that Python and Spark both reach; large frames travel through it.
     """
 
     def __init__(self, spark: SparkSession, catalog: str, schema: str, volume: Path) -> None:
@@ -104,8 +116,7 @@ class Tables:
 
     def name(self, table: str) -> str:
         """The three-part name of a table."""
-        if table not in TABLES:
-            raise TableError(f"There is no table {table!r}.", hint=did_you_mean(table, TABLES))
+        require_known(table, TABLES, TableError, f"There is no table {table!r}.")
         return f"`{self.catalog}`.`{self.schema}`.`{table}`"
 
     def exists(self, table: str) -> bool:
@@ -128,7 +139,7 @@ class Tables:
         return self.spark.table(self.name(table))
 
     def ensure(self, table: str, columns: Optional[str] = None) -> bool:
-        """Create the table where it does not exist; True where it did not."""
+        """Create the table if it does not exist; whether it was created."""
         if self.exists(table):
             return False
         ddl = columns or TABLES[table].columns
@@ -150,30 +161,30 @@ class Tables:
         return self.spark.read.parquet(str(path.resolve()))
 
     def add_new(self, table: str, rows: DataFrame) -> int:
-        """Insert the rows whose key is not there yet; rows that are there never change."""
-        return self._merge(table, rows, "num_inserted_rows")
+        """Insert the rows with new keys; existing rows never change. Returns how many rows."""
+        return self._merge(table, rows)
 
     def put(self, table: str, rows: DataFrame) -> int:
-        """Insert the rows whose key is not there yet, and renew those that have changed."""
+        """Insert the rows with new keys and update those that differ. Returns how many rows."""
         if self.exists(table):
             rows = rows.exceptAll(self._checked(table, rows).select(*rows.columns))
-            if rows.isEmpty():  # a merge of nothing would be a version of the table all the same
+            if rows.isEmpty():  # a merge of no rows makes a version of the table all the same
                 return 0
-        return self._merge(table, rows, "num_affected_rows", "WHEN MATCHED THEN UPDATE SET *")
+        return self._merge(table, rows, "WHEN MATCHED THEN UPDATE SET *")
 
-    def _merge(self, table: str, rows: DataFrame, counted: str, renew: str = "") -> int:
+    def _merge(self, table: str, rows: DataFrame, on_match: str = "") -> int:
         new = self.ensure(table, _ddl(rows))
-        there = self._checked(table, rows)
+        old = self._checked(table, rows)
         if new:  # nothing to merge with
-            rows.select(*there.columns).write.mode("append").saveAsTable(self.name(table))
+            rows.select(*old.columns).write.mode("append").saveAsTable(self.name(table))
             return self._written(table)
         keys = " AND ".join(f"t.`{key}` = s.`{key}`" for key in TABLES[table].keys)
         merged = self.spark.sql(
-            f"MERGE INTO {self.name(table)} t USING {{incoming}} s ON {keys} {renew} "
+            f"MERGE INTO {self.name(table)} t USING {{incoming}} s ON {keys} {on_match} "
             "WHEN NOT MATCHED THEN INSERT *",
             incoming=rows,
         )
-        return int(merged.first()[counted])
+        return int(merged.first()["num_affected_rows"])
 
     def add_rows(self, table: str, rows: pd.DataFrame) -> int:
         """`add_new` for a few rows of plain values; None and NaN become null."""
@@ -187,42 +198,42 @@ class Tables:
         return self.add_new(table, self.spark.createDataFrame(plain, ddl))
 
     def replace(self, table: str, rows: DataFrame, where: str) -> tuple[int, bool]:
-        """Make `rows` exactly what the table holds `where`; (rows, whether it wrote).
+        """Replace the rows matching `where`; returns (row count, written?).
 
-        Equal content (but for the columns that tell of the run) is left as it stands.
+        Rows of equal content, run metadata aside, are left as they are.
         """
-        new = self.ensure(table, _ddl(rows))
-        there = self._checked(table, rows)
-        old = (0, "") if new else _fingerprint(there.where(where))
-        if old[0] and old == _fingerprint(rows):
-            return old[0], False
-        writer = rows.select(*there.columns).write.format("delta").mode("overwrite")
+        new, metadata = self.ensure(table, _ddl(rows)), TABLES[table].run_metadata
+        old = self._checked(table, rows)
+        before = (0, "") if new else _fingerprint(old.where(where), metadata)
+        if before[0] and before == _fingerprint(rows, metadata):
+            return before[0], False
+        writer = rows.select(*old.columns).write.format("delta").mode("overwrite")
         writer.option("replaceWhere", where).saveAsTable(self.name(table))
         return self._written(table), True
 
     def _written(self, table: str) -> int:
-        """How many rows the last write brought, as the table's own history says."""
+        """How many rows the last write added, by the table's own history."""
         last = self.spark.sql(f"DESCRIBE HISTORY {self.name(table)} LIMIT 1").first()
         return int(last["operationMetrics"].get("numOutputRows", 0))  # 0 rows leave no commit
 
     def count(self, table: str, where: str = "true") -> int:
-        """How many rows hold `where`; 0 where there is no table."""
+        """How many rows match `where`; 0 if there is no table."""
         return self.read(table).where(where).count() if self.exists(table) else 0
 
     def _checked(self, table: str, rows: DataFrame) -> DataFrame:
-        """The table as it is, if it has the columns that these rows bring."""
-        held = self.spark.table(self.name(table))
-        there, come = set(held.columns), set(rows.columns)
-        if there != come:
+        """The table as it is, if its columns are those of the rows."""
+        old = self.spark.table(self.name(table))
+        own, new = set(old.columns), set(rows.columns)
+        if own != new:
             raise TableError(
-                f"Rows for {table} lack {sorted(there - come)} and bring {sorted(come - there)}.",
+                f"Rows for {table} lack {sorted(own - new)} and bring {sorted(new - own)}.",
                 where=f"{self.catalog}.{self.schema}.{table}",
                 hint="another source or an older version wrote this schema; use a schema of its own",
             )
-        return held
+        return old
 
     def clear_staging(self) -> None:
-        """Delete the Parquet parts that frames travelled in."""
+        """Delete the Parquet files of frames that travelled through the volume."""
         for path in (self.volume / "staging").glob("*.parquet"):
             path.unlink()
 
@@ -231,15 +242,15 @@ def _ddl(rows: DataFrame) -> str:
     return ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in rows.schema)
 
 
-def _fingerprint(rows: DataFrame) -> tuple[int, str]:
-    """Row count and an order-free hash of the content."""
-    columns = sorted(name for name in rows.columns if name not in RUN_COLUMNS)
+def _fingerprint(rows: DataFrame, run_metadata: Sequence[str]) -> tuple[int, str]:
+    """Row count and a hash of the content that does not depend on the rows' order."""
+    columns = sorted(set(rows.columns) - set(run_metadata))
     content = ", ".join(f"`{name}`" for name in columns)
     line = rows.selectExpr(f"to_json(struct({content})) AS line")
-    found = line.selectExpr(
+    row = line.selectExpr(
         "count(*) AS n", "cast(sum(cast(xxhash64(line) AS DECIMAL(38, 0))) AS STRING) AS digest"
     ).first()
-    return int(found["n"]), str(found["digest"])
+    return int(row["n"]), str(row["digest"])
 
 
 def sql_list(values: Sequence[str]) -> str:

@@ -1,1 +1,1 @@
-"""What was known about a customer at a moment, as columns."""
+"""Features: what was known about a customer at a moment, as columns."""

@@ -1,4 +1,4 @@
-"""The context of a decision: the newest features known at its time, never later ones."""
+"""The context of a decision: the newest features known at its time, none of later times."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 def as_of_features(
     moments: DataFrame, features: DataFrame, names: Sequence[str], *, at: str = "decision_ts"
 ) -> DataFrame:
-    """Each moment with the customer's newest feature row at or before it, taken whole.
+    """Each moment with the whole of the customer's newest feature row at or before it.
 
     Nulls of that row stay null; a moment without any earlier row keeps null in `feature_ts`.
 
     Args:
         moments: rows with `customer_id` and the timestamp column `at`.
         features: rows with `customer_id`, `feature_ts` and `names`.
-        names: feature columns to bring.
-        at: the moment's column.
+        names: feature columns to add.
+        at: the column of the moment.
     """
     row = F.struct("feature_ts", *names).alias("_row")
-    known = features.select("customer_id", F.col("feature_ts").alias("_at"), row)
-    asked = moments.select(
+    stated = features.select("customer_id", F.col("feature_ts").alias("_at"), row)
+    wanted = moments.select(
         "customer_id", F.col(at).alias("_at"), F.struct(*moments.columns).alias("_moment")
     )
     # At equal times the feature row sorts first (it has no moment), so it is already known.
@@ -36,7 +36,7 @@ def as_of_features(
         order.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     )
     return (
-        known.unionByName(asked, allowMissingColumns=True)
+        stated.unionByName(wanted, allowMissingColumns=True)
         .withColumn("_row", latest)
         .where(F.col("_moment").isNotNull())
         .select("_moment.*", "_row.feature_ts", *(f"_row.{name}" for name in names))

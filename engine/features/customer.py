@@ -1,4 +1,4 @@
-"""customer_features: recency, frequency, money and contacts, as they stood at 00:00 UTC of a day."""
+"""customer_features: recency, frequency, money and contacts at 00:00 UTC of a day."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BEHAVIOUR: dict[str, str] = {
 
 
 def feature_hash(features: Mapping[str, str]) -> str:
-    """12 hex digits that change when a feature's name, type or place does."""
+    """12 hex digits that change with any feature's name, type or position."""
     text = ";".join(f"{name} {kind}" for name, kind in features.items())
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -44,9 +44,9 @@ def behaviour(
     Windows are the 28 (7) calendar days before the day; `recency_days` and `days_since_*` are
     null where nothing of the kind happened in them.
     """
-    stated = _requests(customers, days)
     return (
-        stated.unionByName(_event_days(events), allowMissingColumns=True)
+        _requests(customers, days)
+        .unionByName(_event_days(events), allowMissingColumns=True)
         .unionByName(_contact_days(decisions), allowMissingColumns=True)
         .select("*", *(column.alias(name) for name, column in _windowed().items()))
         .where("feature_ts IS NOT NULL")
@@ -62,15 +62,11 @@ def attributes(customers: DataFrame, features: Mapping[str, str], moments: DataF
 
 
 def _requests(customers: DataFrame, days: Iterable[dt.date]) -> DataFrame:
-    """The rows asked for, with what does not depend on events."""
-    wanted = F.explode(F.array(*(F.lit(day) for day in days)))
-    return customers.select(
-        "customer_id", "age_band", "region", "plan", "signup_date", wanted.alias("date")
-    ).select(
-        "customer_id",
-        "age_band",
-        "region",
-        "plan",
+    """One row a customer and day, with the features that do not depend on events."""
+    date = F.explode(F.array(*map(F.lit, days))).alias("date")
+    own = ("customer_id", "age_band", "region", "plan")
+    return customers.select(*own, "signup_date", date).select(
+        *own,
         F.datediff("date", "signup_date").cast("bigint").alias("tenure_days"),
         F.col("date").cast("timestamp").alias("feature_ts"),
         F.unix_date("date").alias("day"),
@@ -87,12 +83,9 @@ def _event_days(events: DataFrame) -> DataFrame:
 
 
 def _contact_days(decisions: DataFrame) -> DataFrame:
-    return decisions.where("channel <> 'none'").select(
-        "customer_id",
-        F.unix_date("decision_date").alias("day"),
-        F.lit(1).alias("contacts"),
-        "channel",
-    )
+    day = F.unix_date("decision_date").alias("day")
+    contacts = decisions.where("channel <> 'none'")
+    return contacts.select("customer_id", day, F.lit(1).alias("contacts"), "channel")
 
 
 def _windowed() -> dict[str, Column]:

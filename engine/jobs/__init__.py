@@ -1,4 +1,4 @@
-"""The stages of a day, and an analyst's study, as functions; every notebook calls one of them."""
+"""The stages of a day and an analyst's study, as functions that the notebooks call."""
 
 from engine.jobs.run import Result, Run
 from engine.jobs.stages import (

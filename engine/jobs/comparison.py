@@ -10,10 +10,10 @@ import pandas as pd
 
 from engine.config import Config
 from engine.data.rewards import read_log
-from engine.errors import JobError, RegistryError
+from engine.errors import JobError, RegistryError, require_known
 from engine.jobs import Run
-from engine.models.baselines import PREFIX
 from engine.models.registry import ALIASES
+from engine.refs import PolicyRef
 from policies import (
     Comparison,
     LoggedDecisions,
@@ -81,40 +81,34 @@ def compare_models(run: Run, candidate: str, incumbent: str) -> Compared:
     )
 
 
-def resolve(run: Run, text: str) -> str:
-    """A version's number, or a baseline's name, from `[model]@alias`, `[model]:3`, `baseline:…`.
+def resolve(run: Run, text: str) -> PolicyRef:
+    """The version or baseline that `[model]@alias`, `[model]:3` or `baseline:…` names.
 
-    An alias stands for what it was moved to by the run's day, moves of that day included; where
-    there is no champion yet, `@champion` is the incumbent of the configuration.
+    An alias stands for the version it was moved to by the run's day, moves of that day included;
+    without a champion, `@champion` is the incumbent of the configuration.
 
     Raises:
         RegistryError: another model, an unknown alias, or an alias that no version has.
     """
-    if text.startswith(PREFIX):
-        return text
-    mark = "@" if "@" in text else ":"
-    model, found, rest = text.partition(mark)
-    if not found or not rest:
-        raise RegistryError(
-            f"{text!r} does not say which version.",
-            hint=f"write {model or run.registry.model_name}@candidate, …:1, or baseline:uniform",
-        )
-    check_model(run, model)
-    if mark == ":":
-        return run.registry.version(rest).number
-    if rest not in ALIASES:
-        raise RegistryError(f"There is no alias {rest!r}.", hint=did_you_mean(rest, ALIASES))
-    number = run.standing.history.version(rest, run.parameters.as_of, today=True)
-    if number is None and rest == "champion":
-        return run.config.engine.gate.incumbent
+    ref = PolicyRef.parse(text)
+    if ref.is_baseline:
+        return ref
+    check_model(run, ref.name)
+    if ref.kind == "version":
+        return PolicyRef.parse(run.registry.version(ref.version).number)
+    alias, day = ref.version, run.parameters.as_of
+    require_known(alias, ALIASES, RegistryError, f"There is no alias {alias!r}.")
+    number = run.standing.history.version(alias, day, today=True)
+    if number is None and alias == "champion":
+        return PolicyRef.parse(run.config.engine.gate.incumbent)
     if number is None:
-        known = ", ".join(f":{each.number}" for each in run.registry.versions()) or "none yet"
+        versions = ", ".join(f":{version.number}" for version in run.registry.versions())
         raise RegistryError(
-            f"No version was @{rest} by {run.parameters.as_of}.",
+            f"No version was @{alias} by {day}.",
             where=run.registry.model_name,
-            hint=f"versions: {known}",
+            hint=f"versions: {versions or 'none yet'}",
         )
-    return number
+    return PolicyRef.parse(number)
 
 
 def check_model(run: Run, model: str) -> None:

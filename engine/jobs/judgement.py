@@ -50,7 +50,9 @@ def judgement(run: Run) -> Judgement:
             f"Nothing was monitored for {day}.", hint=f"run monitoring_job with as_of={day}"
         )
     evidence = standing.evidence()
-    step = next_step(standing.lineages, standing.lineage, standing.champion, standing.history, day)
+    step = next_step(
+        standing.lineages, standing.lineage, str(standing.champion), standing.history, day
+    )
     judged = judge(step, evidence, run.config.engine.gate, problems(drift))
     row = verdict_row(model, step, judged, evidence, day)
     verdicts = run.tables.read("verdicts").toPandas()

@@ -1,4 +1,4 @@
-"""The day's report: read from the tables, with the truth beside the estimates where one is known."""
+"""The day's report, from the tables; with the true values where the source is simulated."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from pyspark.sql import functions as F
 from engine.data.tables import sql_list
 from engine.jobs.run import Run
 from engine.monitoring.report import Page, render
+from engine.world.source import Simulated
 from policies import LoggedDecisions
-from simulation import World
 
 Windows = Mapping[str, tuple[LoggedDecisions, Mapping[str, Any]]]
 
 
-def write_truth(run: Run, world: World, windows: Windows) -> None:
-    """Keep what the simulator says each policy is truly worth, for the report only.
+def write_truth(run: Run, simulated: Simulated, windows: Windows) -> None:
+    """Write each policy's true value to a file that only the report reads.
 
-    No table holds it: nothing that judges may read it.
+    No table holds it, so that nothing that judges can read it.
     """
     rows = [
-        {"window": window, "policy": name, "truth": world.true_value(policy, log)}
+        {"window": window, "policy": name, "truth": simulated.true_value(policy, log)}
         for window, (log, policies) in windows.items()
         for name, policy in policies.items()
     ]
-    path = _file(run, "truth", "json")
-    path.write_text(json.dumps(rows, indent=1))
+    _file(run, "truth", "json").write_text(json.dumps(rows, indent=1))
 
 
 def write_report(run: Run) -> Path:

@@ -1,23 +1,23 @@
-"""What every stage of a day works with: the parameters, and what they lead to."""
+"""The run of a stage: the job parameters with the configuration, tables and models they name."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Optional
 
 from engine import environment
-from engine.config import SIMULATION, Config, Parameters, load_config
+from engine.config import Config, load_config
 from engine.data.sources import LogFile, Source
 from engine.data.tables import Tables
 from engine.features.customer import BEHAVIOUR
 from engine.models.registry import Registry
 from engine.models.standing import ModelState
+from engine.parameters import SIMULATION, Parameters
 from engine.world.source import Simulated
-from simulation import World, scenario
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,24 +28,21 @@ SOURCE_PROPERTY = "nba.source"
 
 @dataclass(frozen=True)
 class Result:
-    """What a stage says when it is done.
+    """The result of a stage.
 
     Args:
         summary: one line.
         rows: table -> how many rows were written.
         closing: lines for the end of a run, when this stage is its last.
-        values: task values.
     """
 
     summary: str
     rows: Mapping[str, int] = field(default_factory=dict)
     closing: tuple[str, ...] = ()
-    values: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """What the notebook exits with."""
-        content = {"summary": self.summary, "rows": self.rows, "closing": self.closing}
-        return json.dumps(content)
+        return json.dumps(asdict(self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +52,7 @@ class Run:
     Args:
         spark: the session.
         parameters: the job parameters.
-        config: all that is configured for the parameters' source.
+        config: the configuration of the parameters' source.
         tables: the tables of the source's schema.
         registry: the versions of its model.
     """
@@ -73,7 +70,7 @@ class Run:
         Raises:
             ConfigError: a parameter or the configuration is wrong; no table has been touched.
         """
-        parameters = Parameters.parse(dict(values))
+        parameters = Parameters.parse(values)
         config = load_config(parameters.conf_dir, parameters.source, BEHAVIOUR)
         schema = _schema_of(spark, parameters)
         model = f"{parameters.catalog}.{schema}.{MODEL}"
@@ -88,29 +85,17 @@ class Run:
     @classmethod
     def from_widgets(cls, spark: SparkSession, get: Callable[[str], str]) -> Run:
         """From a notebook's widgets: `Run.from_widgets(spark, …widgets.get)`."""
-        return cls.of(spark, {name: get(name) for name in Parameters.NAMES})
+        return cls.of(spark, {name: get(name) for name in Parameters.names()})
 
     @cached_property
-    def world(self) -> Optional[World]:
-        """The simulated world that answers; None where the source is a real log."""
-        described = self.config.simulation
-        if described is None:
-            return None
-        return scenario(
-            described.scenario,
-            described.customers,
-            described.seed,
-            catalogue=self.config.catalogue,
-            rules=self.config.rules,
-        )
+    def simulated(self) -> Optional[Simulated]:
+        """The simulated company; None where the source is a real log."""
+        return Simulated.from_config(self.config)
 
     @cached_property
     def source(self) -> Source:
-        """Where this run's facts come from."""
-        if self.world is None:
-            return LogFile(self.config)
-        assert self.config.simulation is not None
-        return Simulated(self.world, self.config, self.config.simulation.history_days)
+        """The source of this run's facts."""
+        return self.simulated or LogFile(self.config)
 
     @property
     def features(self) -> Mapping[str, str]:
@@ -120,7 +105,7 @@ class Run:
 
     @cached_property
     def standing(self) -> ModelState:
-        """Who is champion and who is on trial on the day, read at first use."""
+        """The models in force and on trial on the day, read at first use."""
         return ModelState(self.tables, self.registry, self.config, self.parameters.as_of)
 
     @property

@@ -1,4 +1,4 @@
-"""The stages of a day as functions: each reads tables, calls one package, and writes tables."""
+"""The stages of a day as functions that read tables, call one room, and write tables."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from engine.inference.decide import contexts_on, decide_day
 from engine.jobs.judgement import act, judgement
 from engine.jobs.report import write_report, write_truth
 from engine.jobs.run import Result, Run, now
-from engine.models.baselines import PREFIX
 from engine.monitoring.drift import drift_rows
 from engine.monitoring.evidence_rows import evidence_rows
 from engine.monitoring.health import health_rows
 from engine.monitoring.policy_values import value_rows
 from engine.promotion.promote import move_alias
+from engine.refs import PolicyRef
 from engine.training.train import Trained, train
 from policies import LoggedDecisions
 from policies.deciding.decision import Groups
 
 
 def data_generation(run: Run) -> Result:
-    """Bring in what the source knows by the day: customers, events, decisions and outcomes."""
+    """Write the facts that the source knows by the day: customers, events, decisions, outcomes."""
     facts, tables, written = run.source.fetch(run.parameters, run.tables), run.tables, {}
     for table in ("customers", "events", "decisions", "outcomes"):
         rows = getattr(facts, table)
@@ -53,8 +53,8 @@ def feature_engineering(run: Run) -> Result:
     wanted = decisions.select(F.col("decision_date").alias("day")).distinct()
     days = {row["day"] for row in wanted.collect()} | {day}
     if tables.exists("customer_features"):
-        there = tables.read("customer_features").select(F.to_date("feature_ts").alias("day"))
-        days -= {row["day"] for row in there.distinct().collect()}
+        done = tables.read("customer_features").select(F.to_date("feature_ts").alias("day"))
+        days -= {row["day"] for row in done.distinct().collect()}
     written = {"customer_features": 0}
     if days:
         rows = _features(run, sorted(days))
@@ -62,8 +62,8 @@ def feature_engineering(run: Run) -> Result:
     matured = newly_matured(tables, run.config.engine.reward, day, run.source.last_day)
     rewarded = with_reward(matured, tables.read("outcomes"), run.config, day)
     moments = rewarded.select("decision_ts", *COLUMNS)
-    known = as_of_features(moments, tables.read("customer_features"), list(run.features))
-    rows = known.select(*COLUMNS, *run.features)
+    contexts = as_of_features(moments, tables.read("customer_features"), list(run.features))
+    rows = contexts.select(*COLUMNS, *run.features)
     written["rewarded_decisions"] = tables.add_new("rewarded_decisions", rows)
     return Result(f"features of {len(days)} days; rewards matured by {day}", written)
 
@@ -73,30 +73,29 @@ def _features(run: Run, days: list[dt.date]) -> Any:
     if run.source.attributes is None:
         events, decisions = run.tables.read("events"), run.tables.read("decisions")
         return behaviour(customers, events, decisions, days)
-    # Attributes do not change: a row for each decision, and one for everybody on the newest day.
+    # Attributes do not change: one row for each decision, and one per customer on the newest day.
     decided = run.tables.read("decisions").where(
         F.col("decision_date").isin(days) & (F.col("decision_date") < F.lit(days[-1]))
     )
     moments = decided.select("customer_id", F.col("decision_date").alias("day"))
     today = customers.select("customer_id", F.lit(days[-1]).alias("day"))
-    asked = moments.unionByName(today).select(
-        "customer_id", F.col("day").cast("timestamp").alias("feature_ts")
-    )
-    return attributes(customers, run.source.attributes, asked)
+    feature_ts = F.col("day").cast("timestamp").alias("feature_ts")
+    wanted = moments.unionByName(today).select("customer_id", feature_ts)
+    return attributes(customers, run.source.attributes, wanted)
 
 
 def model_training(run: Run) -> Result:
     """Fit and select on early days; register the best as `@candidate`."""
     day, standing = run.parameters.as_of, run.standing
-    name, lineage = standing.champion, standing.lineage_before
-    incumbent = (standing.full_name(name), standing.policy(name))
-    trial = None if lineage is None else (lineage, standing.policy(lineage.newest))
+    champion, lineage = standing.champion, standing.lineage_before
+    incumbent = (standing.full_name(champion), standing.policy(champion))
+    trial = None if lineage is None else (lineage, standing.load(lineage.newest))
     with matured_log(run.tables, run.config, run.features, day) as log:
         made = train(log, incumbent, run.registry, run.config, run.features, day, trial)
     version, rows = made.version, {"fit": made.split.fit_span.rows}
     rows["select"] = made.split.select_span.rows
     if version is None:
-        return Result(_nothing(made, incumbent[0]), rows, values={"version": ""})
+        return Result(_nothing(made, incumbent[0]), rows)
     moved = move_alias(
         run.tables,
         run.registry,
@@ -120,7 +119,7 @@ def model_training(run: Run) -> Result:
             f" {best['difference_low']:+.4f}), is version {version.number}"
             f"{' and @candidate' if moved else ''}"
         )
-    return Result(summary, rows, values={"version": version.number})
+    return Result(summary, rows)
 
 
 def _nothing(made: Trained, incumbent: str) -> str:
@@ -137,22 +136,18 @@ def _nothing(made: Trained, incumbent: str) -> str:
 def batch_inference(run: Run) -> Result:
     """Decide for every customer; replaces exactly that day's decisions."""
     day, settings, standing = run.parameters.as_of, run.config.engine, run.standing
-    name, before = standing.champion, standing.previous
+    champion, before = standing.champion, standing.previous
     groups = Groups(
         uniform=settings.groups.uniform,
         holdout=settings.groups.holdout,
         previous=settings.groups.previous if before else 0.0,
     )
-    learned = not name.startswith(PREFIX)
-    author = Author(
-        run.registry.model_name if learned else name,
-        name if learned else "",
-        feature_hash(run.features),
-        f"{now():%Y%m%dT%H%M%S}",
-    )
+    model = str(champion) if champion.is_baseline else run.registry.model_name
+    run_id = f"{now():%Y%m%dT%H%M%S}"
+    author = Author(model, champion.version, feature_hash(run.features), run_id)
     rows = decide_day(
         contexts_on(run.tables, run.config.catalogue, list(run.features), day),
-        standing.policy(name),
+        standing.policy(champion),
         run.config.catalogue,
         author,
         day,
@@ -162,11 +157,11 @@ def batch_inference(run: Run) -> Result:
     )
     count, wrote = run.tables.replace("decisions", rows, f"decision_date = DATE '{day}'")
     said = "decided" if wrote else "as decided before"
-    return Result(f"{said} by {standing.full_name(name)}", {"decisions": count})
+    return Result(f"{said} by {standing.full_name(champion)}", {"decisions": count})
 
 
 def monitoring(run: Run) -> Result:
-    """Value policies on the matured log, freeze the day's evidence, and look for drift.
+    """Estimate the policies' values, freeze the day's evidence, and measure drift.
 
     Raises:
         JobError: the day's decisions are not there.
@@ -189,17 +184,17 @@ def monitoring(run: Run) -> Result:
         log.contexts, contexts.select(*run.features).toPandas(), run.config.engine.drift.psi
     )
     lineage = standing.lineage
-    health = [health_rows(log, standing.policy(lineage.newest))] if lineage else []
+    health = [health_rows(log, standing.load(lineage.newest))] if lineage else []
     written = {
         "policy_values": tables.add_rows("policy_values", values.assign(as_of=day)),
         "evidence": _freeze(run, log),
         "drift": tables.add_rows("drift", pd.concat([drift, *health]).assign(as_of=day)),
     }
-    if run.world is not None:
-        write_truth(run, run.world, windows)
+    if run.simulated is not None:
+        write_truth(run, run.simulated, windows)
     changed = list(drift.loc[drift["status"] == "changed", "subject"])
-    said = f"customers changed in {', '.join(changed)}" if changed else "no drift"
-    return Result(f"{len(log):,} matured decisions valued; {said}", written)
+    change = f"customers changed in {', '.join(changed)}" if changed else "no drift"
+    return Result(f"{len(log):,} matured decisions valued; {change}", written)
 
 
 def _freeze(run: Run, log: LoggedDecisions) -> int:
@@ -207,11 +202,11 @@ def _freeze(run: Run, log: LoggedDecisions) -> int:
     standing, lineage = run.standing, run.standing.lineage
     if lineage is None:
         return 0
-    incumbent = (standing.champion, standing.policy(standing.champion))
+    incumbent = (str(standing.champion), standing.policy(standing.champion))
     rows = evidence_rows(
         log,
         lineage,
-        standing.policy,
+        standing.load,
         incumbent,
         run.config,
         standing.evidence(),
@@ -226,12 +221,14 @@ def windows_of(run: Run, log: LoggedDecisions) -> dict[str, tuple[LoggedDecision
     `all` holds rows that learned policies have learned from, so it judges baselines only.
     """
     standing = run.standing
-    policies = {name: standing.policy(name) for name in standing.baselines()}
+    policies = {str(ref): standing.policy(ref) for ref in standing.baselines()}
     windows = {"all": (log, policies)}
     if standing.lineage is not None:
-        names = [name for name in (standing.champion, standing.lineage.newest) if name.isdigit()]
-        unseen = log.split_by_date(standing.unseen_from(*names))[1]
-        learned = {standing.full_name(name): standing.policy(name) for name in names}
+        refs = [standing.champion, PolicyRef.parse(standing.lineage.newest)]
+        unseen = log.split_by_date(standing.unseen_from(*refs))[1]
+        learned = {
+            standing.full_name(ref): standing.policy(ref) for ref in refs if not ref.is_baseline
+        }
         windows["unseen"] = (unseen, {**learned, **policies})
     return {name: window for name, window in windows.items() if len(window[0])}
 
@@ -242,11 +239,11 @@ def promotion(run: Run) -> Result:
     Raises:
         JobError: monitoring has not run for the day.
     """
-    said, verdict, rows = "No candidate is on trial.", "none", {"verdicts": 0, "promotions": 0}
+    line, verdict, rows = "No candidate is on trial.", "none", {"verdicts": 0, "promotions": 0}
     if run.standing.lineage is not None:
         judged = judgement(run)
         rows = act(run, judged, actor="monitoring_job")
         verdict = judged.verdict
-        said = f"Verdict for @{judged.row['to_alias']}: {judged.sentence}"
-    closing = (said, f"Report: {write_report(run)}")
-    return Result(verdict, rows, closing, {"verdict": verdict})
+        line = f"Verdict for @{judged.row['to_alias']}: {judged.sentence}"
+    closing = (line, f"Report: {write_report(run)}")
+    return Result(verdict, rows, closing)

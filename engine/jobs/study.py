@@ -11,7 +11,7 @@ import pandas as pd
 from engine.data.rewards import read_log
 from engine.errors import JobError
 from engine.jobs.run import Run
-from engine.models.baselines import PREFIX
+from engine.refs import PolicyRef
 from policies import (
     Comparison,
     Estimator,
@@ -103,18 +103,18 @@ def study(run: Run) -> Study:
     """
     standing, day = run.standing, run.parameters.as_of
     whole = read_log(run.tables, run.config, run.features, day)
-    names = {"champion": standing.champion}
+    refs = {"champion": standing.champion}
     if standing.lineage is not None:
-        names = {"candidate": standing.lineage.newest, **names}
-    policies = {label: standing.policy(name) for label, name in names.items()}
-    cut = standing.unseen_from(*names.values())
+        refs = {"candidate": PolicyRef.parse(standing.lineage.newest), **refs}
+    policies = {label: standing.policy(ref) for label, ref in refs.items()}
+    cut = standing.unseen_from(*refs.values())
     before, log = whole.split_by_date(cut) if cut else (whole, whole)
     if not len(log):
         raise JobError(
-            f"No matured decision is unseen by {' and '.join(names)}.",
+            f"No matured decision is unseen by {' and '.join(refs)}.",
             hint="run data_pipeline_job with a later as_of",
         )
-    baselines = {name[len(PREFIX) :]: standing.policy(name) for name in standing.baselines()}
+    baselines = {ref.name: standing.policy(ref) for ref in standing.baselines()}
     fixed = {name: policy for name, policy in baselines.items() if isinstance(policy, FixedAction)}
     earned = pd.Series(
         {
@@ -123,10 +123,10 @@ def study(run: Run) -> Study:
         }
     )
     best = str(earned.idxmax())
-    champion = standing.champion[len(PREFIX) :]  # of a version it is no baseline's name
     policies.update(
         {name: each for name, each in baselines.items() if name not in fixed or name == best}
     )
-    policies.pop(champion, None)
-    true = None if run.world is None else run.world.expected_reward(log)
+    if standing.champion.is_baseline:
+        policies.pop(standing.champion.name, None)
+    true = None if run.simulated is None else run.simulated.expected_reward(log)
     return Study(log, policies, cross_fit(log), cross_fit(log, by="date"), true)

@@ -1,1 +1,1 @@
-"""Databricks on a laptop: the bundle read, its jobs run, its notebooks executed."""
+"""Databricks on a laptop: the bundle and its jobs, the notebooks, the Spark session, validation."""

@@ -1,17 +1,17 @@
-"""The jobs of databricks.yml as plain values: checked, resolved for one target, in running order."""
+"""The jobs of databricks.yml: checked, resolved for one target, tasks in running order."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Optional
 
 from engine.documents import Document, KeyPath, read_document
-from engine.errors import BundleError
-from policies.errors import did_you_mean
+from engine.errors import BundleError, require_known
 
 FILE = "databricks.yml"
 NOTEBOOK, RUN_JOB = "notebook_task", "run_job_task"
@@ -24,7 +24,6 @@ class Task:
     """One step of a job: a notebook, or another job."""
 
     key: str
-    kind: str
     depends_on: tuple[str, ...]
     parameters: Mapping[str, str]
     notebook: Optional[Path]
@@ -34,7 +33,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Job:
-    """Tasks in an order that respects what they depend on; a parameter without a value is None."""
+    """A job: its tasks in running order; a parameter without a value is None."""
 
     key: str
     tasks: tuple[Task, ...]
@@ -43,18 +42,14 @@ class Job:
     where: str
 
     def values(self, given: Mapping[str, str], *, today: dt.date) -> dict[str, str]:
-        """The parameters of one run: the given ones over the defaults.
+        """The parameters of one run: the given values, and defaults for the rest.
 
         Raises:
             BundleError: a given name is no parameter of this job, or a parameter has no value.
         """
         for name in given:
-            if name not in self.parameters:
-                raise BundleError(
-                    f"{self.key} has no parameter {name!r}",
-                    where=self.where,
-                    hint=did_you_mean(name, self.parameters),
-                )
+            what = f"{self.key} has no parameter {name!r}"
+            require_known(name, self.parameters, BundleError, what, self.where)
         values = {}
         for name, default in self.parameters.items():
             value = given.get(name, default)
@@ -70,9 +65,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Bundle:
-    """What databricks.yml says for one target."""
+    """The content of databricks.yml for one target."""
 
-    name: str
     target: str
     path: Path
     jobs: Mapping[str, Job]
@@ -80,17 +74,18 @@ class Bundle:
     schemas: tuple[str, ...]
 
     def job(self, key: str) -> Job:
-        """The job of that name, or a BundleError that names the closest one."""
-        if key not in self.jobs:
-            raise BundleError(
-                f"there is no job {key!r}", where=str(self.path), hint=did_you_mean(key, self.jobs)
-            )
+        """The job of that name.
+
+        Raises:
+            BundleError: there is none.
+        """
+        require_known(key, self.jobs, BundleError, f"there is no job {key!r}", str(self.path))
         return self.jobs[key]
 
     def notebooks(self, job: Job) -> int:
         """How many notebooks one run of `job` executes, those of the jobs it runs included."""
-        runs = (self.notebooks(self.job(each.run_job)) if each.run_job else 1 for each in job.tasks)
-        return sum(runs)
+        inner = [task.run_job for task in job.tasks]
+        return sum(self.notebooks(self.job(key)) if key else 1 for key in inner)
 
 
 def find_bundle(start: Path) -> Path:
@@ -99,12 +94,6 @@ def find_bundle(start: Path) -> Path:
         if (folder / FILE).is_file():
             return folder / FILE
     raise BundleError(f"there is no {FILE} here or above", where=str(start.resolve()))
-
-
-def targets(path: Path) -> dict[str, bool]:
-    """The names of the targets, and which of them is the default."""
-    found = read_document(path).data.get("targets") or {}
-    return {name: bool((body or {}).get("default")) for name, body in found.items()}
 
 
 def read_bundle(path: Path, target: str) -> Bundle:
@@ -116,36 +105,29 @@ def read_bundle(path: Path, target: str) -> Bundle:
             missing, or tasks that wait for each other.
         ConfigError: the file is not YAML.
     """
-    document = read_document(path)
-    text = _Resolver(document, target)
-    found = text.section("resources").get("jobs") or {}
-    keys = ("resources", "jobs")
-    jobs = {key: _job(text, key, body, (*keys, key), set(found)) for key, body in found.items()}
+    text = _Resolver(read_document(path), target)
+    resources = text.section("resources")
+    bodies = resources.get("jobs") or {}
+    jobs = {key: _job(text, key, body, set(bodies)) for key, body in bodies.items()}
     _refuse_loops(jobs)
     _check_handed_on(jobs)
     schemas = tuple(
         f"{text.required(body['catalog_name'], ())}.{text.required(body['name'], ())}"
-        for body in (text.section("resources").get("schemas") or {}).values()
+        for body in (resources.get("schemas") or {}).values()
     )
-    name = str((document.data.get("bundle") or {}).get("name", path.parent.name))
-    return Bundle(name, target, path, jobs, text.variables(), schemas)
+    return Bundle(target, path, jobs, text.variables(), schemas)
 
 
 def dynamic(text: str, parameters: Mapping[str, str], *, today: dt.date, where: str) -> str:
     """Fill in what Databricks fills in when a run starts, such as `{{job.parameters.as_of}}`."""
 
+    known = {"job.start_time.iso_date": today.isoformat()}
+    known.update({f"job.parameters.{name}": value for name, value in parameters.items()})
+
     def value(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name == "job.start_time.iso_date":
-            return today.isoformat()
-        known = {f"job.parameters.{each}": text for each, text in parameters.items()}
-        if name not in known:
-            raise BundleError(
-                f"the reference {match.group()} has no value in a local run",
-                where=where,
-                hint=did_you_mean(name, ["job.start_time.iso_date", *known]),
-            )
-        return known[name]
+        what = f"the reference {match.group()} has no value in a local run"
+        require_known(match.group(1), known, BundleError, what, where)
+        return known[match.group(1)]
 
     return _DYNAMIC.sub(value, text)
 
@@ -154,21 +136,19 @@ class _Resolver:
     """Replaces `${…}` by values: variables, target overrides, names of resources, stand-ins."""
 
     def __init__(self, document: Document, target: str) -> None:
-        self.document = document
-        self.target = target
-        found = document.data.get("targets") or {}
-        if target not in found:
-            raise BundleError(
-                f"there is no target {target!r}",
-                where=document.where(("targets",)),
-                hint=did_you_mean(target, found),
-            )
-        self.overrides: dict[str, Any] = found[target] or {}
+        self.document, self.target = document, target
+        targets = document.data.get("targets") or {}
+        where = document.where(("targets",))
+        require_known(target, targets, BundleError, f"there is no target {target!r}", where)
+        self.overrides: dict[str, Any] = targets[target] or {}
+        self.known = self._known()
 
     def section(self, name: str) -> dict[str, Any]:
+        """A section of the file, with what the target overrides."""
         return _merged(self.document.data.get(name) or {}, self.overrides.get(name) or {})
 
     def variables(self) -> dict[str, Optional[str]]:
+        """The variables' values; None where the target gives none."""
         return {
             name: self.optional(f"${{var.{name}}}", ("variables", name))
             for name in self.section("variables")
@@ -187,18 +167,22 @@ class _Resolver:
 
     def optional(self, value: Any, keys: KeyPath, depth: int = 0) -> Optional[str]:
         """Like `required`, but None where a variable has no value."""
+        where = self.document.where(keys)
         if depth > 20:
-            raise BundleError(f"{value} refers to itself", where=self.document.where(keys))
+            raise BundleError(f"{value} refers to itself", where=where)
         text = "" if value is None else str(value)
         for match in _STATIC.finditer(text):
-            found = self._lookup(match.group(1), keys)
-            replaced = None if found is None else self.optional(found, keys, depth + 1)
-            if replaced is None:
+            what = f"{match.group()} refers to nothing that is known here"
+            require_known(match.group(1), self.known, BundleError, what, where)
+            inner = self.known[match.group(1)]
+            resolved = None if inner is None else self.optional(inner, keys, depth + 1)
+            if resolved is None:
                 return None
-            text = text.replace(match.group(), replaced)
+            text = text.replace(match.group(), resolved)
         return text
 
-    def _lookup(self, name: str, keys: KeyPath) -> Any:
+    def _known(self) -> dict[str, Any]:
+        """Every reference and its value, which may hold references again."""
         known: dict[str, Any] = {
             "bundle.name": (self.document.data.get("bundle") or {}).get("name"),
             "bundle.target": self.target,
@@ -206,144 +190,113 @@ class _Resolver:
             "workspace.current_user.userName": "local",
             "workspace.current_user.short_name": "local",
         }
-        for variable, body in self.section("variables").items():
-            value = body.get("default") if isinstance(body, dict) else body
-            known[f"var.{variable}"] = value
+        for name, body in self.section("variables").items():
+            known[f"var.{name}"] = body.get("default") if isinstance(body, dict) else body
         for kind, resources in self.section("resources").items():
             for key, body in resources.items():
-                known[f"resources.{kind}.{key}.id"] = key
-                for field, value in body.items():
-                    known[f"resources.{kind}.{key}.{field}"] = value
-        if name not in known:
-            raise BundleError(
-                f"${{{name}}} refers to nothing that is known here",
-                where=self.document.where(keys),
-                hint=did_you_mean(name, known),
-            )
-        return known[name]
+                fields = {"id": key, **body}
+                known.update({f"resources.{kind}.{key}.{name}": fields[name] for name in fields})
+        return known
 
 
 def _merged(base: Any, over: Any) -> Any:
     if isinstance(base, dict) and isinstance(over, dict):
         both = {key: _merged(base[key], over[key]) for key in base.keys() & over.keys()}
         return {**base, **over, **both}
-    if isinstance(base, dict):  # a target gives a variable's value as a plain text
+    if isinstance(base, dict):  # a target states a variable's value as plain text
         return {**base, "default": over}
     return over
 
 
-def _job(text: _Resolver, key: str, body: dict[str, Any], keys: KeyPath, jobs: set[str]) -> Job:
+def _job(text: _Resolver, key: str, body: dict[str, Any], jobs: Collection[str]) -> Job:
+    keys: KeyPath = ("resources", "jobs", key)
+    where = text.document.where(keys)
     parameters = {
-        each["name"]: text.optional(each.get("default"), (*keys, "parameters", number, "default"))
-        for number, each in enumerate(body.get("parameters") or [])
+        entry["name"]: text.optional(entry.get("default"), (*keys, "parameters", number, "default"))
+        for number, entry in enumerate(body.get("parameters") or [])
     }
-    schedule = body.get("schedule") or {}
     tasks = [
-        _task(text, each, (*keys, "tasks", number), jobs)
-        for number, each in enumerate(body.get("tasks") or [])
+        _task(text, entry, (*keys, "tasks", number), jobs)
+        for number, entry in enumerate(body.get("tasks") or [])
     ]
-    return Job(
-        key,
-        tuple(_in_order(tasks, text.document.where(keys))),
-        parameters,
-        schedule.get("quartz_cron_expression"),
-        text.document.where(keys),
-    )
+    schedule = (body.get("schedule") or {}).get("quartz_cron_expression")
+    return Job(key, tuple(_in_order(tasks, where)), parameters, schedule, where)
 
 
-def _task(text: _Resolver, body: dict[str, Any], keys: KeyPath, jobs: set[str]) -> Task:
-    key, where = str(body.get("task_key")), text.document.where(keys)
-    kinds = [each for each in body if each.endswith("_task")]
+def _task(text: _Resolver, body: dict[str, Any], keys: KeyPath, jobs: Collection[str]) -> Task:
+    key, document = str(body.get("task_key")), text.document
+    kinds = [name for name in body if name.endswith("_task")]
     if len(kinds) != 1 or kinds[0] not in (NOTEBOOK, RUN_JOB):
         raise BundleError(
             f"task {key!r} is a {' and '.join(kinds) or 'task of no kind'}, which is not supported",
-            where=text.document.where((*keys, *kinds[:1])),
+            where=document.where((*keys, *kinds[:1])),
             hint=f"use a {NOTEBOOK} or a {RUN_JOB}",
         )
-    kind = kinds[0]
-    inner = (*keys, kind)
-    details = body[kind]
+    inner, details = (*keys, kinds[0]), body[kinds[0]]
     notebook, run_job = None, None
-    if kind == NOTEBOOK:
-        notebook = text.document.path.parent / text.required(details["notebook_path"], inner)
+    if kinds == [NOTEBOOK]:
+        field = (*inner, "notebook_path")
+        notebook = document.path.parent / text.required(details["notebook_path"], field)
         if not notebook.is_file():
             raise BundleError(
                 f"task {key!r} runs a notebook that does not exist: {notebook}",
-                where=text.document.where((*inner, "notebook_path")),
+                where=document.where(field),
                 hint="write it, or correct notebook_path",
             )
     else:
-        run_job = text.required(details["job_id"], (*inner, "job_id"))
-        if run_job not in jobs:
-            raise BundleError(
-                f"task {key!r} runs an unknown job {run_job!r}",
-                where=text.document.where((*inner, "job_id")),
-                hint=did_you_mean(run_job, jobs),
-            )
-    given = details.get("base_parameters" if kind == NOTEBOOK else "job_parameters") or {}
+        field = (*inner, "job_id")
+        run_job = text.required(details["job_id"], field)
+        what = f"task {key!r} runs an unknown job {run_job!r}"
+        require_known(run_job, jobs, BundleError, what, document.where(field))
+    given = details.get("base_parameters" if notebook else "job_parameters") or {}
     return Task(
         key=key,
-        kind=kind,
-        depends_on=tuple(str(each["task_key"]) for each in body.get("depends_on") or []),
+        depends_on=tuple(str(entry["task_key"]) for entry in body.get("depends_on") or []),
         parameters={name: text.required(value, inner) for name, value in given.items()},
         notebook=notebook,
         run_job=run_job,
-        where=where,
+        where=document.where(keys),
     )
 
 
-def _in_order(tasks: Iterable[Task], where: str) -> Iterator[Task]:
+def _in_order(tasks: Sequence[Task], where: str) -> Iterator[Task]:
     """The tasks, each after those it depends on, otherwise as they are written."""
-    waiting = {each.key: each for each in tasks}
-    known = set(waiting)
-    done: set[str] = set()
-    for each in waiting.values():
-        for other in each.depends_on:
-            if other not in known:
-                raise BundleError(
-                    f"task {each.key!r} depends on an unknown task {other!r}",
-                    where=each.where,
-                    hint=did_you_mean(other, known),
-                )
-    while waiting:
-        ready = next((each for each in waiting.values() if done.issuperset(each.depends_on)), None)
-        if ready is None:
-            raise BundleError(
-                f"these tasks wait for each other: {', '.join(waiting)}",
-                where=where,
-                hint="take one depends_on away",
-            )
-        done.add(ready.key)
-        yield waiting.pop(ready.key)
+    by_key = {task.key: task for task in tasks}
+    for task in tasks:
+        for key in task.depends_on:
+            what = f"task {task.key!r} depends on an unknown task {key!r}"
+            require_known(key, by_key, BundleError, what, task.where)
+    try:
+        order = TopologicalSorter({task.key: task.depends_on for task in tasks}).static_order()
+        return map(by_key.__getitem__, list(order))
+    except CycleError as error:
+        raise BundleError(
+            f"these tasks wait for each other: {', '.join(dict.fromkeys(error.args[1]))}",
+            where=where,
+            hint="take one depends_on away",
+        ) from error
 
 
 def _refuse_loops(jobs: Mapping[str, Job]) -> None:
-    def visit(key: str, above: tuple[str, ...]) -> None:
-        if key in above:
-            raise BundleError(
-                f"these jobs run each other: {' → '.join((*above, key))}",
-                where=jobs[key].where,
-                hint="take one run_job_task away",
-            )
-        for task in jobs[key].tasks:
-            if task.run_job:
-                visit(task.run_job, (*above, key))
-
-    for key in jobs:
-        visit(key, ())
+    inner = {key: [task.run_job for task in job.tasks if task.run_job] for key, job in jobs.items()}
+    try:
+        TopologicalSorter(inner).prepare()
+    except CycleError as error:
+        cycle = error.args[1][::-1]
+        raise BundleError(
+            f"these jobs run each other: {' → '.join(cycle)}",
+            where=jobs[cycle[0]].where,
+            hint="take one run_job_task away",
+        ) from error
 
 
 def _check_handed_on(jobs: Mapping[str, Job]) -> None:
-    """A task hands on parameters that its job has, to a job that has them, too."""
+    """A task may pass on parameters that its job has, to a job that has them, too."""
     for job in jobs.values():
         samples = {name: name for name in job.parameters}
         for task in job.tasks:
-            taken = jobs[task.run_job].parameters if task.run_job else task.parameters
+            accepted = jobs[task.run_job].parameters if task.run_job else task.parameters
             for name, text in task.parameters.items():
-                if name not in taken:
-                    raise BundleError(
-                        f"task {task.key!r} hands {name!r} on, which {task.run_job} does not take",
-                        where=task.where,
-                        hint=did_you_mean(name, taken),
-                    )
+                what = f"task {task.key!r} hands {name!r} on, which {task.run_job} does not take"
+                require_known(name, accepted, BundleError, what, task.where)
                 dynamic(text, samples, today=dt.date.min, where=task.where)

@@ -1,4 +1,4 @@
-"""Runs a job of the bundle on this machine: the same graph and notebooks, one Spark session."""
+"""Runs a job of the bundle on this machine: the same tasks and notebooks, one Spark session."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import Any
 
 from engine import environment
 from engine.local.bundle import Bundle, Job, Task, dynamic
-from engine.local.notebook import Dbutils, TaskValues, Widgets, run_notebook
+from engine.local.notebook import Dbutils, run_notebook
 from policies.errors import NbaError
 
 FOLDER = ".local"
 
 
 def local_root(bundle: Bundle) -> Path:
-    """Where a local run of this target keeps its tables, registry and volume."""
+    """The folder of this target's local tables, registry and volume."""
     return bundle.path.parent / FOLDER / bundle.target
 
 
 def prepare(bundle: Bundle) -> Path:
-    """Make the folders that a deployment would make on a workspace; returns the local root."""
+    """Make the folders that a deployment makes on a workspace; returns the local root."""
     root = local_root(bundle).resolve()
     (root / "volume").mkdir(parents=True, exist_ok=True)
     environment.set_local_root(root)
@@ -42,9 +42,13 @@ def parameters(bundle: Bundle, job: Job, given: Mapping[str, str]) -> dict[str, 
 
 @dataclass
 class LocalRun:
-    """One run of one job. `say` gets each line as soon as it is known.
+    """One run of one job.
 
-    Without `spark` the run starts a session of its own, and ends it.
+    Args:
+        bundle: with the job and the jobs it runs.
+        say: called with each line of the progress.
+        debug: whether errors come with their traceback.
+        spark: a running session; None starts one, and ends it after the run.
     """
 
     bundle: Bundle
@@ -82,7 +86,7 @@ class LocalRun:
         if self.spark is not None:
             yield
             return
-        from engine.data.spark import session, stop
+        from engine.local.session import session, stop
 
         self.say("starting Spark Connect with Delta …")
         self.spark = session(root, catalog, app=app)
@@ -94,36 +98,26 @@ class LocalRun:
 
     def _job(self, job: Job, values: Mapping[str, str]) -> bool:
         succeeded: dict[str, bool] = {}
-        left_values: dict[tuple[str, str], Any] = {}
         for task in job.tasks:
-            if all(succeeded[each] for each in task.depends_on):
-                succeeded[task.key] = self._task(task, values, left_values)
-            else:
-                succeeded[task.key] = False
-                self._skip(task)
+            ready = all(succeeded[key] for key in task.depends_on)
+            succeeded[task.key] = self._task(task, values) if ready else self._skip(task)
         return all(succeeded.values())
 
-    def _task(
-        self, task: Task, values: Mapping[str, str], left: dict[tuple[str, str], Any]
-    ) -> bool:
+    def _task(self, task: Task, values: Mapping[str, str]) -> bool:
         today = dt.datetime.now(dt.timezone.utc).date()
-        given = {
+        own = {
             name: dynamic(text, values, today=today, where=task.where)
             for name, text in task.parameters.items()
         }
         if task.run_job:
             inner = self.bundle.job(task.run_job)
-            return self._job(inner, inner.values(given, today=today))
-        self._started += 1
-        label = f"[{self._started}/{self._total}] {task.key}"
-        self.say(f"{label} …")
-        dbutils = Dbutils(Widgets({**given, **values}), TaskValues(task.key, left))
-        began = time.monotonic()
+            return self._job(inner, inner.values(own, today=today))
         assert task.notebook is not None
+        label, began = self._label(task), time.monotonic()
+        self.say(f"{label} …")
+        dbutils, pictures = Dbutils({**own, **values}), local_root(self.bundle) / "pictures"
         try:
-            payload = run_notebook(
-                task.notebook, self.spark, dbutils, pictures=local_root(self.bundle) / "pictures"
-            )
+            payload = run_notebook(task.notebook, self.spark, dbutils, pictures=pictures)
         except Exception as error:
             self.say(f"{label}  FAILED after {time.monotonic() - began:.1f} s")
             self.say(_reason(error, task.notebook, self.debug))
@@ -132,17 +126,22 @@ class LocalRun:
         self.say(f"{label}  {time.monotonic() - began:.1f} s  {line}".rstrip())
         return True
 
-    def _skip(self, task: Task) -> None:
+    def _skip(self, task: Task) -> bool:
+        """Skip a task and the tasks of the job it runs; False, since it has not succeeded."""
         if task.run_job:
-            for each in self.bundle.job(task.run_job).tasks:
-                self._skip(each)
+            for inner in self.bundle.job(task.run_job).tasks:
+                self._skip(inner)
         else:
-            self._started += 1
-            self.say(f"[{self._started}/{self._total}] {task.key}  skipped")
+            self.say(f"{self._label(task)}  skipped")
+        return False
+
+    def _label(self, task: Task) -> str:
+        self._started += 1
+        return f"[{self._started}/{self._total}] {task.key}"
 
 
 def summary(payload: str) -> tuple[str, list[str]]:
-    """One line for what a notebook exited with, and the lines it wants at the end of the run.
+    """One line for what a notebook exited with, and its lines for the end of the run.
 
     The payload is JSON: {"summary": text, "rows": {noun: count}, "closing": [text]}, each optional;
     any other text is shown as it is.
@@ -153,9 +152,10 @@ def summary(payload: str) -> tuple[str, list[str]]:
         return payload, []
     if not isinstance(content, dict):
         return payload, []
-    rows = [f"{noun} {count:,} rows" for noun, count in (content.get("rows") or {}).items()]
-    said = [content["summary"]] if content.get("summary") else []
-    return " · ".join([*rows, *said]), [str(each) for each in content.get("closing") or []]
+    parts = [f"{noun} {count:,} rows" for noun, count in (content.get("rows") or {}).items()]
+    if content.get("summary"):
+        parts.append(content["summary"])
+    return " · ".join(parts), list(map(str, content.get("closing") or []))
 
 
 def _reason(error: Exception, notebook: Path, debug: bool) -> str:
@@ -163,10 +163,9 @@ def _reason(error: Exception, notebook: Path, debug: bool) -> str:
         return "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if isinstance(error, NbaError):
         return str(error)
-    frames = [
-        each for each in traceback.extract_tb(error.__traceback__) if each.filename == str(notebook)
-    ]
-    line = error.lineno if isinstance(error, SyntaxError) else frames[-1].lineno if frames else 1
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(notebook)]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else 1
     message = str(error).split("\n\nJVM stacktrace", maxsplit=1)[0].strip()
     return (
         f"{type(error).__name__}: {message}\n  in {notebook}:{line}\n"

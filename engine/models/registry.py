@@ -1,4 +1,4 @@
-"""The model registry: versions, their tags and aliases, as strict locally as Unity Catalog."""
+"""The model registry: versions, their tags and aliases; locally as strict as Unity Catalog."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any, Optional
@@ -14,7 +15,6 @@ from typing import Any, Optional
 import mlflow
 import pandas as pd
 from matplotlib.figure import Figure
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
@@ -29,7 +29,7 @@ ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # Unity Catalog
 ALIASES = ("candidate", "staging", "champion")
 RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)  # aliases that mean a version already
 MOST_CHARACTERS = 255
-_REQUIREMENTS = (
+_REQUIREMENTS = [
     "mlflow",
     "numpy",
     "pandas",
@@ -38,13 +38,13 @@ _REQUIREMENTS = (
     "scipy",
     "sqlglot",
     "vowpalwabbit",
-)
+]
 _TYPES = {"string": DataType.string, "boolean": DataType.boolean, "bigint": DataType.long}
 
 
 @dataclass(frozen=True)
 class Version:
-    """One registered version and the tags that say where it came from."""
+    """One registered version, and the tags that say how it was trained."""
 
     number: str
     tags: Mapping[str, str]
@@ -52,7 +52,7 @@ class Version:
 
 @dataclass(frozen=True)
 class RecipeResult:
-    """One recipe of a selection: its name, its settings, and what it was worth."""
+    """One recipe of a selection: its name, settings and estimates."""
 
     name: str
     params: Mapping[str, Any]
@@ -83,37 +83,31 @@ class Registry:
                 hint="shorten the name",
             )
         self.model_name, self.experiment, self.local_root = model_name, experiment, local_root
-        self._client: Optional[mlflow.MlflowClient] = None
 
-    @property
+    @cached_property
     def client(self) -> mlflow.MlflowClient:
         """The client, connected at first use."""
-        if self._client is None:
-            self._connect()
-        assert self._client is not None
-        return self._client
-
-    def _connect(self) -> None:
         if self.local_root is None:
             mlflow.set_registry_uri("databricks-uc")
-        else:
-            for name in ("mlflow", "alembic"):
-                logging.getLogger(name).setLevel(logging.ERROR)
-            root = self.local_root.resolve()
-            root.mkdir(parents=True, exist_ok=True)
-            mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
-            if mlflow.get_experiment_by_name(self.experiment) is None:
-                mlflow.create_experiment(self.experiment, (root / "mlartifacts").as_uri())
-        self._client = mlflow.MlflowClient()
+            return mlflow.MlflowClient()
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        root = self.local_root.resolve()
+        root.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
+        if mlflow.get_experiment_by_name(self.experiment) is None:
+            mlflow.create_experiment(self.experiment, (root / "mlartifacts").as_uri())
+        return mlflow.MlflowClient()
 
     def versions(self) -> list[Version]:
         """All versions, oldest first."""
         try:
-            found = self.client.search_model_versions(f"name='{self.model_name}'")
+            rows = self.client.search_model_versions(f"name='{self.model_name}'")
         except MlflowException as error:  # Unity Catalog's answer where sqlite gives no rows
             _only_absent(error)
-            found = []
-        return [_version(each) for each in sorted(found, key=lambda each: int(each.version))]
+            return []
+        versions = [Version(str(row.version), dict(row.tags)) for row in rows]
+        return sorted(versions, key=lambda version: int(version.number))
 
     def version(self, number: str) -> Version:
         """One version.
@@ -121,26 +115,26 @@ class Registry:
         Raises:
             RegistryError: there is no such version.
         """
-        for each in self.versions():
-            if each.number == str(number):
-                return each
-        known = ", ".join(each.number for each in self.versions()) or "none yet"
-        raise RegistryError(
-            f"{self.model_name} has no version {number}.", hint=f"versions: {known}"
-        )
+        versions = {version.number: version for version in self.versions()}
+        if str(number) not in versions:
+            hint = f"versions: {', '.join(versions) or 'none yet'}"
+            raise RegistryError(f"{self.model_name} has no version {number}.", hint=hint)
+        return versions[str(number)]
 
     def find(self, **tags: str) -> Optional[Version]:
         """The newest version that carries all these tags."""
-        matching = [v for v in self.versions() if tags.items() <= dict(v.tags).items()]
+        matching = [
+            version for version in self.versions() if tags.items() <= dict(version.tags).items()
+        ]
         return matching[-1] if matching else None
 
     def has_run(self, **tags: str) -> bool:
-        """Whether a training run with all these tags was logged, be there a version of it or not."""
+        """True if a run with these tags exists (registered or not)."""
         experiment = self.client.get_experiment_by_name(self.experiment)
         if experiment is None:
             return False
-        asked = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-        return bool(self.client.search_runs([experiment.experiment_id], asked, max_results=1))
+        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        return bool(self.client.search_runs([experiment.experiment_id], condition, max_results=1))
 
     def alias(self, alias: str) -> Optional[str]:
         """The version an alias points to right now."""
@@ -151,20 +145,16 @@ class Registry:
             return None
 
     def set_alias(self, alias: str, number: str) -> None:
-        """Point an alias to a version. Only promotion and training do, and they record it.
+        """Point an alias to a version. Only promotion and training do so, and they record it.
 
         Raises:
             RegistryError: Unity Catalog would refuse the name, or the version does not exist.
         """
-        if RESERVED.fullmatch(alias):
-            raise RegistryError(
-                f"The alias {alias!r} is reserved: it already means a version.",
-                hint=f"one of {', '.join(ALIASES)}",
-            )
         if alias not in ALIASES:
-            raise RegistryError(
-                f"{alias!r} is not an alias of this engine.", hint=f"one of {', '.join(ALIASES)}"
-            )
+            what = f"{alias!r} is not an alias of this engine."
+            if RESERVED.fullmatch(alias):
+                what = f"The alias {alias!r} is reserved: it already means a version."
+            raise RegistryError(what, hint=f"one of {', '.join(ALIASES)}")
         self.version(number)
         self.client.set_registered_model_alias(self.model_name, alias, str(number))
 
@@ -189,15 +179,15 @@ class Registry:
         rivals: Sequence[RecipeResult],
         tags: Mapping[str, str],
     ) -> Optional[Version]:
-        """Log how a policy came about, and register it as the next version.
+        """Log a training run, and register its policy as the next version.
 
         Args:
-            policy: a fitted policy; None logs the run alone, as nothing came of it.
+            policy: a fitted policy; None logs the run alone.
             features: context columns with SQL types; they and `eligible_actions` are the inputs.
             example: a few rows of contexts.
-            params, metrics, tables, pictures: what the run shows.
-            rivals: the recipes it was chosen from, each a nested run.
-            tags: put on run and version; they answer which log, days, features and code.
+            params, metrics, tables, pictures: logged with the run.
+            rivals: the recipes it was chosen from, each logged as a nested run.
+            tags: of run and version; they say which log, days, features and code were used.
         """
         client = self.client
         mlflow.set_experiment(self.experiment)
@@ -240,7 +230,7 @@ class Registry:
 
 
 def signature(features: Mapping[str, str]) -> ModelSignature:
-    """Inputs are the features and the eligible actions; Unity Catalog asks for outputs, too."""
+    """Inputs are the features and the eligible actions; Unity Catalog requires outputs, too."""
     inputs = [
         ColSpec(_TYPES.get(kind, DataType.double), name, required=False)
         for name, kind in features.items()
@@ -255,11 +245,7 @@ def signature(features: Mapping[str, str]) -> ModelSignature:
     return ModelSignature(Schema(inputs), Schema(outputs))
 
 
-def _version(found: ModelVersion) -> Version:
-    return Version(str(found.version), dict(found.tags))
-
-
 def _only_absent(error: MlflowException) -> None:
-    """Let "there is no such thing" pass; whatever else went wrong is raised."""
+    """Raise every error but "there is no such thing"."""
     if error.error_code not in ABSENT:
         raise error

@@ -1,4 +1,4 @@
-"""The MLflow model: a saved policy that answers frames of features with decisions."""
+"""The MLflow model: a saved policy that turns frames of features into decisions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class NextBestAction(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow
     """Features in; the most probable action, its probability and the whole distribution out.
 
     The optional column `eligible_actions` holds lists of action ids; without it, or where it is
-    null, every action is eligible. EvaluationRows and endpoint add floor, groups and the draw themselves.
+    null, every action is eligible. Batch and endpoint add floor, groups and the draw themselves.
     """
 
     def load_context(self, context: Any) -> None:
@@ -31,7 +31,7 @@ class NextBestAction(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow
         ids = self.policy.action_ids
         eligible = None
         if "eligible_actions" in frame:
-            eligible = np.array([_mask(each, ids) for each in frame.pop("eligible_actions")])
+            eligible = np.array([_mask(listed, ids) for listed in frame.pop("eligible_actions")])
         distribution = self.policy.distribution(frame, eligible)
         chosen = distribution.argmax(axis=1)
         rows = np.arange(len(frame))
@@ -47,10 +47,10 @@ class NextBestAction(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow
 
 
 def _mask(listed: Any, ids: tuple[str, ...]) -> list[bool]:
-    """Which of the actions are listed; all of them where nothing is."""
+    """Which of the actions are listed; all of them without a list."""
     if listed is None or (isinstance(listed, float) and np.isnan(listed)):
         return [True] * len(ids)
-    names = {str(each) for each in listed}
+    names = set(map(str, listed))
     if not names <= set(ids):
         raise InvalidPolicyError(
             f"eligible_actions holds {sorted(names - set(ids))}, which this model does not know",

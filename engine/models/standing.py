@@ -1,4 +1,4 @@
-"""Who stands where on the day: champion, previous champion, the lineage on trial, its evidence."""
+"""The models in force on a day: champion, previous champion, lineage on trial, its evidence."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import pandas as pd
 from engine.config import Config
 from engine.data.tables import Tables, sql_list
 from engine.models.aliases import AliasHistory
-from engine.models.baselines import PREFIX, baseline
+from engine.models.baselines import baseline
 from engine.models.lineages import Lineage, lineages, on_trial
 from engine.models.registry import Registry
+from engine.refs import PolicyRef
 from policies import Policy
 
 
@@ -22,7 +23,7 @@ from policies import Policy
 class ModelState:
     """What is in force on a day, from `promotions`, `verdicts` and the versions' tags.
 
-    Read once, so one stage sees one state of things.
+    Read once, so that all of a stage sees the same state.
     """
 
     tables: Tables
@@ -36,21 +37,21 @@ class ModelState:
         return AliasHistory.read(self.tables, self.registry.model_name)
 
     @cached_property
-    def champion(self) -> str:
-        """Who decides on the day: a version's number, or the baseline of the configuration."""
-        return self.history.version("champion", self.as_of) or self.config.engine.gate.incumbent
+    def champion(self) -> PolicyRef:
+        """The policy that decides on the day: a version, or the incumbent of the configuration."""
+        return self._or_incumbent(self.history.version("champion", self.as_of))
 
     @cached_property
-    def previous(self) -> Optional[str]:
+    def previous(self) -> Optional[PolicyRef]:
         """The champion before, while a share of customers still stays with it."""
         before = self.history.previous_champion(self.as_of)
-        return (before["version"] or self.config.engine.gate.incumbent) if before else None
+        return self._or_incumbent(before["version"]) if before else None
 
     @cached_property
     def lineages(self) -> list[Lineage]:
         """The lineages that had started by the day."""
-        versions = ((each.number, each.tags) for each in self.registry.versions())
-        return lineages(versions, self.as_of)
+        versions = self.registry.versions()
+        return lineages(((version.number, version.tags) for version in versions), self.as_of)
 
     @cached_property
     def lineage(self) -> Optional[Lineage]:
@@ -60,37 +61,35 @@ class ModelState:
     @cached_property
     def lineage_before(self) -> Optional[Lineage]:
         """The lineage that was on trial when the day began, and goes on being trained."""
-        return self._on_trial([each for each in self.lineages if each.started < self.as_of])
+        return self._on_trial([known for known in self.lineages if known.started < self.as_of])
 
-    def policy(self, name: str) -> Policy:
-        """The policy of a version's number or of a baseline's name, for today's catalogue."""
-        if name.startswith(PREFIX):
-            return baseline(name, self.config)
-        policy, catalogue = self.registry.load(name), self.config.catalogue
+    def policy(self, ref: PolicyRef) -> Policy:
+        """A version's policy, for today's catalogue, or a baseline."""
+        return baseline(ref, self.config) if ref.is_baseline else self.load(ref.version)
+
+    def load(self, number: str) -> Policy:
+        """The policy of a version, for today's catalogue."""
+        policy, catalogue = self.registry.load(number), self.config.catalogue
         if policy.action_ids == catalogue.action_ids:
             return policy
         return policy.for_actions(catalogue.action_ids, catalogue.action_features)
 
-    def full_name(self, name: str) -> str:
+    def full_name(self, ref: PolicyRef) -> str:
         """As people read it: a baseline's name, or `catalog.schema.model:3`."""
-        return name if name.startswith(PREFIX) else f"{self.registry.model_name}:{name}"
+        return str(ref.of(self.registry.model_name))
 
-    def learned_until(self, name: str) -> Optional[dt.date]:
-        """The first day whose decisions a version may be judged on; None for a baseline."""
-        if name.startswith(PREFIX):
-            return None
-        return dt.date.fromisoformat(self.registry.version(name).tags["trained_through"])
-
-    def unseen_from(self, *names: str) -> Optional[dt.date]:
-        """The first day that none of these policies has learned from."""
-        days = [day for day in map(self.learned_until, names) if day]
+    def unseen_from(self, *refs: PolicyRef) -> Optional[dt.date]:
+        """The first day that none of these policies has learned from; None if none has learned."""
+        versions = [self.registry.version(ref.version) for ref in refs if not ref.is_baseline]
+        days = [dt.date.fromisoformat(version.tags["trained_through"]) for version in versions]
         return max(days, default=None)
 
-    def baselines(self) -> list[str]:
-        """Names of the policies that need no learning."""
-        fixed = [f"{PREFIX}fixed:{action}" for action in self.config.catalogue.action_ids]
-        rules = [f"{PREFIX}business_rules"] if self.config.rules else []
-        return [*rules, f"{PREFIX}uniform", *fixed]
+    def baselines(self) -> list[PolicyRef]:
+        """The policies that need no learning; the business rules only where there are any."""
+        every = self.config.baselines
+        return (
+            every if self.config.rules else [ref for ref in every if ref.name != "business_rules"]
+        )
 
     def evidence(self) -> pd.DataFrame:
         """The frozen days of the lineage on trial against the champion, oldest first."""
@@ -98,7 +97,7 @@ class ModelState:
         self.tables.ensure("evidence")
         rows = self.tables.read("evidence").where(
             f"lineage IN ({sql_list([self.lineage.name])}) "
-            f"AND incumbent IN ({sql_list([self.champion])}) "
+            f"AND incumbent IN ({sql_list([str(self.champion)])}) "
             f"AND frozen_as_of <= DATE '{self.as_of}'"
         )
         return rows.orderBy("decision_date").toPandas()
@@ -107,3 +106,6 @@ class ModelState:
         self.tables.ensure("verdicts")
         verdicts = self.tables.read("verdicts").toPandas()
         return on_trial(known, verdicts, self.as_of, self.config.engine.gate.trial_days)
+
+    def _or_incumbent(self, number: Optional[str]) -> PolicyRef:
+        return PolicyRef.parse(number or self.config.engine.gate.incumbent)

@@ -13,7 +13,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 
-from engine.config import EngineConfig
+from engine.refs import PolicyRef
+from engine.settings import EngineConfig
 from policies.pictures import BAND, GREY, INK, TRUTH, canvas, dated
 from policies.sequences.confidence_sequence import sequence_interval, tuned_days
 from policies.sequences.days import DaySums
@@ -168,6 +169,5 @@ def _draw_forest(axes: Axes, page: Page) -> None:
 
 def short(policy: str) -> str:
     """`fixed:email` for `baseline:fixed:email`, `model:3` for `catalog.schema.model:3`."""
-    if policy.startswith("baseline:"):
-        return policy.replace("baseline:", "", 1)
-    return policy.rsplit(".", maxsplit=1)[-1]
+    ref = PolicyRef.parse(policy)
+    return ref.name if ref.is_baseline else policy.rsplit(".", maxsplit=1)[-1]

@@ -11,11 +11,11 @@ from typing import Any, Optional
 
 import pandas as pd
 
-from engine.config import GateSettings
 from engine.data.tables import Tables
 from engine.models.aliases import AliasHistory
 from engine.models.lineages import Lineage
 from engine.models.registry import Registry
+from engine.settings import GateSettings
 from policies import Gate, Verdict
 from policies.sequences.days import DaySums
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.config import Training
 from engine.errors import JobError
+from engine.settings import Training
 from policies import LoggedDecisions
 from policies.learning.reading import Logs, joined
 

@@ -1,1 +1,1 @@
-"""The simulated source: the only room of the engine that knows the simulator."""
+"""The simulated source: the only room of the engine that imports the simulator."""

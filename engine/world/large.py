@@ -1,7 +1,8 @@
-"""The history of a world that is too large for one machine, made by Spark part by part."""
+"""The history of a world that is too large for one machine, simulated by Spark in parts."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,9 +12,9 @@ from pyspark.sql import DataFrame, SparkSession
 from engine.data.decisions import Author, decision_rows
 from engine.data.tables import TABLES
 from engine.features.customer import BEHAVIOUR
+from engine.refs import PolicyRef
 from policies.deciding.decision import Groups
 from simulation import World
-from simulation.history import logged_columns
 from simulation.world import PART, START
 
 
@@ -27,19 +28,19 @@ def spark_history(
 ) -> DataFrame:
     """The rows of `world.history(days)` for so many customers, as rows of `rewarded_decisions`.
 
-    Each task lives through all days of its customers, so memory is that of one day and of `size`
-    customers; the rows are the same on any number of machines. Nothing is spoilt on the way.
+    Each task simulates all days of its customers, so memory is that of one day and of `size`
+    customers; the rows are the same on any number of machines. The log is not corrupted.
 
     Args:
         spark: a session.
-        world: its seed and its law; its own customers may be few.
+        world: gives the seed and the responses; its own customers may be few.
         customers: how many of the seed's customers.
         days: how many days its logging policy acts.
         start: the first decision date.
         size: customers of a task.
     """
 
-    def lived(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def simulated(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for first in batch.column("id").to_pylist():
                 for table in _days(world.people(first, min(first + size, customers)), days, start):
@@ -47,16 +48,16 @@ def spark_history(
 
     features = ", ".join(f"`{name}` {kind}" for name, kind in BEHAVIOUR.items())
     columns = f"{TABLES['decisions'].columns}, reward DOUBLE, matured_on DATE, {features}"
-    tasks = -(-customers // size)
-    return spark.range(0, customers, size, numPartitions=tasks).mapInArrow(lived, columns)
+    tasks = math.ceil(customers / size)
+    return spark.range(0, customers, size, numPartitions=tasks).mapInArrow(simulated, columns)
 
 
 def _days(world: World, days: int, start: str) -> Iterator[pa.Table]:
-    """A day's decisions after the other, with the reward that matured and the features."""
-    author = Author("baseline:business_rules", "", "", "history")
+    """Each day's decisions, with their matured reward and their features."""
+    author = Author(str(PolicyRef.baseline("business_rules")), "", "", "history")
     groups = Groups(world.uniform_share, 0.0, salt=f"groups:{world.response.salt}")
     for day in world.run(days, start, floor=world.floor, groups=groups):
-        logged = logged_columns(world, day)
+        logged = world.logged_columns(day)
         dates = np.asarray(logged["decision_date"])
         rows = decision_rows(logged["customer_id"], dates, day.decisions, world.catalogue, author)
         for name in ("reward", "matured_on", *BEHAVIOUR):

@@ -1,4 +1,4 @@
-"""The simulated source: a world that answers the decisions that were really taken."""
+"""The simulated source: its customers answer the decisions that were really made."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from engine.config import Config, Parameters
+from engine.config import Config
 from engine.data.decisions import Author, day_of, decision_rows
 from engine.data.sources import EVENTS, OUTCOMES, Facts
 from engine.errors import SourceError
+from engine.parameters import Parameters
+from engine.refs import PolicyRef
+from policies import LoggedDecisions, Policy
 from policies.deciding.decision import Groups
-from simulation import World
+from simulation import World, scenario
 from simulation.customers import CHANNELS
 
 if TYPE_CHECKING:
@@ -26,15 +29,15 @@ MEMORY_DAYS = 7  # of contacts that a customer's answer depends on
 
 
 class Simulated:
-    """A world as a source of facts.
+    """A simulated company as a source of facts, and the only one whose true values are known.
 
-    The first day brings a past in which the business rules decided, with exploration. From then
-    on the world answers what stands in `decisions`; a customer without a decision was left alone.
+    The first day brings a history in which the business rules decided, with exploration. From then
+    on customers answer the rows of `decisions`; a customer without a decision is not contacted.
 
     Args:
-        world: who answers.
-        config: the groups and the floor with which the past was decided.
-        history_days: how many days of past the first day brings.
+        world: the company.
+        config: the groups and the floor with which the history was decided.
+        history_days: length of the history.
     """
 
     name = "simulation"
@@ -44,6 +47,29 @@ class Simulated:
     def __init__(self, world: World, config: Config, history_days: int) -> None:
         self.world, self.config, self.history_days = world, config, history_days
 
+    @classmethod
+    def from_config(cls, config: Config) -> Optional[Simulated]:
+        """The configured company; None where the source is a real log."""
+        described = config.simulation
+        if described is None:
+            return None
+        world = scenario(
+            described.scenario,
+            described.customers,
+            described.seed,
+            catalogue=config.catalogue,
+            rules=config.rules,
+        )
+        return cls(world, config, described.history_days)
+
+    def true_value(self, policy: Policy, log: LoggedDecisions) -> float:
+        """A policy's true value on these rows, in reward units per decision."""
+        return self.world.true_value(policy, log)
+
+    def expected_reward(self, log: LoggedDecisions) -> npt.NDArray[np.float64]:
+        """(n, k) true expected reward of every action for each row."""
+        return self.world.expected_reward(log)
+
     def fetch(self, parameters: Parameters, tables: Tables) -> Facts:
         """Everything known by `parameters.as_of` 00:00 UTC that may not be in the tables yet.
 
@@ -51,30 +77,34 @@ class Simulated:
             SourceError: the day lies before the history that the tables hold.
         """
         if not tables.exists("events") or tables.read("decisions").isEmpty():
-            return self._past(parameters.as_of)
+            return self._history(parameters.as_of)
         return self._answers(parameters.as_of, tables)
 
-    def _past(self, as_of: dt.date) -> Facts:
+    def _history(self, as_of: dt.date) -> Facts:
         start = as_of - dt.timedelta(days=self.history_days)
         shares = self.config.engine.groups
         groups = Groups(uniform=shares.uniform, holdout=shares.holdout)
-        author = Author("baseline:business_rules", "", "", "history")
+        author = Author(str(PolicyRef.baseline("business_rules")), "", "", "history")
         events, outcomes, decisions = [self.world.burn_in(str(start))], [], []
         floor = self.config.engine.exploration.floor
         for day in self.world.run(self.history_days, str(start), floor=floor, groups=groups):
             customer = day.contexts["customer_id"].to_numpy()
             dates = day_of(day.date.astype(object), len(customer))
-            made = decision_rows(customer, dates, day.decisions, self.world.catalogue, author)
-            decisions.append(made)
+            rows = decision_rows(customer, dates, day.decisions, self.world.catalogue, author)
+            decisions.append(rows)
             events.append(day.events)
             outcomes.append(day.outcomes)
-        facts = pd.concat(events), _received(pd.concat(outcomes), as_of)
-        taken = pa.concat_tables(decisions)
         note = (
             f"the world {self.world.name!r} with {self.history_days} days of past, "
             "decided by the business rules with exploration"
         )
-        return self._facts(*facts, taken, note, as_of)
+        return Facts(
+            customers=self._customers(as_of, events),
+            events=_arrow(pd.concat(events), EVENTS),
+            outcomes=_arrow(_received(pd.concat(outcomes), as_of), OUTCOMES),
+            decisions=pa.concat_tables(decisions),
+            note=note,
+        )
 
     def _answers(self, as_of: dt.date, tables: Tables) -> Facts:
         last = tables.read("events").agg(F.to_date(F.max("event_ts"))).first()[0]
@@ -92,38 +122,43 @@ class Simulated:
             & (F.col("decision_date") < F.lit(as_of))
         )
         names = ("customer_id", "decision_date", "decision_id", "action_id", "channel")
-        taken = decisions.select(*names).toArrow().to_pandas()
-        asked = self.asked(taken, np.arange(np.datetime64(first), np.datetime64(as_of)))
-        events, outcomes = self.world.answer(asked)
-        days = f"{first} to {as_of - dt.timedelta(days=1)}"
-        note = f"the world {self.world.name!r} answered the decisions of {days}"
+        recent = decisions.select(*names).toArrow().to_pandas()
+        days = np.arange(np.datetime64(first), np.datetime64(as_of))
+        events, outcomes = self.world.answer(self.all_decisions(recent, days))
         quits = tables.read("events").where("event_type NOT IN ('visit', 'purchase')")
-        known = quits.select("customer_id", "event_type").toArrow().to_pandas()
-        return self._facts(events, _received(outcomes, as_of), None, note, as_of, known)
+        before = quits.select("customer_id", "event_type").toArrow().to_pandas()
+        return Facts(
+            customers=self._customers(as_of, [before, events]),
+            events=_arrow(events, EVENTS),
+            outcomes=_arrow(_received(outcomes, as_of), OUTCOMES),
+            decisions=None,
+            note=f"the world {self.world.name!r} answered the decisions of "
+            f"{first} to {as_of - dt.timedelta(days=1)}",
+        )
 
-    def asked(self, taken: pd.DataFrame, days: npt.NDArray[np.datetime64]) -> pd.DataFrame:
-        """What every customer was given on each of these days, no contact where nothing is said.
+    def all_decisions(self, recent: pd.DataFrame, days: npt.NDArray[np.datetime64]) -> pd.DataFrame:
+        """Every customer's decision on each of these days: no contact where there is no row.
 
         Args:
-            taken: decisions of these days and of the MEMORY_DAYS before them.
+            recent: decisions of these days and of the MEMORY_DAYS before them.
             days: (d,) consecutive days.
         """
         people = self.world.customers
         start = days[0] - MEMORY_DAYS
-        width, n = MEMORY_DAYS + len(days), len(people)
-        row = self.world.rows(taken["customer_id"].to_numpy())
-        column = (
-            pd.to_datetime(taken["decision_date"]).to_numpy().astype("datetime64[D]") - start
-        ).astype(np.int64)
-        channel = np.full((n, width), "none", dtype=object)
-        channel[row, column] = taken["channel"]
-        contact = (channel != "none").astype(np.int64)
-        last = {each: _last_day(channel == each) for each in CHANNELS}
-        before = np.cumsum(np.pad(contact, ((0, 0), (1, 0))), axis=1)
-        action = np.full((n, width), self.world.catalogue.no_contact, dtype=object)
-        decision = np.full((n, width), None, dtype=object)
-        action[row, column] = taken["action_id"]
-        decision[row, column] = taken["decision_id"]
+        shape = (len(people), MEMORY_DAYS + len(days))
+        row = self.world.rows(recent["customer_id"].to_numpy())
+        dates = pd.to_datetime(recent["decision_date"]).to_numpy().astype("datetime64[D]")
+        column = (dates - start).astype(np.int64)
+
+        def filled(name: str, default: Any) -> npt.NDArray[np.object_]:
+            values = np.full(shape, default, dtype=object)
+            values[row, column] = recent[name]
+            return values
+
+        action = filled("action_id", self.world.catalogue.no_contact)
+        decision, channel = filled("decision_id", None), filled("channel", "none")
+        days_since = {name: _days_since(channel == name) for name in CHANNELS}
+        contacts = np.cumsum(np.pad(channel != "none", ((0, 0), (1, 0))), axis=1, dtype=np.int64)
         parts = []
         for number, day in enumerate(days, start=MEMORY_DAYS):
             here = people.present(day)
@@ -132,37 +167,23 @@ class Simulated:
                 "decision_date": np.full(len(here), day.astype("datetime64[ns]")),
                 "decision_id": decision[here, number],
                 "action_id": action[here, number],
-                "contacts_7d": before[here, number] - before[here, number - MEMORY_DAYS],
+                "contacts_7d": contacts[here, number] - contacts[here, number - MEMORY_DAYS],
             }
-            for each, days_ago in last.items():
-                columns[f"days_since_{each}"] = days_ago[here, number]
+            for name, since in days_since.items():
+                columns[f"days_since_{name}"] = since[here, number]
             parts.append(pd.DataFrame(columns))
         return pd.concat(parts, ignore_index=True)
 
-    def _facts(
-        self,
-        events: pd.DataFrame,
-        outcomes: pd.DataFrame,
-        decisions: Any,
-        note: str,
-        as_of: dt.date,
-        known: Optional[pd.DataFrame] = None,
-    ) -> Facts:
-        """Facts as Arrow tables; `known` are events of before that changed somebody's consent."""
-        told = pd.concat([known, events[["customer_id", "event_type"]]])
-        customers = self.world.population(str(as_of), told)
+    def _customers(self, as_of: dt.date, events: list[pd.DataFrame]) -> pa.Table:
+        """The table `customers`, with the consents that these events have left."""
+        known = pd.concat([frame[["customer_id", "event_type"]] for frame in events])
+        customers = self.world.population(str(as_of), known)
         customers["signup_date"] = customers["signup_date"].dt.date
-        return Facts(
-            customers=pa.Table.from_pandas(customers, preserve_index=False),
-            events=_arrow(events, EVENTS),
-            outcomes=_arrow(outcomes, OUTCOMES),
-            decisions=decisions,
-            note=note,
-        )
+        return pa.Table.from_pandas(customers, preserve_index=False)
 
 
-def _last_day(used: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """(n, d) days since the last day before each one on which it was used; NaN where none was."""
+def _days_since(used: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """(n, d) days from the last earlier day on which it was used; NaN where there is none."""
     day = np.arange(used.shape[1])
     last = np.maximum.accumulate(np.where(used, day, -np.inf), axis=1)
     ago = day - np.pad(last[:, :-1], ((0, 0), (1, 0)), constant_values=-np.inf)
@@ -170,16 +191,11 @@ def _last_day(used: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
 
 
 def _received(outcomes: pd.DataFrame, as_of: dt.date) -> pd.DataFrame:
-    """Only what had been reported by 00:00 of the day."""
+    """The outcomes reported by 00:00 of the day."""
     return outcomes[outcomes["received_ts"] < pd.Timestamp(as_of)]
 
 
 def _arrow(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
-    utc = frame.assign(
-        **{
-            name: frame[name].dt.tz_localize("UTC")
-            for name in frame.columns
-            if pd.api.types.is_datetime64_dtype(frame[name])
-        }
-    )
+    times = frame.select_dtypes("datetime")
+    utc = frame.assign(**{str(name): times[name].dt.tz_localize("UTC") for name in times})
     return pa.Table.from_pandas(utc[schema.names], schema=schema, preserve_index=False, safe=False)

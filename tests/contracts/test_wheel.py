@@ -50,4 +50,4 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: zipfile.ZipF
     names = wheel.namelist()
     folders = {each.split("/")[0] for each in names if ".dist-info" not in each}
     assert folders == {"engine", "policies", "simulation"}
-    assert "engine/data/log4j2.properties" in names
+    assert "engine/local/log4j2.properties" in names

@@ -9,8 +9,9 @@ from typing import Callable
 
 import pytest
 
-from engine.config import Config, Parameters, load_config
+from engine.config import Config, load_config
 from engine.errors import ConfigError
+from engine.parameters import Parameters
 from policies.judging.selection import GRID
 from simulation import FEATURES, demo_catalogue, demo_rules
 
@@ -222,7 +223,7 @@ def test_a_folder_without_configuration_is_said(tmp_path: Path) -> None:
     assert (error.what, error.hint) == ("There is no file engine.yml.", "check conf_dir")
 
 
-GIVEN = {**dict.fromkeys(Parameters.NAMES, ""), "as_of": "2026-03-02"}
+GIVEN = {**dict.fromkeys(Parameters.names(), ""), "as_of": "2026-03-02"}
 
 
 def test_empty_parameters_have_defaults() -> None:
@@ -254,7 +255,7 @@ def test_wrong_parameters_are_named(change: dict[str, str], what: str, hint: str
 def test_missing_parameters_are_listed() -> None:
     """All job parameters that are missing are named at once."""
     with pytest.raises(ConfigError, match="volume, experiment"):
-        Parameters.parse({name: GIVEN[name] for name in Parameters.NAMES[:-2]})
+        Parameters.parse({name: GIVEN[name] for name in Parameters.names()[:-2]})
 
 
 def test_configuration_is_immutable(conf: Path) -> None:

@@ -1,11 +1,11 @@
-"""Customers: the table, its shares, and independence from the size of the population."""
+"""Customers: the table and its shares, whatever the size of the population."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from simulation.customers import CONSENT, ORGANIC, TRAITS, Population, customers
+from simulation.customers import CONSENT, ORGANIC, TRAITS, Population
 
 
 def test_first_customers_are_the_same_in_any_population() -> None:
@@ -17,16 +17,21 @@ def test_first_customers_are_the_same_in_any_population() -> None:
 
 
 def test_seeds_differ() -> None:
-    """Another seed gives other customers under the same ids."""
-    one, two = customers(0, 200), customers(1, 200)
+    """Another seed gives different customers with the same ids."""
+    one, two = (Population.of(seed, 200).frame() for seed in (0, 1))
     assert (one["customer_id"] == two["customer_id"]).all()
     assert (one["signup_date"] != two["signup_date"]).mean() > 0.9
 
 
 def test_table_shows_what_is_declared_and_nothing_latent() -> None:
     """Columns, values and shares are those of TRAITS and CONSENT."""
-    table = customers(0, 20_000)
-    expected = ["customer_id", "signup_date", *TRAITS, *(f"consent_{each}" for each in CONSENT)]
+    table = Population.of(0, 20_000).frame()
+    expected = [
+        "customer_id",
+        "signup_date",
+        *TRAITS,
+        *(f"consent_{channel}" for channel in CONSENT),
+    ]
     assert list(table.columns) == expected
     for name, shares in TRAITS.items():
         seen = table[name].value_counts(normalize=True)
@@ -44,7 +49,7 @@ def test_plan_reveals_organic_level_only_in_part() -> None:
     assert people.organic.max() <= ORGANIC[1]
     by_plan = [people.organic[people.traits["plan"] == code] for code in range(3)]
     assert by_plan[0].mean() + 0.01 < by_plan[1].mean() < by_plan[2].mean() - 0.01
-    assert all(each.std() > 0.01 for each in by_plan)
+    assert all(organic.std() > 0.01 for organic in by_plan)
 
 
 def test_tastes_are_independent_of_traits_with_mean_one() -> None:

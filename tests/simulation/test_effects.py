@@ -1,4 +1,4 @@
-"""What customers do besides visiting: they tire, quit, come and go, pay, and are heard of late."""
+"""Fatigue, saturation, unsubscribing, turnover, late and lost outcomes, money, shifts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOBODY = Groups(0.0, 0.0)
 
 
 def quitting(share: float, complaints: float) -> World:
-    """A world of 200 customers who quit much more often than people do."""
+    """A world of 200 customers who unsubscribe much more often than real ones."""
     world = scenario("fatigue", 200, seed=3)
     law = replace(world.response, unsubscribes=share, complaints=complaints)
     return replace(world, response=law)
@@ -29,15 +29,15 @@ def quitting(share: float, complaints: float) -> World:
 
 @pytest.mark.parametrize("name", ["stable", "fatigue", "season"])
 def test_parts_make_no_difference(name: str) -> None:
-    """A history made 37 customers at a time has the rows of one made at once, to the byte."""
+    """A history simulated 37 customers at a time has the bytes of one simulated at once."""
     world = scenario(name, 150, seed=2)
     whole = world.history(40)
     assert whole.contexts is not None
     parts = [part.history(40) for part in world.parts(37)]
     names = ("action", "reward", "action_probability", "customer_id", "decision_date")
-    rows = pd.DataFrame({k: np.concatenate([getattr(each, k) for each in parts]) for k in names})
-    contexts = pd.concat([each.contexts for each in parts], ignore_index=True)
-    distribution = np.concatenate([each.distribution for each in parts])
+    rows = pd.DataFrame({k: np.concatenate([getattr(part, k) for part in parts]) for k in names})
+    contexts = pd.concat([part.contexts for part in parts], ignore_index=True)
+    distribution = np.concatenate([part.distribution for part in parts])
     order = np.lexsort((rows["customer_id"], rows["decision_date"]))
     pd.testing.assert_frame_equal(contexts.iloc[order].reset_index(drop=True), whole.contexts)
     np.testing.assert_array_equal(distribution[order], whole.distribution)
@@ -51,11 +51,11 @@ def test_a_channel_used_yesterday_works_less_and_recovers() -> None:
     days = np.array([1.0, 4.0, RECOVERY_DAYS, RECOVERY_DAYS + 1, np.nan])
     past = {
         "contacts_7d": np.zeros(5),
-        **{f"days_since_{each}": np.full(5, np.nan) for each in CHANNELS},
+        **{f"days_since_{channel}": np.full(5, np.nan) for channel in CHANNELS},
     }
     past["days_since_email"] = days
     left = law.remaining_effect(past)
-    email = law.channels == "email"
+    email = np.array(law.catalogue.channels) == "email"
     assert (left[:, ~email] == 1).all()
     expected = [1 - SATURATED, 1 - SATURATED * 4 / 7, 1 - SATURATED / 7, 1, 1]
     np.testing.assert_allclose(left[:, email], np.array(expected)[:, None].repeat(2, axis=1))
@@ -84,12 +84,12 @@ def test_unsubscribing_is_an_event_that_changes_the_customers_table() -> None:
     world = quitting(0.05, 0.02)
     days = list(world.run(30, START, UniformPolicy(world.action_ids), floor=0.0, groups=NOBODY))
     events = pd.concat([day.events for day in days])
-    told = world.population("2026-01-31", events)
+    customers = world.population("2026-01-31", events)
     policy = UniformPolicy(world.action_ids)
     after = list(world.run(31, START, policy, floor=0.0, groups=NOBODY))[-1].contexts
-    for name in (f"consent_{each}" for each in CHANNELS):
-        assert (told[name].to_numpy() == after[name].to_numpy()).all()
-        assert told[name].sum() < world.population("2026-01-31")[name].sum()
+    for name in (f"consent_{channel}" for channel in CHANNELS):
+        assert (customers[name].to_numpy() == after[name].to_numpy()).all()
+        assert customers[name].sum() < world.population("2026-01-31")[name].sum()
     outcomes = pd.concat([day.outcomes for day in days])
     assert set(outcomes["outcome_type"]) == set(events["event_type"])
     quits = ~events["event_type"].isin(["visit", "purchase"])
@@ -114,7 +114,7 @@ def test_the_share_of_contacts_that_end_in_quitting_is_as_declared() -> None:
 
 
 def test_customers_come_and_go_evenly() -> None:
-    """With turnover about as many arrive in a year as leave, and nobody acts before or after."""
+    """With turnover about as many join in a year as leave, and nobody acts before or after."""
     people = Population.of(0, 20_000, TURNOVER)
     there = [len(people.present(np.datetime64(START) + day)) for day in (0, 180, 360)]
     assert max(there) < 1.06 * min(there)
@@ -134,7 +134,7 @@ def test_customers_come_and_go_evenly() -> None:
 
 
 def test_late_outcomes_wait_and_lost_ones_never_come() -> None:
-    """Where reports are late rows mature later; 8 % of visits are in events but no outcome."""
+    """Where outcomes are late rows mature later; 8 % of events never become an outcome."""
     world = scenario("delayed_rewards", 1_000, seed=1)
     days = list(world.run(20, START, floor=0.02, groups=NOBODY))
     events, outcomes = (
@@ -163,10 +163,10 @@ def test_money_is_what_visits_pay() -> None:
 
 
 def test_preferences_shift_on_their_day() -> None:
-    """What an action is worth to whom changes once, between two days, and for both kinds of age."""
+    """Uplifts change once, between two days, and the best policy changes with them."""
     world = scenario("preference_shift", 400, seed=1)
     rows, day = np.arange(400), np.datetime64(START) + SHIFT_DAY
-    before, on, later = (world.response.uplift(rows, each) for each in (day - 1, day, day + 30))
+    before, on, later = (world.response.uplift(rows, date) for date in (day - 1, day, day + 30))
     np.testing.assert_array_equal(on, later)
     assert np.abs(before - on)[:, 1:].mean() > 0.02
     dates = np.where(rows % 2, day, day - 1)

@@ -1,4 +1,4 @@
-"""History: reproducible bytes, honest probabilities, and contexts anyone can recompute."""
+"""History: reproducible bytes, exact probabilities, and contexts that follow from the tables."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_smaller_world_is_part_of_the_larger() -> None:
 
 
 def test_log_is_declared_in_full(world: World) -> None:
-    """A log carries its range, its maturity and exactly the features, typed."""
+    """A log has its reward range, maturity dates and exactly the features, typed."""
     log = world.history(3)
     assert log.contexts is not None
     assert tuple(log.contexts.columns) == FEATURES
@@ -63,7 +63,7 @@ def test_log_is_declared_in_full(world: World) -> None:
 
 
 def test_logging_policy_states_its_own_mixture(world: World) -> None:
-    """What was drawn from is logging_policy.distribution, for policy and uniform rows alike."""
+    """Policy and uniform rows are both drawn from logging_policy.distribution."""
     log = world.history(30)
     stated = world.logging_policy.distribution(log.contexts, log.eligible)
     np.testing.assert_allclose(stated, log.distribution, rtol=0, atol=1e-12)
@@ -139,17 +139,17 @@ def test_contexts_follow_from_events_and_decisions(world: World, days: list[Day]
             "contacts_7d": sent[sent["ago"] <= 7].groupby("customer_id").size(),
             "tenure_days": (pd.Timestamp(date) - signup).dt.days,
         }
-        for each in ("email", "sms", "push", "phone"):
-            on = sent[sent["channel"] == each].groupby("customer_id")["ago"].min()
-            expected[f"days_since_{each}"] = on.astype(float)
+        for name in ("email", "sms", "push", "phone"):
+            on = sent[sent["channel"] == name].groupby("customer_id")["ago"].min()
+            expected[f"days_since_{name}"] = on.astype(float)
         for name, series in expected.items():
-            told = series.reindex(shown.index)
-            told = told if name.startswith(("recency", "days_since")) else told.fillna(0)
-            np.testing.assert_allclose(shown[name], told, atol=1e-9, err_msg=f"{name} on {date}")
+            column = series.reindex(shown.index)
+            column = column if name.startswith(("recency", "days_since")) else column.fillna(0)
+            np.testing.assert_allclose(shown[name], column, atol=1e-9, err_msg=f"{name} on {date}")
 
 
 def test_nobody_is_there_before_signing_up() -> None:
-    """Customers arrive the day after their signup date."""
+    """Customers get their first decision the day after their signup date."""
     world = scenario("stable", customers=300, seed=0)
     signup = world.population("2027-01-01").set_index("customer_id")["signup_date"]
     for day in world.run(2, "2024-01-10", floor=0.0, groups=Groups(0.0, 0.0)):
@@ -169,6 +169,8 @@ def test_run_is_lazy(world: World) -> None:
 
 
 def test_history_of_no_days_is_an_error(world: World) -> None:
-    """An empty history says so."""
+    """A history without decisions is refused, and so is a start that is no date."""
     with pytest.raises(InvalidLogError, match="0 days"):
         world.history(0)
+    with pytest.raises(InvalidLogError, match="'soon' is no date"):
+        world.history(3, start="soon")

@@ -1,4 +1,4 @@
-"""What the demo promises, in memory and against the truth: learning pays, and estimates are honest."""
+"""The demo in memory, against the truth: learning pays, and intervals hold the true value."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SEEDS = range(20)
 START = dt.date(2026, 1, 19)
 
 
-class Retention:
-    """Stands in for the registry: nothing is known yet, and what is registered is kept."""
+class KeepingRegistry:
+    """Stands in for the registry: it is empty, and keeps the registered policy."""
 
     policy: Optional[Policy] = None
 
@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
 
 
 def demo(seed: int, repository: Path) -> Outcome:
-    """Train as the engine does on the demo's past, and value on the days it kept for the gate."""
+    """Train on the demo's past as the engine does, and evaluate on the days reserved for the gate."""
     config = load_config(repository / "conf")
     assert config.simulation is not None
     days = config.simulation.history_days
@@ -57,15 +57,15 @@ def demo(seed: int, repository: Path) -> Outcome:
     log = world.history(days=days, start=str(START))
     as_of = START + dt.timedelta(days=days)
     log = log[log.matured_before(np.datetime64(as_of))]
-    registry: Any = Retention()
-    made = train(log, ("rules", world.incumbent), registry, config, BEHAVIOUR, as_of, None)
-    unseen = log.split_by_date(made.split.cut)[1]
+    registry: Any = KeepingRegistry()
+    training = train(log, ("rules", world.incumbent), registry, config, BEHAVIOUR, as_of, None)
+    unseen = log.split_by_date(training.split.cut)[1]
     policy = registry.policy
-    found = evaluate(unseen, policy, estimators=("dr",), expected_reward=cross_fit(unseen))
+    table = evaluate(unseen, policy, estimators=("dr",), expected_reward=cross_fit(unseen))
     return Outcome(
         world.true_value(policy, unseen),
         world.true_value(world.incumbent, unseen),
-        *found.loc["dr", ["low", "high"]],
+        *table.loc["dr", ["low", "high"]],
     )
 
 
@@ -73,9 +73,9 @@ def demo(seed: int, repository: Path) -> Outcome:
 def test_learning_beats_the_rules_and_intervals_hold_the_truth(repository: Path) -> None:
     """Over 20 worlds the learned policy is truly better in all, and DR's interval right in 17."""
     outcomes = [demo(seed, repository) for seed in SEEDS]
-    gains = [each.learned - each.rules for each in outcomes]
+    gains = [outcome.learned - outcome.rules for outcome in outcomes]
     assert min(gains) > 0, gains
-    covered = [each.low <= each.learned <= each.high for each in outcomes]
+    covered = [outcome.low <= outcome.learned <= outcome.high for outcome in outcomes]
     assert sum(covered) >= 17, outcomes
-    widths = [each.high - each.low for each in outcomes]
+    widths = [outcome.high - outcome.low for outcome in outcomes]
     assert max(widths) < 0.05  # an interval that says nothing would cover, too

@@ -1,4 +1,4 @@
-"""Each scenario is what its sentence says, by the simulator's own truth."""
+"""Each scenario does what its sentence says, by the simulator's own truth."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from policies import LoggedDecisions, assess
 from policies.errors import CatalogueError, InvalidLogError
 from simulation import SCENARIOS, World, scenario
 from simulation.candidates import better_by
-from simulation.history import CHANNELS
+from simulation.customers import CHANNELS
 
 CUSTOMERS, DAYS, NEW_DAY = 800, 45, np.datetime64("2026-01-31")
 
 
 @cache
-def made(name: str) -> tuple[World, LoggedDecisions]:
+def world_and_log(name: str) -> tuple[World, LoggedDecisions]:
     """A world of the scenario, and its log."""
     world = scenario(name, customers=CUSTOMERS, seed=1)
     return world, world.history(DAYS)
@@ -26,10 +26,10 @@ def made(name: str) -> tuple[World, LoggedDecisions]:
 
 def worth(name: str) -> tuple[float, float]:
     """The candidate's true and live value, as shares of the incumbent's."""
-    world, log = made(name)
+    world, log = world_and_log(name)
     assert world.candidate is not None
     true = world.true_value(world.candidate, log) / world.true_value(world.incumbent, log)
-    live = (world.live_value(each, DAYS)[0] for each in (world.candidate, world.incumbent))
+    live = (world.live_value(policy, DAYS)[0] for policy in (world.candidate, world.incumbent))
     return true - 1, float(np.divide(*live)) - 1
 
 
@@ -43,7 +43,7 @@ def same_bytes(left: Any, right: Any) -> bool:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_same_seed_is_the_same_world(name: str) -> None:
-    """A scenario asked for twice gives the same log, and another seed another one."""
+    """The same scenario and seed give the same log, another seed gives another log."""
     again, other = scenario(name, 150, seed=4), scenario(name, 150, seed=5)
     log = scenario(name, 150, seed=4).history(6)
     assert same_bytes(log, again.history(6))
@@ -60,20 +60,20 @@ def test_five_percent_are_five_percent(name: str, share: float) -> None:
 
 
 def test_twins_and_effects_that_cancel_are_worth_the_same() -> None:
-    """The candidate decides otherwise on most rows, really so on a fifth, and is worth the same."""
-    world, log = made("same")
+    """The candidate decides otherwise on many rows, with an effect on a fifth, and is worth the same."""
+    world, log = world_and_log("same")
     assert world.candidate is not None
     true, _ = worth("same")
     assert abs(true) < 0.003
     ours, theirs = (
-        each.distribution(log.contexts, log.eligible).argmax(axis=1)
-        for each in (world.candidate, world.incumbent)
+        policy.distribution(log.contexts, log.eligible).argmax(axis=1)
+        for policy in (world.candidate, world.incumbent)
     )
     assert (ours != theirs)[log.choice].mean() > 0.3
     expected, rows = world.expected_reward(log), np.arange(len(log))
     differs = ~np.isclose(expected[rows, ours], expected[rows, theirs], atol=1e-12)
     assert 0.1 < differs.mean() < 0.25
-    first, twin = (world.action_ids.index(each) for each in ("email_offer", "email_offer_b"))
+    first, twin = (world.action_ids.index(name) for name in ("email_offer", "email_offer_b"))
     np.testing.assert_array_equal(expected[:, first], expected[:, twin])
 
 
@@ -85,35 +85,35 @@ def test_spam_pays_once() -> None:
 
 
 def test_a_broken_log_is_called_broken() -> None:
-    """What was logged contradicts itself, is doubled and lost; what happened does not."""
-    world, log = made("broken_log")
+    """The broken log is called broken, and the same world's intact log is not."""
+    world, log = world_and_log("broken_log")
     assert world.candidate is not None
-    found = assess(log, world.candidate)
-    assert found.verdict == "broken"
-    said = " ".join(found.reasons)
-    assert "email_offer" in said
-    assert "copies" in said
+    assessment = assess(log, world.candidate)
+    assert assessment.verdict == "broken"
+    reasons = " ".join(assessment.reasons)
+    assert "email_offer" in reasons
+    assert "copies" in reasons
     right = scenario("better_5", CUSTOMERS, seed=1)
-    assert same_bytes(made("better_5")[1], right.history(DAYS))
-    assert assess(made("better_5")[1], world.candidate).verdict != "broken"
-    assert len(log) < len(made("better_5")[1])
+    assert same_bytes(world_and_log("better_5")[1], right.history(DAYS))
+    assert assess(world_and_log("better_5")[1], world.candidate).verdict != "broken"
+    assert len(log) < len(world_and_log("better_5")[1])
 
 
 def test_thin_overlap_needs_more_rows() -> None:
-    """The log shows too little of what the candidate does, and says how much is missing."""
-    world, log = made("thin_overlap")
+    """The log supports the candidate too little, and the assessment says how many rows it needs."""
+    world, log = world_and_log("thin_overlap")
     assert world.candidate is not None
-    found = assess(log, world.candidate, minimum_effect=0.005)
-    assert found.verdict == "collect"
-    assert found.rows_needed is not None
-    assert found.rows_needed > log.choice.sum()
-    usual = assess(made("better_5")[1], world.candidate, minimum_effect=0.005)
-    assert found.effective_n < usual.effective_n / 3
+    assessment = assess(log, world.candidate, minimum_effect=0.005)
+    assert assessment.verdict == "collect"
+    assert assessment.rows_needed is not None
+    assert assessment.rows_needed > log.choice.sum()
+    usual = assess(world_and_log("better_5")[1], world.candidate, minimum_effect=0.005)
+    assert assessment.effective_n < usual.effective_n / 3
 
 
 def test_a_new_action_comes_on_its_day() -> None:
-    """The new action is eligible from the 31st day on, and is then tried."""
-    world, log = made("new_action")
+    """The new action is eligible and drawn from the 31st day on."""
+    world, log = world_and_log("new_action")
     assert log.decision_date is not None
     new = world.action_ids.index("video_call")
     later = log.decision_date >= NEW_DAY
@@ -123,8 +123,10 @@ def test_a_new_action_comes_on_its_day() -> None:
 
 
 def test_seasons_swing_and_fatigue_tires() -> None:
-    """Visits without contact follow the season; contacts of the last days take more off."""
-    usual, seasonal, tiring = (made(each)[0].response for each in ("stable", "season", "fatigue"))
+    """Organic visits follow the season, and recent contacts take more off an uplift in `fatigue`."""
+    usual, seasonal, tiring = (
+        world_and_log(name)[0].response for name in ("stable", "season", "fatigue")
+    )
     rows, none = np.arange(50), {"contacts_7d": np.zeros(50)}
     spring, autumn = np.datetime64("2026-04-01"), np.datetime64("2026-10-01")
 
@@ -146,7 +148,7 @@ def test_seasons_swing_and_fatigue_tires() -> None:
 def test_a_candidate_out_of_reach_is_refused() -> None:
     """No policy is worth twice the incumbent here, and the error says what can be reached."""
     with pytest.raises(CatalogueError, match=r"\+100% of the incumbent's value") as caught:
-        better_by(1.0)(scenario("stable", 200))
+        better_by(1.0, scenario("stable", 200))
     assert "reachable" in str(caught.value.hint)
 
 

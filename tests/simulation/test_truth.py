@@ -18,8 +18,8 @@ from policies.learning.baselines import BusinessRules, FixedAction, UniformPolic
 from policies.log import LoggedDecisions
 from policies.policy import Policy
 from simulation import SCENARIOS, World, scenario
+from simulation.best_policy import BestFromContexts
 from simulation.candidates import Parted, Worst
-from simulation.truth import BestFromContexts
 
 Floats = npt.NDArray[np.float64]
 
@@ -88,9 +88,9 @@ def test_ips_and_dr_on_histories_are_unbiased() -> None:
         log = world.history(20)
         model = cross_fit(log)
         for name, policy in five_policies(world, log).items():
-            found = evaluate(log, policy, estimators=("ips", "dr"), expected_reward=model)
+            table = evaluate(log, policy, estimators=("ips", "dr"), expected_reward=model)
             true = world.true_value(policy, log)
-            for kind, row in found.iterrows():
+            for kind, row in table.iterrows():
                 score = (row["value"] - true) / row["std_error"]
                 scores.setdefault((name, str(kind)), []).append(score)
     for key, z in scores.items():
@@ -199,13 +199,13 @@ def linear_policy(log: LoggedDecisions, target: LoggedDecisions) -> Floats:
             columns += [seen.fillna(0) / 30, seen.isna()]
         return np.column_stack(columns).astype(np.float64)
 
-    known, asked = numbers(log), numbers(target)
+    known, wanted = numbers(log), numbers(target)
     scores = np.full(target.eligible.shape, -np.inf)
     for action in range(log.n_actions):
         on = (log.action == action) & log.choice
         weight = np.minimum(1 / log.action_probability[on], 50)
         model = Ridge(alpha=100.0).fit(known[on], log.reward[on], sample_weight=weight)
-        scores[:, action] = model.predict(asked)
+        scores[:, action] = model.predict(wanted)
     return np.eye(log.n_actions)[np.where(target.eligible, scores, -np.inf).argmax(axis=1)]
 
 
@@ -227,8 +227,11 @@ def test_holdout_and_live_rules_agree() -> None:
     wrapped = AsDeployed(world.incumbent, 0.0, 0.0)
     assert world.live_value(wrapped, 5) == world.live_value(world.incumbent, 5)
     runs = [
-        [day.events for day in world.run(3, "2026-01-01", each, floor=0.0, groups=Groups(0.0, 0.0))]
-        for each in (wrapped, world.incumbent)
+        [
+            day.events
+            for day in world.run(3, "2026-01-01", policy, floor=0.0, groups=Groups(0.0, 0.0))
+        ]
+        for policy in (wrapped, world.incumbent)
     ]
     assert all(one.equals(two) for one, two in zip(*runs))
 
@@ -241,15 +244,16 @@ def test_dr_ranks_ten_policies_as_the_truth_does(seed: int) -> None:
     log = world.history(50)
     assert len(log) == 50_000
     best = BestFromContexts(world.response, world.action_ids)
-    graded = [Parted([best, Worst(best)], [share]) for share in np.linspace(0.05, 0.95, 10)]
+    worst = Worst(world.response, world.action_ids)
+    graded = [Parted([best, worst], [share]) for share in np.linspace(0.05, 0.95, 10)]
     model = cross_fit(log)
     truth = [world.true_value(policy, log) for policy in graded]
-    told = [
+    estimates = [
         evaluate(log, policy, estimators=("dr",), expected_reward=model).loc["dr", "value"]
         for policy in graded
     ]
     assert np.all(np.diff(truth) > 0)
-    assert stats.spearmanr(truth, told).statistic >= 0.9
+    assert stats.spearmanr(truth, estimates).statistic >= 0.9
 
 
 def test_where_contacts_do_nothing_ips_finds_nothing() -> None:
@@ -272,15 +276,15 @@ def test_a_rules_effect_is_what_is_missing_without_it() -> None:
     """The effect of a rule is the true value of all rules less that of all others."""
     world = scenario("stable", customers=300, seed=4)
     log = world.history(20)
-    found = world.rule_effects(log)
-    assert list(zip(found["rule"], found["action"])) == list(world.rules)
+    effects = world.rule_effects(log)
+    assert list(zip(effects["rule"], effects["action"])) == list(world.rules)
     value = world.true_value(world.incumbent, log)
-    for number, effect in enumerate(found["effect"]):
+    for number, effect in enumerate(effects["effect"]):
         rest = [rule for other, rule in enumerate(world.rules) if other != number]
         without = world.true_value(BusinessRules(world.action_ids, rest), log)
         assert effect == pytest.approx(value - without, abs=1e-12)
-    assert np.abs(found["effect"]).max() > 0.002
+    assert np.abs(effects["effect"]).max() > 0.002
     assert log.contexts is not None
     first = (log.contexts["plan"] == "premium") & log.eligible[:, 5]
-    assert found["share"][0] == pytest.approx(first.mean())
-    assert found["share"].sum() <= 1
+    assert effects["share"][0] == pytest.approx(first.mean())
+    assert effects["share"].sum() <= 1

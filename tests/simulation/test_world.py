@@ -1,4 +1,4 @@
-"""World: answers to decisions, whoever asks and in whatever order."""
+"""World: the answers to decisions, in any order and for any catalogue."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 
 from policies.catalogue import Action, Catalogue
+from policies.deciding.decision_ids import decision_ids
 from policies.errors import CatalogueError, InvalidLogError
 from policies.learning.baselines import UniformPolicy
 from simulation import SCENARIOS, Day, World, demo_catalogue, demo_rules, scenario
 from simulation.effects import LOWEST_UPLIFT
-from simulation.history import decision_ids
 from simulation.response import P_VISIT, Response, rhythm
 from simulation.world import START
 
 
-def asked(world: World, days: list[Day]) -> pd.DataFrame:
-    """The decisions of some days as the engine would ask about them."""
+def requests(world: World, days: list[Day]) -> pd.DataFrame:
+    """The decisions of some days as the engine passes them to `World.answer`."""
     ids = np.array(world.action_ids)
     return pd.concat(
         [
@@ -37,29 +37,29 @@ def asked(world: World, days: list[Day]) -> pd.DataFrame:
 
 
 def test_answer_is_what_run_does(world: World, days: list[Day]) -> None:
-    """Asked about the decisions of a run, the world gives that run's events and outcomes."""
-    events, outcomes = world.answer(asked(world, days[:5]))
-    told = [pd.concat([getattr(d, name) for d in days[:5]]) for name in ("events", "outcomes")]
-    pd.testing.assert_frame_equal(events, told[0].reset_index(drop=True))
-    pd.testing.assert_frame_equal(outcomes, told[1].reset_index(drop=True))
+    """The answer to the decisions of a run is that run's events and outcomes."""
+    events, outcomes = world.answer(requests(world, days[:5]))
+    run = [pd.concat([getattr(d, name) for d in days[:5]]) for name in ("events", "outcomes")]
+    pd.testing.assert_frame_equal(events, run[0].reset_index(drop=True))
+    pd.testing.assert_frame_equal(outcomes, run[1].reset_index(drop=True))
 
 
 def test_order_and_chunks_do_not_matter(world: World, days: list[Day]) -> None:
-    """Shuffled, or asked in pieces, the answers are the same rows."""
-    frame = asked(world, days[3:5])
+    """Shuffled or in pieces, the decisions get the same rows as answers."""
+    frame = requests(world, days[3:5])
     whole = world.answer(frame)
     shuffled = world.answer(frame.sample(frac=1, random_state=0))
     pieces = [world.answer(frame.iloc[i::3]) for i in range(3)]
     for j, key in enumerate(("event_id", "outcome_id")):
         pd.testing.assert_frame_equal(whole[j], shuffled[j])
-        joined = pd.concat([each[j] for each in pieces]).sort_values(key, ignore_index=True)
+        joined = pd.concat([piece[j] for piece in pieces]).sort_values(key, ignore_index=True)
         pd.testing.assert_frame_equal(whole[j].sort_values(key, ignore_index=True), joined)
 
 
 @pytest.mark.parametrize("form", ["text", "date", "timestamp"])
 def test_answer_takes_dates_in_any_form(world: World, days: list[Day], form: str) -> None:
     """Dates as text, as date objects or as timestamps mean the same day."""
-    frame = asked(world, days[:1])
+    frame = requests(world, days[:1])
     stamps = pd.to_datetime(frame["decision_date"])
     forms = {"text": stamps.astype(str), "date": stamps.dt.date, "timestamp": stamps}
     events, _ = world.answer(frame.assign(decision_date=forms[form]))
@@ -68,7 +68,7 @@ def test_answer_takes_dates_in_any_form(world: World, days: list[Day], form: str
 
 def test_no_decisions_have_no_answers(world: World, days: list[Day]) -> None:
     """An empty frame gives empty tables with their columns."""
-    events, outcomes = world.answer(asked(world, days[:1]).iloc[:0])
+    events, outcomes = world.answer(requests(world, days[:1]).iloc[:0])
     assert (len(events), len(outcomes)) == (0, 0)
     assert list(events.columns) == list(days[0].events.columns)
     assert list(outcomes.columns) == list(days[0].outcomes.columns)
@@ -76,7 +76,7 @@ def test_no_decisions_have_no_answers(world: World, days: list[Day]) -> None:
 
 def test_strangers_and_unknown_actions_are_named(world: World, days: list[Day]) -> None:
     """A customer from elsewhere, or an action not in the catalogue, is an error that names it."""
-    frame = asked(world, days[:1])
+    frame = requests(world, days[:1])
     with pytest.raises(InvalidLogError, match="C9999999"):
         world.answer(frame.assign(customer_id="C9999999"))
     with pytest.raises(CatalogueError, match="app_pusch"):

@@ -95,9 +95,9 @@ class Loop:
     @cached_property
     def world(self) -> World:
         """Another instance of the world that answers."""
-        world = self.run_of(self.first).world
-        assert world is not None
-        return world
+        simulated = self.run_of(self.first).simulated
+        assert simulated is not None
+        return simulated.world
 
     @cached_property
     def tables(self) -> Tables:

@@ -312,13 +312,13 @@ def test_the_verdict_is_the_gates(loop: Any, config: Any) -> None:
         assert verdict[name] == pytest.approx(getattr(judged, name), rel=1e-12)
     assert json.loads(verdict["rules"]) == judged.rules
     assert (verdict["candidate"], verdict["incumbent"]) == ("1", RULES)
-    assert loop.results[loop.first, "promotion"].values["verdict"] == judged.verdict
+    assert loop.results[loop.first, "promotion"].summary == judged.verdict
 
 
 def test_aliases_move_by_record_only(loop: Any) -> None:
     """Training records its move of @candidate; staging and champion move on promote alone."""
     moves = loop.frame("promotions", f"as_of = DATE '{loop.first}' AND actor <> 'test'")
-    verdict = loop.results[loop.first, "promotion"].values["verdict"]
+    verdict = loop.results[loop.first, "promotion"].summary
     expected = {("candidate", "1")} | ({("staging", "1")} if verdict == "promote" else set())
     assert {(row["alias"], row["to_version"]) for row in moves.to_dict("records")} == expected
 
@@ -363,7 +363,7 @@ class Next:
 
     def __init__(self, loop: Any) -> None:
         run = loop.run_of(loop.first)
-        self.verdict = loop.results[loop.first, "promotion"].values["verdict"]
+        self.verdict = loop.results[loop.first, "promotion"].summary
         move_alias(
             run.tables,
             run.registry,
@@ -466,7 +466,7 @@ def test_evidence_is_frozen_and_starts_anew_against_a_new_incumbent(
     same = now[~old & (now["candidate"] == "1")]
     assert (same["n_differing"] == 0).all()
     assert (same["total"] == 0).all()
-    assert loop.results[loop.second, "promotion"].values["verdict"] in ("hold", "promote")
+    assert loop.results[loop.second, "promotion"].summary in ("hold", "promote")
 
 
 def test_the_next_training_goes_on_with_the_lineage(loop: Any, following: Next) -> None:

@@ -15,12 +15,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.cli import nba
-from engine.config import Parameters, load_config
+from engine.config import load_config
 from engine.data.tables import Tables
 from engine.jobs import Run
 from engine.models.baselines import baseline
 from engine.models.registry import Version
 from engine.monitoring.health import LOG
+from engine.parameters import Parameters
+from engine.refs import PolicyRef
 from policies import cross_fit
 from policies.sequences.days import day_sums
 from simulation import scenario
@@ -60,15 +62,16 @@ def made(spark: SparkSession, repository: Path, volume: Path, candidate: str) ->
         candidate: "best", the world's best policy, or the name of a baseline.
     """
     schema = f"nba_{re.sub('[^a-z]', '_', candidate)}"
-    values = dict.fromkeys(Parameters.NAMES, "")
+    values = dict.fromkeys(Parameters.names(), "")
     values.update(catalog="juan_dev", schema=schema, as_of=str(AS_OF), volume=str(volume))
     values.update(conf_dir=str(repository / "conf"), experiment="/x")
     config = load_config(repository / "conf")
     world = scenario("stable", 2_000, 3, catalogue=config.catalogue, rules=config.rules)
     log = world.history(days=10, start="2026-01-01")
-    policy = world.best_policy(log) if candidate == "best" else baseline(candidate, config)
+    rules, ref = PolicyRef.parse(RULES), PolicyRef.baseline(candidate.removeprefix("baseline:"))
+    policy = world.best_policy(log) if candidate == "best" else baseline(ref, config)
     ours, theirs = (
-        each.distribution(log.contexts, log.eligible) for each in (policy, baseline(RULES, config))
+        each.distribution(log.contexts, log.eligible) for each in (policy, baseline(rules, config))
     )
     sums = day_sums(log, ours, theirs, cross_fit(log, by="date"))
     rows = pd.DataFrame([each.to_dict() for each in sums])
@@ -98,10 +101,10 @@ def call(monkeypatch: pytest.MonkeyPatch, run: Run, *arguments: str) -> Result:
     """`nba promote-model` on these tables, with everything read afresh."""
 
     @contextmanager
-    def instead(_: nba.Asked) -> Iterator[Run]:
+    def instead(_: nba.Request) -> Iterator[Run]:
         yield Run(run.spark, run.parameters, run.config, run.tables, run.registry)
 
-    monkeypatch.setattr(nba.Asked, "opened", instead)
+    monkeypatch.setattr(nba.Request, "opened", instead)
     return CliRunner().invoke(nba.main, ["promote-model", *arguments])
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from engine.jobs import Study, study
-from engine.local.notebook import Dbutils, TaskValues, Widgets, run_notebook
+from engine.local.notebook import Dbutils, run_notebook
+from engine.refs import PolicyRef
 from policies import evaluate
 
 PNG = b"\x89PNG"
@@ -26,7 +27,7 @@ def made(loop: Any) -> Study:
 
 def test_its_rows_are_unseen(loop: Any, made: Study) -> None:
     """No row's reward was known to the candidate when it was trained."""
-    cut = loop.run_of(loop.first).standing.learned_until("1")
+    cut = loop.run_of(loop.first).standing.unseen_from(PolicyRef.parse("1"))
     assert made.log.decision_date is not None
     assert made.log.decision_date.min() >= np.datetime64(cut)
     assert list(made.policies)[:2] == ["candidate", "champion"]
@@ -58,9 +59,7 @@ def shown(path: Path, spark: Any, values: dict[str, str], folder: Path) -> tuple
     """What a notebook ends with and prints, its pictures kept in a folder."""
     printed = io.StringIO()
     with redirect_stdout(printed):
-        ended = run_notebook(
-            path, spark, Dbutils(Widgets(values), TaskValues("now", {})), pictures=folder
-        )
+        ended = run_notebook(path, spark, Dbutils(values), pictures=folder)
     return ended, printed.getvalue()
 
 

@@ -87,7 +87,7 @@ def test_local_stays_here_although_there_is_a_workspace(
     monkeypatch.setattr(dbb, "workspace_configured", lambda: True)
     answer = call("validate", "--local")
     assert answer.exit_code == 0
-    assert answer.output.startswith("dbb: running locally under .local/dev (asked for)")
+    assert answer.output.startswith("dbb: running locally under .local/dev (--local)")
 
 
 def test_a_dry_run_shows_the_parameters_and_changes_nothing(folder: Path) -> None:

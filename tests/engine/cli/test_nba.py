@@ -25,6 +25,7 @@ from engine.jobs.judgement import Judgement
 from engine.models.aliases import AliasHistory
 from engine.models.baselines import baseline
 from engine.models.registry import Version
+from engine.refs import PolicyRef
 from policies import Comparison, LoggedDecisions, Policy, compare, cross_fit, evaluate
 from simulation import scenario
 
@@ -48,7 +49,7 @@ def log(config: Config) -> LoggedDecisions:
 def pair(config: Config) -> tuple[tuple[str, Policy], tuple[str, Policy]]:
     """Business rules and the uniform policy, by name."""
     names = ("baseline:business_rules", "baseline:uniform")
-    first, second = ((name, baseline(name, config)) for name in names)
+    first, second = ((name, baseline(PolicyRef.parse(name), config)) for name in names)
     return first, second
 
 
@@ -210,7 +211,7 @@ def test_a_policy_is_named_in_any_of_these_ways(
     config: Config, text: str, as_of: int, name: str
 ) -> None:
     """Aliases are read as of the day, that day's moves included; no champion means the incumbent."""
-    assert resolve(fake_run(config, dt.date(2026, 1, as_of)), text) == name
+    assert str(resolve(fake_run(config, dt.date(2026, 1, as_of)), text)) == name
 
 
 @pytest.mark.parametrize(
@@ -241,10 +242,10 @@ def opened(monkeypatch: pytest.MonkeyPatch, config: Config) -> Any:
     run = fake_run(config)
 
     @contextmanager
-    def instead(_: nba.Asked) -> Iterator[Any]:
+    def instead(_: nba.Request) -> Iterator[Any]:
         yield run
 
-    monkeypatch.setattr(nba.Asked, "opened", instead)
+    monkeypatch.setattr(nba.Request, "opened", instead)
     return run
 
 
@@ -497,9 +498,9 @@ def test_an_unforeseen_error_ends_with_one_paragraph(
 
 def test_an_unknown_baseline_names_the_closest(config: Config) -> None:
     """A baseline is found when its policy is made, and a slip gets a hint."""
-    name = resolve(fake_run(config), "baseline:unifrm")
+    ref = resolve(fake_run(config), "baseline:unifrm")
     with pytest.raises(ConfigError, match="did you mean 'baseline:uniform'"):
-        baseline(name, config)
+        baseline(ref, config)
 
 
 def without_progress(found: Result) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.data.decisions import Author, day_of, decision_ids, decision_rows
+from engine.data.decisions import Author, day_of, decision_rows
 from policies import Action, Catalogue
 from policies.deciding.decision import GROUPS, REASONS, Decisions
 from policies.deciding.rules import RULES
@@ -73,12 +73,3 @@ def test_decisions_are_taken_at_eight(rows: list[dict[str, object]]) -> None:
     assert {pd.Timestamp(str(row["decision_ts"])) for row in rows} == {
         pd.Timestamp("2026-03-02 08:00", tz="UTC")
     }
-
-
-def test_ids_follow_from_customer_and_date() -> None:
-    """The same customer and date give the same id, another date another one."""
-    dates = np.array(["2026-03-02", "2026-03-03"], dtype="datetime64[D]")
-    found = decision_ids(np.array(["a", "a"], dtype=object), dates).to_pylist()
-    assert found == ["a:2026-03-02:0", "a:2026-03-03:0"]
-    hours = dates.astype("datetime64[h]") + np.timedelta64(9, "h")
-    assert decision_ids(np.array(["a", "a"], dtype=object), hours).to_pylist() == found

@@ -12,9 +12,11 @@ from typing import Any, Callable
 
 import pytest
 
-from engine.config import Config, Parameters, SourceConfig, load_config
+from engine.config import Config, load_config
 from engine.data.sources import LogFile, read_log
 from engine.errors import SourceError
+from engine.parameters import Parameters
+from engine.settings import SourceConfig
 
 COLUMNS = (
     "recency,history_segment,history,mens,womens,zip_code,newbie,channel,segment,visit,"
@@ -48,16 +50,16 @@ def fetch(shipped: Config, tmp_path: Path) -> Callable[..., Any]:
     def brought(text: str, as_of: str = "2026-03-02") -> Any:
         path = tmp_path / "log.csv"
         path.write_text(text)
-        values = {**dict.fromkeys(Parameters.NAMES, ""), "as_of": as_of, "source_path": str(path)}
+        values = {**dict.fromkeys(Parameters.names(), ""), "as_of": as_of, "source_path": str(path)}
         source = LogFile(dataclasses.replace(shipped, source=described(shipped)))
         return source.fetch(Parameters.parse(values), tables=None)  # type: ignore[arg-type]
 
     return brought
 
 
-def test_rows_become_facts(bring: Callable[..., Any]) -> None:
+def test_rows_become_facts(fetch: Callable[..., Any]) -> None:
     """Rows are numbered and dated; an outcome above 0 happened an hour after its decision."""
-    facts = bring(TEXT)
+    facts = fetch(TEXT)
     customers = facts.customers.to_pylist()
     assert [row["customer_id"] for row in customers] == ["H0000000", "H0000001", "H0000002"]
     assert customers[1]["history"] is None
@@ -82,18 +84,18 @@ def test_rows_become_facts(bring: Callable[..., Any]) -> None:
     assert "3 rows of hillstrom" in facts.note
 
 
-def test_a_day_inside_the_log_sees_earlier_days_only(bring: Callable[..., Any]) -> None:
+def test_a_day_inside_the_log_sees_earlier_days_only(fetch: Callable[..., Any]) -> None:
     """Decisions and outcomes of as_of and later are not known; customers all are."""
-    facts = bring(TEXT, as_of="2026-02-04")
+    facts = fetch(TEXT, as_of="2026-02-04")
     assert facts.decisions.num_rows == 2
     assert facts.outcomes.num_rows == 1
     assert facts.customers.num_rows == 3
 
 
-def test_a_value_that_maps_to_no_action(bring: Callable[..., Any]) -> None:
+def test_a_value_that_maps_to_no_action(fetch: Callable[..., Any]) -> None:
     """A value of the action's column that nobody mapped is named, with the closest one."""
     with pytest.raises(SourceError, match="maps to no action") as caught:
-        bring(TEXT.replace("Mens E-Mail,1", "Men E-Mail,1"))
+        fetch(TEXT.replace("Mens E-Mail,1", "Men E-Mail,1"))
     assert caught.value.where == "source hillstrom, columns.actions"
     assert caught.value.hint == "did you mean 'Mens E-Mail'?"
 

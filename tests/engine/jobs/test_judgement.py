@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.config import GateSettings
 from engine.errors import JobError
 from engine.jobs.judgement import Judgement, act, judgement
 from engine.models.aliases import AliasHistory
 from engine.models.lineages import Lineage
+from engine.settings import GateSettings
 from policies import LoggedDecisions
 from policies.sequences.days import day_sums
 

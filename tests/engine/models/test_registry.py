@@ -58,7 +58,7 @@ def test_a_registry_that_does_not_answer_is_not_an_empty_one() -> None:
             return ask
 
     registry = Registry(MODEL, "/x", None)
-    registry._client = Down()  # type: ignore[assignment]
+    registry.client = Down()  # type: ignore[assignment]
     for ask in (registry.versions, lambda: registry.alias("champion")):
         with pytest.raises(MlflowException, match="try later"):
             ask()

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.config import GateSettings
 from engine.models.aliases import AliasHistory
 from engine.models.lineages import Lineage
 from engine.promotion.promote import Step, judge, move_alias, next_step, verdict_row
+from engine.settings import GateSettings
 from policies import LoggedDecisions
 from policies.sequences.days import day_sums
 

@@ -7,8 +7,8 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from engine.config import Training
 from engine.errors import JobError
+from engine.settings import Training
 from engine.training.split import Span, Split, split_days
 from policies import LoggedDecisions
 from policies.learning.reading import Logs, joined

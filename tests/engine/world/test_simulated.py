@@ -10,9 +10,9 @@ import pytest
 
 from engine.config import load_config
 from engine.world.source import MEMORY_DAYS, Simulated
+from policies.deciding.decision_ids import decision_ids
 from policies.deciding.groups import Groups
 from simulation import scenario
-from simulation.history import decision_ids
 
 START = "2026-01-01"
 
@@ -29,13 +29,13 @@ def test_decisions_are_answered_as_in_the_world(name: str) -> None:
                 "decision_date": day.date.astype("datetime64[ns]"),
                 "decision_id": decision_ids(day.contexts["customer_id"].to_numpy(), day.date),
                 "action_id": np.array(world.action_ids)[day.decisions.action],
-                "channel": world.response.channels[day.decisions.action],
+                "channel": np.array(world.catalogue.channels)[day.decisions.action],
             }
         )
         for day in days[12 - MEMORY_DAYS :]
     )
     source = Simulated(world, load_config(Path("conf")), 15)
-    asked = source.asked(taken, np.array([day.date for day in days[12:]]))
+    asked = source.all_decisions(taken, np.array([day.date for day in days[12:]]))
     events, outcomes = world.answer(asked)
     pd.testing.assert_frame_equal(
         events, pd.concat([day.events for day in days[12:]], ignore_index=True)

@@ -1,4 +1,4 @@
-"""The local session: Delta, three-part names, quiet, and there again tomorrow."""
+"""The local session: Spark Connect, Delta, three-part names, no output, tables that last."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.data import java
-from engine.data.spark import session
 from engine.errors import JobError, TableError
+from engine.local import java
+from engine.local.session import session
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +22,7 @@ SCHEMA = "juan_dev.platform_test"
 SCRIPT = """
 import sys
 from pathlib import Path
-from engine.data.spark import session, stop
+from engine.local.session import session, stop
 spark = session(Path(sys.argv[1]), "juan_dev", cache=Path(sys.argv[2]))
 {body}
 stop(spark)

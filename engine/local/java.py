@@ -1,4 +1,4 @@
-"""What local Spark needs from outside Python: a Java runtime and Delta's two jars."""
+"""The Java runtime and Delta's two jars, which local Spark needs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ exec "{java}" "$@"
 
 
 def prepare_java(cache: Path) -> Path:
-    """A Java home for Spark: a thin front to the machine's Java, or else to the packaged one.
+    """A Java home for Spark: a wrapper of the machine's Java, or else of the packaged one.
 
     Args:
         cache: a folder that outlives the session.
@@ -65,13 +65,10 @@ def prepare_java(cache: Path) -> Path:
 
 
 def _installed_java() -> Optional[Path]:
-    home = environment.java_home()
-    on_path = shutil.which("java")
+    home, on_path = environment.java_home(), shutil.which("java")
     candidates = [home / "bin" / "java" if home else None, Path(on_path) if on_path else None]
-    for java in candidates:
-        if java and java.exists() and _version(java) >= OLDEST_JAVA:
-            return java
-    return None
+    present = [java for java in candidates if java and java.exists()]
+    return next((java for java in present if _version(java) >= OLDEST_JAVA), None)
 
 
 def _version(java: Path) -> int:
@@ -79,8 +76,8 @@ def _version(java: Path) -> int:
         answer = subprocess.run([str(java), "-version"], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    found = re.search(r'version "(?:1\.)?(\d+)', answer.stderr)
-    return int(found.group(1)) if found and answer.returncode == 0 else 0
+    version = re.search(r'version "(?:1\.)?(\d+)', answer.stderr)
+    return int(version.group(1)) if version and answer.returncode == 0 else 0
 
 
 def _packaged_java() -> Optional[Path]:
@@ -122,9 +119,10 @@ def _fetch(artifact: str, version: str, jar: Path, java_home: Path, ivy: Path) -
     command += ["-retrieve", f"{work}/out/[artifact]-[revision].[ext]"]
     answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode or not arrived.exists():
-        said = [each.strip() for each in answer.stdout.splitlines() if "error" in each.lower()]
+        errors = [line.strip() for line in answer.stdout.splitlines() if "error" in line.lower()]
+        reason = errors[-1] if errors else "no reason given"
         raise JobError(
-            f"Delta's jar {jar.name} could not be fetched: {said[-1] if said else 'no reason given'}",
+            f"Delta's jar {jar.name} could not be fetched: {reason}",
             where=str(jar.parent),
             hint="check the network (needed once), or put the jar there by hand",
         )
@@ -132,9 +130,9 @@ def _fetch(artifact: str, version: str, jar: Path, java_home: Path, ivy: Path) -
 
 
 def _trust(work: Path) -> list[str]:
-    """Java options that make it trust what the machine trusts, a company's certificate too."""
-    known = [ssl.get_default_verify_paths().cafile, *_CA_BUNDLES]
-    bundle = next((Path(each) for each in known if each and Path(each).exists()), None)
+    """Java options to trust the certificates that the machine trusts, a company's too."""
+    paths = [ssl.get_default_verify_paths().cafile, *_CA_BUNDLES]
+    bundle = next((Path(path) for path in paths if path and Path(path).exists()), None)
     if bundle is None:
         return []
     from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
@@ -156,9 +154,8 @@ def _certificates(bundle: bytes) -> Iterator[x509.Certificate]:
     """The certificates of a PEM bundle, except those that break the standard."""
     from cryptography import x509
 
-    for pem in re.findall(
-        rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", bundle, re.S
-    ):
+    mark = b"-----%s CERTIFICATE-----"
+    for pem in re.findall(mark % b"BEGIN" + b".+?" + mark % b"END", bundle, re.S):
         with warnings.catch_warnings(), contextlib.suppress(ValueError):
             warnings.simplefilter("ignore")
             yield x509.load_pem_x509_certificate(pem)
