@@ -15,7 +15,15 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from policies import LoggedDecisions, Policy, UniformPolicy, VowpalPolicy, default_grid, select
+from policies import (
+    Exploration,
+    LoggedDecisions,
+    Policy,
+    UniformPolicy,
+    VowpalPolicy,
+    default_grid,
+    select,
+)
 from policies.estimating.reward_model import fit_reward_model
 from policies.learning.averaged import fit_copies
 
@@ -58,7 +66,7 @@ def main() -> None:
         log = bandit(features, right)
         shown, answers, cut = features.iloc[len(log) :], right[len(log) :], int(FIT * len(log))
         uniform, grid = UniformPolicy(log.action_ids), default_grid(log.action_ids)
-        found = select(log[:cut], log[cut:], grid, uniform, floor=0.0, uniform_share=0.0)
+        found = select(log[:cut], log[cut:], grid, uniform, exploration=Exploration(0.0, 0.0))
         [selected] = fit_copies([found.best], log)
 
         def accuracy(policy: Policy, shown: pd.DataFrame = shown, y: np.ndarray = answers) -> float:

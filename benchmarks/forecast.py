@@ -1,7 +1,7 @@
 """What promoted policies were forecast to earn, and what they truly earned on later rows.
 
 Run it with `uv run python -m benchmarks.forecast [WORLDS]`. Each world is a small company's closed loop; its
-promotions are compared with the true gain over whom was replaced, on the rows from the next day to the next
+promotions are compared with the true gain over the policy replaced, on the rows from the next day to the next
 promotion, and with the gain in live value, which no log shows. What a forecast knows of candidates in
 general it learns from all other worlds: from their trials, promoted or not, and from what their promotions
 earned by the estimates of later rows, never from the truth.
@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from policies import Gate
+from policies import AsDeployed, Gate
 from policies.judging.forecast import Prior, Retention, forecast, trial_result
 from policies.sequences.days import DaySums
 from simulation import scenario
-from simulation.loop import Loop, LoopSettings
-from simulation.rehearsal import rehearse
+from simulation.loop import LoopSettings
+from simulation.loop_result import run_loop
 
 SCENARIOS = ("stable", "season", "fatigue", "delayed_rewards", "same")  # each stays as it is
 CUSTOMERS, DAYS, LATER, LIVE, EFFECT, WORLDS = 2_000, 60, 7, 45, 0.01, 310
@@ -44,42 +44,44 @@ def one(seed: int) -> tuple[list[Promoted], list[tuple[float, float]]]:
     """The promotions of a world that had a week or more to show their worth, and all its trials."""
     gate = Gate(margin=0.005, minimum_effect=EFFECT, min_days=7)
     world = scenario(SCENARIOS[seed % len(SCENARIOS)], CUSTOMERS, seed=seed)
-    course = rehearse(world, DAYS, LoopSettings(gate=gate, grid=GRID, rows=60_000))
-    acting, found = Loop(world).acting, []
-    for each in course.promotions:
-        if len(each.later) < LATER:
+    result, promoted = run_loop(world, DAYS, LoopSettings(gate=gate, grid=GRID, rows=60_000)), []
+    for promotion in result.promotions:
+        if len(promotion.later) < LATER:
             continue
-        new, old = (world.live_value(acting(p), LIVE)[0] for p in (each.policy, each.replaced))
-        later = trial_result(each.later)
-        found.append(Promoted(seed, each.sums, later, course.realised(each), new - old))
-    return found, list(course.results)
+        new, old = (
+            world.live_value(AsDeployed(policy, world.exploration), LIVE)[0]
+            for policy in (promotion.policy, promotion.replaced)
+        )
+        later, realised = trial_result(promotion.later), result.realised(promotion)
+        promoted.append(Promoted(seed, promotion.sums, later, realised, new - old))
+    return promoted, list(result.results)
 
 
 def main() -> None:
     """Print optimism, error and coverage."""
     worlds = int(sys.argv[1]) if len(sys.argv) > 1 else WORLDS
     with ProcessPoolExecutor() as pool:
-        lived = list(pool.map(one, range(worlds)))
-    promoted = [each for found, _ in lived for each in found]
-    realised = np.array([each.realised for each in promoted])
-    live = np.array([each.live for each in promoted])
-    trials = sum(len(results) for _, results in lived)
+        outcomes = list(pool.map(one, range(worlds)))
+    promoted = [promotion for promotions, _ in outcomes for promotion in promotions]
+    realised = np.array([promotion.realised for promotion in promoted])
+    live = np.array([promotion.live for promotion in promoted])
+    trials = sum(len(results) for _, results in outcomes)
     print(f"{worlds} worlds, {trials} trials ended, {len(promoted)} promotions with later rows")
     print(f"mean gain realised {realised.mean():+.4f}, live {live.mean():+.4f}")
     default = Prior.default(2 * EFFECT)
-    told = []
+    forecasts = []
     for world in range(worlds):
-        own = [each for each in promoted if each.world == world]
+        own = [promotion for promotion in promoted if promotion.world == world]
         if own:
-            prior, kept = _seen(world, promoted, lived)
-            told += [
-                (forecast(e.sums, prior, kept), forecast(e.sums, default, Retention())) for e in own
+            prior, retention = _seen(world, promoted, outcomes)
+            forecasts += [
+                (forecast(p.sums, prior, retention), forecast(p.sums, default)) for p in own
             ]
     for name, way in (
-        ("raw", [each.raw for each, _ in told]),
-        ("posterior_mean", [each.posterior_mean for each, _ in told]),
-        ("first promotion", [each.difference for _, each in told]),
-        ("published", [each.difference for each, _ in told]),
+        ("raw", [updated.raw for updated, _ in forecasts]),
+        ("posterior_mean", [updated.posterior_mean for updated, _ in forecasts]),
+        ("first promotion", [first.difference for _, first in forecasts]),
+        ("published", [updated.difference for updated, _ in forecasts]),
     ):
         off = np.array(way) - realised
         error = off.std(ddof=1) / np.sqrt(len(off))
@@ -88,17 +90,17 @@ def main() -> None:
             f" above live by {np.mean(np.array(way) - live):+.4f}"
         )
     for name, which in (("published", 0), ("first promotion", 1)):
-        each = [pair[which] for pair in told]
-        inside = np.mean([t.low <= r <= t.high for t, r in zip(each, realised)])
-        width = np.mean([t.high - t.low for t in each])
+        chosen = [pair[which] for pair in forecasts]
+        inside = np.mean([t.low <= r <= t.high for t, r in zip(chosen, realised)])
+        width = np.mean([t.high - t.low for t in chosen])
         print(f"{name:16} 90 % intervals hold {inside:.1%}, width {width:.4f}")
 
 
 def _seen(
-    world: int, promoted: list[Promoted], lived: list[tuple[Any, list[tuple[float, float]]]]
+    world: int, promoted: list[Promoted], outcomes: list[tuple[Any, list[tuple[float, float]]]]
 ) -> tuple[Prior, Retention]:
-    """What all other worlds have seen of trials and promotions."""
-    trials = [r for other, (_, results) in enumerate(lived) if other != world for r in results]
+    """Prior and retention updated by the trials and promotions of all other worlds."""
+    trials = [r for other, (_, results) in enumerate(outcomes) if other != world for r in results]
     prior = Prior.default(2 * EFFECT).updated(trials)
     past = [(forecast(e.sums, prior), *e.later) for e in promoted if e.world != world]
     return prior, Retention().updated(past)

@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policies import Gate, LoggedDecisions, Policy, assess, cross_fit, final_distribution
-from policies.sequences.days import DaySums, day_sums, noise_share
+from policies import AsDeployed, Gate, LoggedDecisions, Policy, assess, cross_fit
+from policies.sequences.days import NO_DAYS, DaySums, day_sums, noise_share
 from simulation import World, scenario
 from simulation.world import START
 
-BEFORE, DAYS, ASKED, POWER = 14, 60, 7, 7.85
+BEFORE, DAYS, WEEK, POWER = 14, 60, 7, 7.85
 BEYOND = 100  # days between the starts of logs that go on from each other
 STREAMS = 500
 
@@ -35,7 +35,7 @@ class Case:
     Attributes:
         scenario: its name.
         customers: decisions a day.
-        portion: of the streams asked for.
+        portion: share of the streams that the command line gives.
         effect: minimum effect per logged row; None is the stream's own true difference.
         share: of decisions drawn uniformly; None is the scenario's.
         reward: "visits" or "money".
@@ -73,8 +73,8 @@ class Stream(NamedTuple):
         verdict: the first other than hold, or hold.
         rows: choice rows at it, or in all.
         formula: choice rows by the formula, with the stream's variance and true difference.
-        foreseen: choice rows in all that the gate asked for after a week.
-        named: whether the gate said that the log cannot be trusted.
+        foreseen: choice rows in all that the gate needs, as it says after a week.
+        named: whether the rule `log` failed.
     """
 
     verdict: str
@@ -85,9 +85,8 @@ class Stream(NamedTuple):
 
 
 def acting(world: World, policy: Policy, log: LoggedDecisions) -> np.ndarray:
-    """What a policy would do on the log's rows, with the world's floor and uniform share."""
-    shares = {"floor": world.floor, "uniform_share": world.uniform_share}
-    return final_distribution(policy, log.contexts, log.eligible, **shares)
+    """What a policy would do on the log's rows once deployed in the world."""
+    return AsDeployed(policy, world.exploration).distribution(log.contexts, log.eligible)
 
 
 def parts(case: Case, seed: int) -> Iterator[tuple[list[DaySums], float, tuple[str, ...]]]:
@@ -104,63 +103,64 @@ def parts(case: Case, seed: int) -> Iterator[tuple[list[DaySums], float, tuple[s
         expected, known = cross_fit(log, by="date"), noise_share(log, start + BEFORE)
         assert log.decision_date is not None
         assert world.candidate is not None
-        kept = log.decision_date >= start + BEFORE
-        log = log[kept]
-        ours, theirs = (acting(world, each, log) for each in (world.candidate, world.incumbent))
+        judged = log.decision_date >= start + BEFORE
+        log = log[judged]
+        ours, theirs = (acting(world, policy, log) for policy in (world.candidate, world.incumbent))
         problems = assess(log, ours).reasons if world.corrupt_log else ()
-        sums = day_sums(log, ours, theirs, expected[kept], before=done, noise=known)
+        sums = day_sums(log, ours, theirs, expected[judged], before=done, noise=known)
         true = world.true_value(ours, log) - world.true_value(theirs, log)
         done = done + sums
         yield sums, true * len(log), tuple(problems)
 
 
 def one(seed: int, case: Case) -> Stream:
-    """Look every day until the gate says something."""
+    """Look every day until the verdict is not hold."""
     days: list[DaySums] = []
-    true, foreseen, said = 0.0, np.nan, None
+    true, foreseen, verdict = 0.0, np.nan, None
     for sums, gained, problems in parts(case, seed):
         days, true, seen = days + sums, true + gained, len(days)
-        gate = Gate(minimum_effect=case.effect or abs(true) / sum(each.n for each in days))
+        gate = Gate(minimum_effect=case.effect or abs(true) / sum(days, NO_DAYS).n)
         for look in range(seen + 1, len(days) + 1):
-            said = gate.judge(days[:look], "champion", problems=problems)
-            if look == ASKED and said.rows_needed is not None:
-                foreseen = said.rows_needed * said.n_choice / said.n
-            if said.verdict != "hold":
+            verdict = gate.judge(days[:look], "champion", problems=problems)
+            if look == WEEK and verdict.rows_needed is not None:
+                foreseen = verdict.rows_needed * verdict.n_choice / verdict.n
+            if verdict.verdict != "hold":
                 break
-        if said is not None and said.verdict != "hold":
+        if verdict is not None and verdict.verdict != "hold":
             break
-    assert said is not None
-    n = sum(each.n_choice for each in days)
-    mean = sum(each.total for each in days) / n
-    variance = sum(each.square for each in days) / n - mean**2
+    assert verdict is not None
+    whole = sum(days, NO_DAYS)
+    n = whole.n_choice
+    variance = whole.square / n - (whole.total / n) ** 2
     formula = POWER * variance / (true / n) ** 2  # forced rows differ by nothing
-    named = "cannot be trusted" in said.sentence
-    return Stream(said.verdict, said.n_choice, formula, foreseen, named)
+    named = not verdict.rules["log"]["holds"]
+    return Stream(verdict.verdict, verdict.n_choice, formula, foreseen, named)
 
 
-def line(name: str, case: Case, found: list[Stream]) -> str:
+def line(name: str, case: Case, streams: list[Stream]) -> str:
     """A line of the table."""
     shares = [
-        np.mean([each.verdict == said for each in found]) for said in ("promote", "reject", "hold")
+        np.mean([stream.verdict == verdict for stream in streams])
+        for verdict in ("promote", "reject", "hold")
     ]
-    text = f"{name:15}|{len(found):5}|{case.customers:7,}|" + "|".join(
+    text = f"{name:15}|{len(streams):5}|{case.customers:7,}|" + "|".join(
         f"{share:7.1%}" for share in shares
     )
     decided = "promote" if shares[0] >= shares[1] else "reject"
-    rows = np.array([each.rows if each.verdict == decided else np.inf for each in found])
-    formula = np.array([each.formula for each in found])
+    rows = np.array([stream.rows if stream.verdict == decided else np.inf for stream in streams])
+    formula = np.array([stream.formula for stream in streams])
     half, most = np.quantile(rows, [0.5, 0.8], method="higher")
     if case.scenario not in ("same", "broken_log"):
         low, high = between(rows, formula)
         text += f"|{half:11,.0f}|{most:11,.0f}|{np.median(formula):11,.0f}"
         text += f"|{most / np.median(formula):5.2f} ({low:.2f} to {high:.2f})"
     if case.scenario == "broken_log":
-        text += f"| cause named {np.mean([each.named for each in found]):.1%}"
+        text += f"| cause named {np.mean([stream.named for stream in streams]):.1%}"
     if case.effect is None:
         off = np.median(
-            np.maximum(ratio := np.array([s.foreseen for s in found]) / most, 1 / ratio)
+            np.maximum(ratio := np.array([stream.foreseen for stream in streams]) / most, 1 / ratio)
         )
-        text += f"| asked for after {ASKED} days {np.median(ratio):.2f} of it, off by {off:.2f}"
+        text += f"| forecast after {WEEK} days {np.median(ratio):.2f} of it, off by {off:.2f}"
     return text
 
 
@@ -178,8 +178,8 @@ def between(rows: np.ndarray, formula: np.ndarray) -> tuple[float, float]:
 
 def main() -> None:
     """Print a line a case."""
-    numbers = [each for each in sys.argv[1:] if each.isdigit()]
-    names = [each for each in sys.argv[1:] if not each.isdigit()]
+    numbers = [word for word in sys.argv[1:] if word.isdigit()]
+    names = [word for word in sys.argv[1:] if not word.isdigit()]
     streams = int(numbers[0]) if numbers else STREAMS
     print(
         f"{'case':15}|    n|  a day|promote| reject|   hold|       50 %|       80 %|    formula|ratio"

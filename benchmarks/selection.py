@@ -17,10 +17,18 @@ import pandas as pd
 import vowpalwabbit
 
 from benchmarks.training import write_adf
-from policies import AsDeployed, LoggedDecisions, Policy, VowpalPolicy, default_grid, select
+from policies import (
+    AsDeployed,
+    Exploration,
+    LoggedDecisions,
+    Policy,
+    VowpalPolicy,
+    default_grid,
+    select,
+)
 from simulation import scenario
 
-DAYS, FIT_DAYS, FLOOR, UNIFORM = 20, 13, 0.02, 0.2
+DAYS, FIT_DAYS, EXPLORATION = 20, 13, Exploration(floor=0.02, uniform_share=0.2)
 
 
 def printed_loss(policy: Policy, log: LoggedDecisions) -> float:
@@ -45,10 +53,10 @@ def one(seed: int, customers: int) -> dict[str, float]:
     assert log.decision_date is not None
     early, late = log.split_by_date(np.unique(log.decision_date)[FIT_DAYS])
     recipes = default_grid(world.action_ids)
-    found = select(early, late, recipes, world.incumbent, floor=FLOOR, uniform_share=UNIFORM)
+    found = select(early, late, recipes, world.incumbent, exploration=EXPLORATION)
 
     def worth(policy: Policy) -> float:
-        return world.true_value(AsDeployed(policy, FLOOR, UNIFORM), late)
+        return world.true_value(AsDeployed(policy, EXPLORATION), late)
 
     grid = {each.recipe: found.policies[each.recipe] for each in recipes}
     truth = {name: worth(policy) for name, policy in grid.items()}

@@ -16,6 +16,7 @@ from engine.parameters import SIMULATION
 from engine.refs import PolicyRef
 from engine.settings import CatalogueFile, EngineConfig, Section, SimulationConfig, SourceConfig
 from policies.catalogue import PREDICATE_KEYS, Action, Catalogue
+from policies.deciding import deployed
 from policies.errors import CatalogueError, NbaError, PredicateError, did_you_mean
 from policies.learning.vowpal.policy import VowpalPolicy
 from policies.predicates import Predicate
@@ -29,6 +30,11 @@ class Config:
     engine: EngineConfig
     source: Optional[SourceConfig] = None
     simulation: Optional[SimulationConfig] = None
+
+    @property
+    def exploration(self) -> deployed.Exploration:
+        """What deployment adds to every policy: the floor and the uniform share."""
+        return deployed.Exploration(self.engine.exploration.floor, self.engine.groups.uniform)
 
     @property
     def rules(self) -> list[tuple[str, str]]:

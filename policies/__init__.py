@@ -2,7 +2,7 @@
 
 from policies.catalogue import Action, Catalogue
 from policies.deciding.decision import final_distribution
-from policies.deciding.deployed import AsDeployed
+from policies.deciding.deployed import AsDeployed, Exploration
 from policies.estimating.auto import Auto
 from policies.estimating.estimators import (
     DM,
@@ -58,6 +58,7 @@ __all__ = [
     "Comparison",
     "DRos",
     "Estimator",
+    "Exploration",
     "FixedAction",
     "Gate",
     "LoggedDecisions",

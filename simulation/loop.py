@@ -1,151 +1,174 @@
-"""The closed loop in memory: decide, be answered, learn, be judged, be promoted, day after day."""
+"""The closed loop in memory: decide, observe, train, judge and promote, day after day."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+import datetime as dt
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from policies.deciding.deployed import AsDeployed
 from policies.deciding.groups import Groups
+from policies.errors import LearningError
 from policies.estimating.reward_model import RewardModel, fit_reward_model
+from policies.judging.aliases import AliasHistory, Move
 from policies.judging.assessment import assess
 from policies.judging.change_detection import Drop, noticed_drop
 from policies.judging.forecast import Forecast, Prior, Retention, forecast, trial_result
 from policies.judging.gate import Gate, Verdict
+from policies.judging.lineages import (
+    Lineage,
+    RecordedVerdict,
+    Step,
+    TrainedVersion,
+    lineages,
+    next_step,
+    on_trial,
+)
 from policies.judging.selection import GRID, default_grid, select
+from policies.judging.training_days import split_days
 from policies.learning.averaged import fit_copies
 from policies.learning.reading import joined
 from policies.log import LoggedDecisions
 from policies.policy import Policy
-from policies.sequences.days import DaySums, day_sums
+from policies.sequences.days import DaySums, day_sums, noise_share
 from simulation.days import FEATURES, Day
 from simulation.world import START, World
 
-Array = npt.NDArray[Any]
+RULES = "business_rules"  # the incumbent until a version is champion
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How the loop learns and judges.
+    """When the loop trains and on which days, and how much evidence a promotion needs.
 
     Args:
-        gate: what a promotion asks for: a week at least, so that no weekday decides.
-        prior, kept: of what candidates are worth and what is left of it, for forecasts; the loop's
-            own trials and promotions add to them.
+        gate: what a promotion asks for. At least a week of days, so that no weekday decides.
+        prior, retention: of forecasts; updated by the loop's own trials and promotions.
+        first_days: days before the first training.
         retrain_days: days between trainings.
-        first_days: matured days before the first training.
-        memory_days: decisions older than this are forgotten.
-        reserve_days: newest days that a new lineage does not learn from, so that they judge it.
+        memory_days: older decisions are forgotten.
+        reserve_days: newest matured days that no training reads, so that they judge its version.
+        fit_share: share of the days before those that fits; the rest selects.
         trial_days: how long a lineage may be on trial without a verdict.
-        fit_share: share of the days learned from that fit; the rest selects.
-        rows: that a fit reads at most, thinned evenly.
-        notice: drop of the champion's lead over the business rules that is worth an alarm.
+        rows: most rows that a fit or a selection reads; more are thinned evenly.
+        minimum_drop: drop of the champion's lead over the business rules that raises an alarm.
         grid: the recipes, as settings of `VowpalPolicy`.
     """
 
     gate: Gate = field(default_factory=lambda: Gate(margin=0.005, minimum_effect=0.01, min_days=7))
     prior: Prior = field(default_factory=lambda: Prior.default(0.02))
-    kept: Retention = field(default_factory=Retention)
+    retention: Retention = field(default_factory=Retention)
+    first_days: int = 20
     retrain_days: int = 7
-    first_days: int = 14
     memory_days: int = 42
-    reserve_days: int = 10
-    trial_days: int = 60
+    reserve_days: int = 7
     fit_share: float = 0.65
+    trial_days: int = 60
     rows: int = 120_000
-    notice: float = 0.01
+    minimum_drop: float = 0.01
     grid: Sequence[dict[str, Any]] = GRID
-
-
-@dataclass
-class Trial:
-    """A lineage that is judged: its versions and reward models, each from the day it was fixed on.
-
-    `champion` is the incumbent it is compared with, `sums` the evidence so far.
-    """
-
-    number: int
-    champion: Policy
-    started: np.datetime64
-    versions: list[tuple[np.datetime64, Policy]] = field(default_factory=list)
-    sums: list[DaySums] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
 class Promotion:
-    """A champion of the loop: who, since when, whom it replaced, and on what evidence.
+    """A promotion: new champion, date, predecessor, evidence, forecast, realised difference.
 
-    `forecast` is what it was expected to earn more than whom it replaced, and `results` are the
-    (difference, standard error) of all trials that had ended before. `later` is the difference to
-    whom it replaced on its own rows, as far as they have matured.
+    Args:
+        date: of the verdict; the version is champion from the next day on.
+        version: its number.
+        policy, replaced: the new champion and its predecessor.
+        verdict: the gate's.
+        sums: the evidence.
+        forecast: the expected difference to the predecessor.
+        later: the realised difference on the new champion's own matured days.
     """
 
     date: np.datetime64
-    number: int
+    version: str
     policy: Policy
     replaced: Policy
     verdict: Verdict
     sums: tuple[DaySums, ...]
-    results: tuple[tuple[float, float], ...]
     forecast: Forecast
     later: list[DaySums] = field(default_factory=list)
 
     @property
-    def told(self) -> tuple[Forecast, float, float]:
-        """The forecast, and what became of it: the later difference and its standard error."""
+    def outcome(self) -> tuple[Forecast, float, float]:
+        """The forecast, the realised difference and its standard error."""
         return self.forecast, *trial_result(self.later)
 
 
 class Loop:
-    """A company that decides every morning and learns every week, in a world that answers.
+    """A company that decides every day and trains every week, in a simulated world.
 
-    Everything that decides, learns and judges is `policies`; this class only says when. A day is:
-    decide by the champion, hear what has matured, learn if it is time, judge whom is on trial; a
-    promotion takes effect the next day. Memory is that of `memory_days`.
+    Which version scores a day, how days split, when a trial ends and which step comes next is said
+    by the functions of `policies.judging` that the engine's jobs call: staging comes before
+    champion, one step a day, and verdicts and alias moves take effect on the next day. A day is:
+    decide with the champion, observe matured rewards, train if it is due, judge the lineage on
+    trial. Only the alarm is the loop's own: after a drop of the champion's lead it rejects the
+    lineage on trial and learns from the days since.
     """
 
-    def __init__(self, world: World, pace: LoopSettings | None = None, start: str = START) -> None:
-        self.world, self.pace = world, pace or LoopSettings()
-        self.past, self.days = world.course(start), deque[LoggedDecisions]()
-        self.champion, self.champion_name = world.incumbent, "business_rules"
-        self.models: list[tuple[np.datetime64, RewardModel]] = []
-        self.watch: list[DaySums] = []
-        self.trial: Trial | None = None
-        self.tried, self.due = 0, np.datetime64(start) + self.pace.first_days
-        self.since = np.datetime64(start)
+    def __init__(
+        self, world: World, settings: LoopSettings | None = None, start: str = START
+    ) -> None:
+        self.world, self.settings = world, settings or LoopSettings()
+        self.course = world.course(start)
+        self.days = deque[LoggedDecisions](maxlen=self.settings.memory_days)
+        self.policies: dict[str, Policy] = {RULES: world.incumbent}
+        self.models: dict[str, RewardModel] = {}  # by version, fixed with it
+        self.versions: list[TrainedVersion] = []
+        self.verdicts: list[RecordedVerdict] = []
+        self.aliases = AliasHistory()
+        self.evidence: dict[tuple[str, str], list[DaySums]] = defaultdict(list)
+        self.lead: list[DaySums] = []  # of the champion over the business rules
         self.promotions: list[Promotion] = []
-        self.results: list[tuple[float, float]] = []
         self.alarms: list[tuple[np.datetime64, Drop]] = []
+        self.learn_from = dt.date.fromisoformat(start)
+        self.due = _after(self.learn_from, self.settings.first_days)
 
-    def acting(self, policy: Policy) -> Policy:
-        """A policy as this company lets it act."""
-        return AsDeployed(policy, self.world.floor, self.world.uniform_share)
+    @property
+    def today(self) -> dt.date:
+        """The day that `next_day` will run."""
+        today: dt.date = self.course.date.astype(object)
+        return today
+
+    @property
+    def champion(self) -> str:
+        """The number of the version that decides today, or "business_rules"."""
+        return self.aliases.version("champion", self.today) or RULES
+
+    def results(self, day: dt.date) -> list[tuple[float, float]]:
+        """(difference, standard error) of every trial that had ended by a day."""
+        trial = self._on_trial(day)
+        name = None if trial is None else trial.name
+        ended = [sums for (lineage, _), sums in self.evidence.items() if lineage != name]
+        return [trial_result(sums) for sums in ended if sums]
 
     def next_day(self) -> tuple[Day, LoggedDecisions, str, str]:
-        """One day: what happened, its log as it will be known, the verdict and a note."""
-        groups = Groups(self.world.uniform_share, 0.0, salt=f"groups:{self.world.response.salt}")
-        day = self.past.day(self.champion, floor=self.world.floor, groups=groups)
+        """Run a day: what happened, its log with the later rewards, the verdict and a note."""
+        today, champion, world = self.today, self.champion, self.world
+        groups = Groups(world.uniform_share, 0.0, salt=f"groups:{world.response.salt}")
+        day = self.course.day(self.policies[champion], floor=world.floor, groups=groups)
         self.days.append(self._log(day))
-        while len(self.days) > self.pace.memory_days:
-            self.days.popleft()
-        notes = []
-        if day.date >= self.due:
-            notes.append(self._train(day.date))
-        self._watch(day.date)
-        drop = noticed_drop(self.watch, self.pace.notice) if self.watch else None
+        trial, verdict, notes = self._on_trial(today), "", []
+        ended = trial is None and self._on_trial(_after(today, -1)) is not None
+        if today >= self.due or ended:
+            notes.append(self._train(today, trial, champion))
+            trial = self._on_trial(today)
+        drop = self._watch(today, champion)
         if drop is not None:
-            notes.append(self._alarm(day.date, drop))
-        said = self._judge(day.date)
-        if said is not None and said.verdict != "hold":
-            notes.append(self._settle(day.date, said))
-        log = self.days[-1]
-        return day, log, "" if said is None else said.verdict, "; ".join(filter(None, notes))
+            notes.append(self._alarm(today, drop, trial))
+        elif trial is not None:
+            verdict, note = self._judge(today, trial, champion)
+            notes.append(note)
+        return day, self.days[-1], verdict, "; ".join(filter(None, notes))
 
     def _log(self, day: Day) -> LoggedDecisions:
         columns = self.world.logged_columns(day)
@@ -156,144 +179,125 @@ class Loop:
         )
         return log if self.world.corrupt_log is None else self.world.corrupt_log(log)
 
-    def _matured(self, date: np.datetime64) -> Iterator[LoggedDecisions]:
-        """The logs of days since the last alarm whose rewards were known on `date`."""
-        for log in self.days:
-            assert log.matured_on is not None
-            if _day(log) >= self.since and log.matured_on.max() <= date:
-                yield log
+    def _matured(self, today: dt.date) -> dict[dt.date, LoggedDecisions]:
+        """The logs by day, since the last alarm, of the days whose rewards are known today."""
+        logs = {_day(log): log for log in self.days if log.matured_before(today).all()}
+        return {day: log for day, log in logs.items() if day >= self.learn_from}
 
-    def _train(self, date: np.datetime64) -> str:
-        """Fit the lineage on trial anew, or choose a new one; days from the cut on judge it."""
-        known = list(self._matured(date))
-        fresh = self.since > _day(self.days[0])
-        starts = self.trial is None and not fresh  # whoever is on trial has days to be judged by
-        reserve = min(self.pace.reserve_days, len(known) // 2) if starts else 0
-        cut = date - reserve
-        rows = list(self._matured(cut))
-        self.due = date + self.pace.retrain_days
-        if len(rows) < 2:
-            self.due = date + 1
+    def _on_trial(self, today: dt.date) -> Lineage | None:
+        known = lineages(self.versions, today)
+        return on_trial(known, self.verdicts, today, self.settings.trial_days)
+
+    def _train(self, today: dt.date, trial: Lineage | None, champion: str) -> str:
+        """Fit the next version of the lineage on trial, or choose the recipe of a new lineage."""
+        settings = self.settings
+        try:
+            split = split_days(
+                list(self._matured(today).values()),
+                reserve_days=settings.reserve_days,
+                fit_share=settings.fit_share,
+                select_rows=settings.rows,
+            )
+        except LearningError:  # too few days have matured
+            self.due = _after(today, 1)
             return ""
-        self.models.append((cut, fit_reward_model(joined(rows, self.pace.rows))))
-        if self.trial is not None:
-            [version] = fit_copies([self.trial.versions[-1][1]], joined(rows, self.pace.rows))
-            self.trial.versions.append((cut, version))
-            return ""
-        ends = max(round(self.pace.fit_share * len(rows)), 1)
-        fit, later = joined(rows[:ends], self.pace.rows), joined(rows[ends:], self.pace.rows)
-        found = select(
-            fit,
-            later,
-            default_grid(
-                self.world.action_ids,
-                grid=self.pace.grid,
-                action_features=self.world.catalogue.action_features,
-            ),
-            self.champion,
-            floor=self.world.floor,
-            uniform_share=self.world.uniform_share,
-            margin=self.pace.gate.margin,
+        self.due = _after(today, settings.retrain_days)
+        if trial is not None:
+            best, name = self.policies[trial.newest], trial.name
+        else:
+            features = self.world.catalogue.action_features
+            selection = select(
+                joined(split.fit, settings.rows),
+                split.select,
+                default_grid(self.world.action_ids, grid=settings.grid, action_features=features),
+                self.policies[champion],
+                exploration=self.world.exploration,
+                margin=settings.gate.margin,
+            )
+            if not selection.acceptable:
+                return ""
+            best, name = selection.best, f"{selection.best.recipe}@{today}"
+        rows, number = joined(split.known, settings.rows), str(len(self.versions) + 1)
+        [self.policies[number]] = fit_copies([best], rows)
+        self.models[number] = fit_reward_model(rows)
+        self.versions.append(TrainedVersion(number, name, today, split.cut))
+        return "" if trial is not None else f"version {number} goes on trial"
+
+    def _score(
+        self, sums: list[DaySums], today: dt.date, log: LoggedDecisions, ours: str, theirs: Policy
+    ) -> None:
+        """Add a day's paired difference, by the reward model that was fixed with our version."""
+        noise = None if sums else noise_share(joined(self._matured(today).values()), _day(log))
+        ours_acts, theirs_acts = (
+            AsDeployed(policy, self.world.exploration) for policy in (self.policies[ours], theirs)
         )
-        if not found.acceptable:
-            return ""
-        [best] = fit_copies([found.best], joined(rows, self.pace.rows))
-        self.tried += 1
-        self.trial = Trial(self.tried, self.champion, date, [(cut, best)])
-        return f"lineage {self.tried} goes on trial"
+        expected = self.models[ours].predict(log.contexts)
+        sums += day_sums(log, ours_acts, theirs_acts, expected, before=sums, noise=noise)
 
-    def _sums(
-        self, log: LoggedDecisions, ours: Policy, theirs: Policy, before: Any
-    ) -> DaySums | None:
-        """The day's paired difference by the reward model that was fixed before it."""
-        day = _day(log)
-        model = _in_force(self.models, day)
-        if model is None:
-            return None
-        expected = model.predict(log.contexts)
-        ours, theirs = self.acting(ours), self.acting(theirs)
-        [sums] = day_sums(log, ours, theirs, expected, before=before)
-        return sums
-
-    def _watch(self, date: np.datetime64) -> None:
-        """Add the champion's lead over the business rules on days that have matured."""
+    def _watch(self, today: dt.date, champion: str) -> Drop | None:
+        """Add the champion's lead on its matured days; the drop of it, if there is one."""
         if not self.promotions:
-            return
+            return None
         newest = self.promotions[-1]
-        for sums, other in (
-            (self.watch, self.world.incumbent),
-            (newest.later, newest.replaced),
-        ):
-            last = sums[-1].decision_date if sums else newest.date
-            for log in self._matured(date):
-                if _day(log) > np.datetime64(last):
-                    found = self._sums(log, self.champion, other, sums)
-                    sums += [] if found is None else [found]
+        for sums, other in ((self.lead, self.world.incumbent), (newest.later, newest.replaced)):
+            last = sums[-1].decision_date if sums else newest.date.astype(object)
+            for day, log in self._matured(today).items():
+                if last is None or day > last:
+                    self._score(sums, today, log, champion, other)
+        return noticed_drop(self.lead, self.settings.minimum_drop) if self.lead else None
 
-    def _alarm(self, date: np.datetime64, drop: Drop) -> str:
-        """Forget what was learned before the drop, and learn anew as soon as there are days."""
-        self.alarms.append((date, drop))
-        self._end()
-        self.since, self.watch = np.datetime64(drop.since), []
-        self.models = [(self.since, model) for _, model in self.models[-1:]]
-        self.due = date + 1
+    def _alarm(self, today: dt.date, drop: Drop, trial: Lineage | None) -> str:
+        """Forget the days before the drop; train again as soon as there are enough days."""
+        self.alarms.append((np.datetime64(today), drop))
+        if trial is not None:
+            self.verdicts.append(RecordedVerdict(today, trial.newest, "staging", "reject"))
+        self.learn_from, self.lead, self.due = drop.since, [], _after(today, 1)
         return f"the champion's lead fell from {drop.before:+.3f} to {drop.after:+.3f}"
 
-    def _judge(self, date: np.datetime64) -> Verdict | None:
-        """Freeze the days that have matured, and ask the gate."""
-        trial = self.trial
-        if trial is None:
-            return None
-        last = trial.sums[-1].decision_date if trial.sums else trial.versions[0][0] - 1
-        for log in self._matured(date):
-            version = _in_force(trial.versions, _day(log))
-            if version is not None and _day(log) > np.datetime64(last):
-                sums = self._sums(log, version, trial.champion, trial.sums)
-                trial.sums += [] if sums is None else [sums]
-        said = self.pace.gate.judge(trial.sums, "champion", tried=trial.number)
-        if said.verdict == "hold":
-            if date - trial.started >= self.pace.trial_days:
-                self._end()
-                self.due = date + 1
-            return said
-        recent = joined(list(self._matured(date)), self.pace.rows)
-        found = assess(recent, self.acting(trial.versions[-1][1]))
-        if found.verdict != "broken":
-            return said
-        return self.pace.gate.judge(
-            trial.sums, "champion", tried=trial.number, problems=found.reasons
-        )
+    def _judge(self, today: dt.date, trial: Lineage, champion: str) -> tuple[str, str]:
+        """Freeze the days that have matured, and take the next step if the gate says so."""
+        sums, matured = self.evidence[trial.name, champion], self._matured(today)
+        last = sums[-1].decision_date if sums else None
+        for day, number in trial.scoring_after(last, matured).items():
+            self._score(sums, today, matured[day], number, self.policies[champion])
+        step = next_step(lineages(self.versions, today), trial, champion, self.aliases, today)
+        judge = partial(self.settings.gate.judge, sums, step.alias, tried=step.tried)
+        verdict = judge()
+        if verdict.verdict != "hold":  # only then does it matter whether the log is sound
+            newest = AsDeployed(self.policies[trial.newest], self.world.exploration)
+            found = assess(joined(matured.values(), self.settings.rows), newest)
+            verdict = judge(problems=found.reasons if found.verdict == "broken" else ())
+        name, note = verdict.verdict, ""
+        self.verdicts.append(RecordedVerdict(today, step.version, step.alias, name))
+        if name == "promote":
+            note = self._promote(today, step, verdict, sums)
+        elif name == "reject":
+            note = f"version {step.version} rejected"
+        return name, note
 
-    def _settle(self, date: np.datetime64, said: Verdict) -> str:
-        """A verdict ends a trial; a promotion changes the champion from tomorrow on."""
-        trial = self.trial
-        assert trial is not None
-        results = tuple(self.results)
-        self._end()
-        self.due = max(self.due, date + 1)
-        if said.verdict == "reject":
-            return f"lineage {trial.number} rejected"
-        policy, sums = trial.versions[-1][1], tuple(trial.sums)
-        kept = self.pace.kept.updated([each.told for each in self.promotions if each.later])
-        told = forecast(sums, self.pace.prior.updated(results), kept)
-        replaced = (self.champion, said, sums, results, told)
-        self.promotions.append(Promotion(date, trial.number, policy, *replaced))
-        self.champion, self.champion_name, self.watch = policy, str(trial.number), []
-        return f"lineage {trial.number} promoted: {told.difference:+.3f} expected"
-
-    def _end(self) -> None:
-        """Whoever was on trial is not any more; what came of it is kept for later forecasts."""
-        if self.trial is not None and self.trial.sums:
-            self.results.append(trial_result(self.trial.sums))
-        self.trial = None
+    def _promote(
+        self, today: dt.date, step: Step, verdict: Verdict, sums: Sequence[DaySums]
+    ) -> str:
+        """Move the alias from tomorrow on; a new champion gets a forecast."""
+        before = self.aliases.version(step.alias, today)
+        self.aliases = self.aliases.with_move(Move(today, step.alias, before, step.version))
+        if step.alias == "staging":
+            return f"version {step.version} staged"
+        past = [promotion.outcome for promotion in self.promotions if promotion.later]
+        prior = self.settings.prior.updated(self.results(today))
+        expected = forecast(sums, prior, self.settings.retention.updated(past))
+        policies = (self.policies[step.version], self.policies[step.incumbent])
+        row = (np.datetime64(today), step.version, *policies, verdict, tuple(sums), expected)
+        self.promotions.append(Promotion(*row))
+        self.lead = []
+        return f"version {step.version} promoted: {expected.difference:+.3f} expected"
 
 
-def _day(log: LoggedDecisions) -> np.datetime64:
+def _day(log: LoggedDecisions) -> dt.date:
     assert log.decision_date is not None
-    return np.datetime64(log.decision_date[0])
+    day: dt.date = log.decision_date[0].astype(object)
+    return day
 
 
-def _in_force(known: Sequence[tuple[np.datetime64, Any]], day: np.datetime64) -> Any:
-    """The newest of these that was fixed by `day`; None where none was."""
-    fixed = [each for since, each in known if since <= day]
-    return fixed[-1] if fixed else None
+def _after(day: dt.date, days: int) -> dt.date:
+    return day + dt.timedelta(days=days)

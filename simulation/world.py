@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from policies.catalogue import Catalogue
-from policies.deciding.deployed import AsDeployed
+from policies.deciding.deployed import AsDeployed, Exploration
 from policies.deciding.groups import GROUPS, Groups
 from policies.errors import CatalogueError, InvalidLogError, did_you_mean
 from policies.learning.baselines import BusinessRules
@@ -93,6 +93,11 @@ class World:
         """The mean reward of a visit, in reward units."""
         return 1.0 if self.reward == "visits" else visit_worth()
 
+    @property
+    def exploration(self) -> Exploration:
+        """What deployment adds to every policy of this company."""
+        return Exploration(self.floor, self.uniform_share)
+
     @cached_property
     def incumbent(self) -> Policy:
         """The business rules."""
@@ -100,8 +105,8 @@ class World:
 
     @cached_property
     def logging_policy(self) -> Policy:
-        """The business rules as they act: with the floor, mixed with the uniform share."""
-        return AsDeployed(self.incumbent, self.floor, self.uniform_share)
+        """The business rules as deployed: with the floor, mixed with the uniform share."""
+        return AsDeployed(self.incumbent, self.exploration)
 
     def history(
         self, days: int = 60, policy: Policy | None = None, start: str = START

@@ -127,9 +127,9 @@ def main() -> None:
 def compare_models(request: Request, candidate: str, incumbent: str, recommendation: bool) -> None:
     """Compare the values of two policies.
 
-    Estimates how much more CANDIDATE would have earned than INCUMBENT. Both are valued as they
-    would act, on matured days that neither learned from. The interval of the difference is valid
-    at every look. Nothing is written.
+    Values are what CANDIDATE and INCUMBENT would have earned, as they would act, on matured days
+    that neither learned from. The verdict is the gate's, by the rules and settings of the daily
+    job; of the lineage on trial against the champion it is the job's own. Nothing is written.
     """
     with request.opened() as run:
         from engine.jobs import comparison
@@ -137,20 +137,30 @@ def compare_models(request: Request, candidate: str, incumbent: str, recommendat
         found = comparison.compare_models(run, candidate, incumbent)
         day = run.parameters.as_of
     first, last, count = found.days
-    gap = found.difference
+    rows, verdict = found.values.iloc[0], found.verdict
     shown = found.values[["policy", "estimator", "value", "low", "high", "effective_n"]]
     numbers = dict.fromkeys(("value", "low", "high"), "{:.4f}".format)
+    evidence = f"the evidence of {found.trial}" if found.trial else "these days"
     lines = [
-        f"as of {day}: {gap.n:,} decisions ({gap.n_choice:,} with a choice) on {count} days,"
+        f"as of {day}: {rows['n']:,} decisions ({rows['n_choice']:,} with a choice) on {count} days,"
         f" {first} to {last}, that neither learned from",
         shown.to_string(index=False, formatters={**numbers, "effective_n": "{:,.0f}".format}),
-        f"difference ({gap.estimator}) {gap.difference:+.4f} per decision,"
-        f" {gap.low:+.4f} to {gap.high:+.4f} at {gap.confidence:.0%}, whenever one looks",
-        f"{found.verdict}: {found.reason}",
+        f"gate, for @{verdict.step} on {evidence}:",
+        *(_rule_line(name, rule) for name, rule in verdict.rules.items()),
+        verdict.sentence,
     ]
     request.answer({"as_of": str(day), **found.to_dict()}, lines)
     if recommendation:
-        sys.exit(EXIT_CODES[found.verdict])
+        sys.exit(EXIT_CODES[verdict.verdict])
+
+
+def _rule_line(name: str, rule: Mapping[str, Any]) -> str:
+    """A rule of the gate: whether it holds, its reading and its limit."""
+    reading, limit = (
+        f"{value:.4g}" if isinstance(value, (int, float)) else value
+        for value in (rule["reading"], rule["limit"])
+    )
+    return f"  {name:12} {'holds' if rule['holds'] else 'fails'}  {reading} (limit {limit})"
 
 
 @main.command("promote-model")
@@ -158,11 +168,11 @@ def compare_models(request: Request, candidate: str, incumbent: str, recommendat
 @click.option("--dry-run", is_flag=True, help="Print what would happen, and write nothing.")
 @_on_tables
 def promote_model(request: Request, name: str, dry_run: bool) -> None:
-    """Let the gate judge the candidate.
+    """Judge the candidate, and move its alias.
 
-    Moves the alias if the verdict is to promote. NAME is catalog.schema.model, by default the
-    target's. This is the day's promotion, the same that monitoring_job makes: the gate chooses
-    which version is judged for which alias, and one step is taken per model and day.
+    NAME is catalog.schema.model, by default the target's. This is the promotion that monitoring_job
+    makes every day: the gate chooses the version and the alias, and takes at most one step per model
+    and day.
     """
     model, mark, rest = name.partition("@")
     if ":" in model or (mark and rest != "candidate"):
@@ -172,24 +182,24 @@ def promote_model(request: Request, name: str, dry_run: bool) -> None:
 
         check_model(run, model)
         step = _promotion(run, dry_run)
-    happened = "was moved to" if step["taken_before"] else "would become" if dry_run else "is now"
-    done = f"@{step['to_alias']} stays as it is"
+    done = f"@{step['to_alias']} unchanged"
     if step["verdict"] == "promote":
-        done = f"version {step['candidate']} {happened} @{step['to_alias']}"
+        change = "was moved to" if step["taken_before"] else "would become" if dry_run else "is now"
+        done = f"version {step['candidate']} {change} @{step['to_alias']}"
     if step["taken_before"]:
-        done += "; the step of this day has been taken already"
+        done += " (already decided for this day)"
     lines = [
         f"{step['model_name']} as of {step['as_of']}: version {step['candidate']}"
         f" for @{step['to_alias']}, against {step['incumbent']}",
         step["sentence"],
-        f"{'dry run, nothing is written: ' if dry_run else ''}{done}",
+        f"{'dry run, nothing written: ' if dry_run else ''}{done}",
     ]
     request.answer(step, lines)
     sys.exit(EXIT_CODES[step["verdict"]])
 
 
 def _promotion(run: Run, dry_run: bool) -> dict[str, Any]:
-    """Judge, and unless it is a dry run record the verdict and act on it: its facts."""
+    """Judge the day's step, act on it unless it is a dry run, and return its JSON content."""
     from engine.jobs.judgement import act, judgement
 
     judged = judgement(run)
@@ -237,14 +247,14 @@ def simulate(
     The champion's true value is shown beside that of the business rules and of the best that the
     contexts allow. Nothing is read or written but the folder; no Spark is needed.
     """
-    from engine.world.rehearsal import spans, stage
+    from engine.world.loop_picture import run_scenario, spans
 
     def say(line: str) -> None:
         click.echo(f"nba: {line}", err=True)
 
-    rehearsal, path = stage(name, days, customers, seed, reward, out, say)
+    result, path = run_scenario(name, days, customers, seed, reward, out, say)
     numbers = dict.fromkeys(("rules", "learned", "best"), "{:.3f}".format)
-    found = spans(rehearsal)
+    found = spans(result)
     left = f"{{:{max(map(len, found['what happened']))}}}".format
     shown = found.to_string(
         index=False,
@@ -254,7 +264,7 @@ def simulate(
     content = {
         "scenario": name,
         "picture": str(path),
-        "days": rehearsal.table.astype({"date": str}).to_dict("records"),
+        "days": result.table.astype({"date": str}).to_dict("records"),
     }
     _answer(form, content, [*map(str.rstrip, shown.splitlines()), "", f"picture: {path}"])
 

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from policies.catalogue import Catalogue
-from policies.deciding.decision import GROUPS, REASONS, Decisions
+from policies.deciding.decision import REASONS, Decisions
 from policies.deciding.decision_ids import decision_ids
+from policies.deciding.groups import GROUPS
 from policies.deciding.rules import RULES
 
 DECISION_HOUR = 8  # UTC

@@ -21,8 +21,9 @@ from engine.data.tables import arrow_schema
 from engine.errors import SourceError, require_known
 from engine.parameters import Parameters
 from engine.settings import SourceConfig
-from policies.deciding.decision import GROUPS, REASONS, Decisions
+from policies.deciding.decision import REASONS, Decisions
 from policies.deciding.decision_ids import decision_ids
+from policies.deciding.groups import GROUPS
 from policies.errors import did_you_mean
 
 if TYPE_CHECKING:

@@ -75,7 +75,8 @@ TABLES = {
     ),
     "drift": Table(
         ("as_of", "subject", "metric"),
-        "as_of DATE, subject STRING, metric STRING, value DOUBLE, threshold DOUBLE, status STRING",
+        "as_of DATE, subject STRING, metric STRING, value DOUBLE, threshold DOUBLE, "
+        "status STRING, reason STRING",
     ),
     "verdicts": Table(
         ("verdict_id",),

@@ -16,7 +16,8 @@ from engine.errors import TableError
 from engine.features.context import as_of_features
 from policies import Policy
 from policies.catalogue import Catalogue
-from policies.deciding.decision import Groups, decide
+from policies.deciding.decision import decide
+from policies.deciding.groups import Groups
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

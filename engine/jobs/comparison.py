@@ -1,8 +1,10 @@
-"""What `nba compare-models` finds out: two policies by name, valued on days neither learned from."""
+"""Compare two policies by name: their values on unseen days, and the gate's reading of the pair."""
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Optional
 
 import numpy as np
@@ -12,20 +14,15 @@ from engine.config import Config
 from engine.data.rewards import read_log
 from engine.errors import JobError, RegistryError, require_known
 from engine.jobs import Run
+from engine.jobs.judgement import monitored_problems
 from engine.models.registry import ALIASES
+from engine.monitoring.evidence_rows import evidence_rows
+from engine.monitoring.health import health_rows, problems
+from engine.promotion.promote import judge
 from engine.refs import PolicyRef
-from policies import (
-    Comparison,
-    LoggedDecisions,
-    Policy,
-    assess,
-    compare,
-    cross_fit,
-    evaluate,
-    final_distribution,
-)
+from policies import AsDeployed, LoggedDecisions, Policy, Verdict, cross_fit, evaluate
 from policies.errors import did_you_mean
-from policies.judging.assessment import MIN_EFFECTIVE_N
+from policies.judging.lineages import Lineage, Step, next_step
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,51 +31,69 @@ class Compared:
 
     Args:
         names: the candidate's and the incumbent's, versions by number.
-        days: first and last decision day that both may be judged on, and how many there are.
-        values: columns policy and estimator, then those of `policies.evaluate`.
-        difference: the paired difference, candidate minus incumbent.
-        verdict: what is recommended: promote, hold or reject.
-        reason: why, in one sentence.
+        days: first and last decision day that neither learned from, and how many there are.
+        values: columns policy and estimator, then those of `policies.evaluate`, on these days.
+        trial: the lineage on trial whose evidence the gate reads; None where the pair is not on
+            trial, and the gate reads the same days as the values.
+        verdict: the gate's.
     """
 
     names: tuple[str, str]
     days: tuple[str, str, int]
     values: pd.DataFrame
-    difference: Comparison
-    verdict: str
-    reason: str
+    trial: Optional[str]
+    verdict: Verdict
 
     def to_dict(self) -> dict[str, Any]:
-        """What the JSON output shows; the one verdict in it is the recommendation's."""
-        gap = {key: each for key, each in self.difference.to_dict().items() if key != "verdict"}
+        """The content of the JSON output; the verdict in it is the recommendation's."""
+        gate = self.verdict.to_dict()
+        recommendation = {"verdict": gate.pop("verdict"), "reason": gate.pop("sentence")}
         return {
             "candidate": self.names[0],
             "incumbent": self.names[1],
             "days": dict(zip(("first", "last", "count"), self.days)),
             "values": self.values.to_dict("records"),
-            "difference": gap,
-            "recommendation": {"verdict": self.verdict, "reason": self.reason},
+            "trial": self.trial,
+            "rules": gate.pop("rules"),
+            "difference": gate,
+            "recommendation": recommendation,
         }
 
 
 def compare_models(run: Run, candidate: str, incumbent: str) -> Compared:
     """Compare two policies, given by name, on the log matured by the run's day.
 
+    The verdict is the gate's, by the rules and settings of the job. Of the lineage on trial against
+    the champion the gate reads the evidence that the job reads, which includes days that the next
+    monitoring will freeze; of any other pair the days that neither learned from, for staging.
+
     Raises:
         RegistryError: no such model, alias or version.
         ConfigError: no such baseline.
         JobError: no matured day is unseen by both.
     """
-    standing = run.standing
+    state, config, day = run.standing, run.config, run.parameters.as_of
     first, second = resolve(run, candidate), resolve(run, incumbent)
-    log = read_log(run.tables, run.config, run.features, run.parameters.as_of)
-    return compare_on_unseen_days(
-        log,
-        (standing.full_name(first), standing.policy(first)),
-        (standing.full_name(second), standing.policy(second)),
-        run.config,
-        standing.unseen_from(first, second),
-    )
+    names = state.full_name(first), state.full_name(second)
+    unseen = state.unseen_from(first, second)
+    log = read_log(run.tables, config, run.features, day)
+    load = cache(lambda text: state.policy(PolicyRef.parse(text)))
+    one, other = str(first), str(second)
+    values, days = values_on_unseen_days(log, names, (load(one), load(other)), config, unseen)
+    lineage, trial, evidence, reasons = state.lineage, None, pd.DataFrame(), None
+    if lineage and second == state.champion and one in dict(lineage.versions):
+        trial, evidence, reasons = lineage.name, state.evidence(), monitored_problems(run)
+        step = next_step(state.lineages, lineage, other, state.history, day)
+    else:
+        lineage = Lineage(one, day, ((one, unseen or dt.date.min),))
+        own = [one in dict(known.versions) for known in state.lineages]
+        step = Step("staging", one, other, own.index(True) + 1 if any(own) else 1)
+    if reasons is None:  # as monitoring will
+        reasons = problems(health_rows(log, load(lineage.newest), config.exploration))
+        rows = evidence_rows(log, lineage, load, (other, load(other)), config, evidence, day)
+        evidence = pd.concat([evidence, rows]) if len(evidence) else rows
+    verdict = judge(step, evidence, config.engine.gate, reasons)
+    return Compared(names, days, values, trial, verdict)
 
 
 def resolve(run: Run, text: str) -> PolicyRef:
@@ -125,89 +140,36 @@ def check_model(run: Run, model: str) -> None:
         )
 
 
-def compare_on_unseen_days(
+def values_on_unseen_days(
     log: LoggedDecisions,
-    candidate: tuple[str, Policy],
-    incumbent: tuple[str, Policy],
+    names: tuple[str, str],
+    policies: tuple[Policy, Policy],
     config: Config,
-    unseen_from: Optional[Any],
-) -> Compared:
-    """Value two policies as they would act, on the decisions from a day on.
+    unseen_from: Optional[dt.date],
+) -> tuple[pd.DataFrame, tuple[str, str, int]]:
+    """Value policies as they would act, on the decisions from a day on; None takes all.
 
-    Args:
-        log: all matured decisions; the reward models of the kept days may read them.
-        candidate, incumbent: name and policy.
-        config: floor, uniform share and margin.
-        unseen_from: the first day that neither has learned from; None keeps all days.
+    Returns:
+        `values` and `days` of `Compared`.
 
     Raises:
         JobError: no day is left.
     """
     dates = log.decision_date
     assert dates is not None
-    kept = np.ones(len(log), dtype=bool)
+    unseen = np.ones(len(log), dtype=bool)
     if unseen_from is not None:
-        kept = dates >= np.datetime64(unseen_from)
-    if not kept.any():
+        unseen = dates >= np.datetime64(unseen_from)
+    if not unseen.any():
         raise JobError(
-            f"No matured day is left that neither {candidate[0]} nor {incumbent[0]} learned from.",
+            f"No matured day is left that neither {names[0]} nor {names[1]} learned from.",
             where=f"rewarded_decisions; they may be judged on decisions from {unseen_from} on",
             hint="choose a later --as-of, or an older version",
         )
-    part, days = log[kept], np.unique(dates[kept])
-    acting = [_acting(policy, part, config) for _, policy in (candidate, incumbent)]
-    names, folds = (candidate[0], incumbent[0]), cross_fit(log)[kept]
-    values = [
-        evaluate(part, each, expected_reward=folds).reset_index().assign(policy=name)
-        for name, each in zip(names, acting)
-    ]
-    difference = compare(
-        part,
-        *acting,
-        expected_reward=cross_fit(log, by="date")[kept],
-        interval="sequence",
-        margin=config.engine.gate.margin,
-    )
-    table = pd.concat(values, ignore_index=True)
-    table.insert(0, "policy", table.pop("policy"))
-    health = assess(part, acting[0])
-    problems = health.reasons if health.verdict == "broken" else []
-    span = (str(days[0]), str(days[-1]), len(days))
-    return Compared(names, span, table, difference, *recommendation(difference, problems))
-
-
-def recommendation(found: Comparison, problems: list[str]) -> tuple[str, str]:
-    """Promote, hold or reject, and why; nothing is recommended on what the gate would refuse.
-
-    Args:
-        found: a paired difference with its interval and margin.
-        problems: why the log cannot be trusted, if anything.
-    """
-    limit = f"the margin of {-found.margin:+.4f}"
-    if problems:
-        return "hold", f"the log cannot be trusted: {'; '.join(problems)}"
-    if found.range != "declared":
-        return "hold", "the reward range or the logging probabilities were not declared"
-    if found.verdict == "reject":
-        return "reject", f"even the upper bound {found.high:+.4f} lies below {limit}"
-    if not found.effective_n:
-        return "hold", "both would act the same on these decisions"
-    if found.effective_n < MIN_EFFECTIVE_N:
-        return "hold", (
-            f"only {found.effective_n:.0f} effective decisions tell the two apart;"
-            f" {MIN_EFFECTIVE_N:.0f} are needed"
-        )
-    if found.verdict == "hold":
-        return "hold", (
-            f"from {found.low:+.4f} to {found.high:+.4f} the difference may lie on either side of"
-            f" {limit}; more days will narrow it"
-        )
-    if found.low > 0:
-        return "promote", f"even the lower bound {found.low:+.4f} lies above 0"
-    return "promote", f"not shown to be better, but the lower bound {found.low:+.4f} clears {limit}"
-
-
-def _acting(policy: Policy, log: LoggedDecisions, config: Config) -> np.ndarray:
-    """The distribution with which the policy would have been drawn from."""
-    floor, share = config.engine.exploration.floor, config.engine.groups.uniform
-    return final_distribution(policy, log.contexts, log.eligible, floor=floor, uniform_share=share)
+    part, days, expected = log[unseen], np.unique(dates[unseen]), cross_fit(log)[unseen]
+    tables = []
+    for name, policy in zip(names, policies):
+        acting = AsDeployed(policy, config.exploration)
+        tables.append(evaluate(part, acting, expected_reward=expected).reset_index())
+        tables[-1].insert(0, "policy", name)
+    return pd.concat(tables, ignore_index=True), (str(days[0]), str(days[-1]), len(days))

@@ -1,17 +1,18 @@
-"""What the gate says of a model on a day: said once, recorded, and then acted on."""
+"""The day's verdict on a model: made once, recorded, and then acted on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 import pandas as pd
 
 from engine.errors import JobError
 from engine.jobs.run import Run, now
 from engine.monitoring.health import LOG, problems
-from engine.promotion.promote import judge, move_alias, next_step, verdict_row
+from engine.promotion.promote import judge, move_alias, verdict_row
+from policies.judging.lineages import next_step
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Judgement:
     Args:
         row: of `verdicts`.
         sentence: the verdict and why.
-        recorded: whether it stood in the table before; then it stands, whatever the gate would
-            say now.
+        recorded: whether it was in the table before; the recorded verdict then counts, whatever the
+            gate would say now.
     """
 
     row: Mapping[str, Any]
@@ -36,40 +37,47 @@ class Judgement:
 
 
 def judgement(run: Run) -> Judgement:
-    """Ask the gate about the lineage on trial; nothing is written.
+    """Judge the lineage on trial; nothing is written.
 
     Raises:
         JobError: there is no lineage on trial, or monitoring has not run for the day.
     """
-    standing, day, model = run.standing, run.parameters.as_of, run.registry.model_name
-    if standing.lineage is None:
+    state, day, model = run.standing, run.parameters.as_of, run.registry.model_name
+    if state.lineage is None:
         raise JobError("No candidate is on trial.", hint=f"run training_job with as_of={day}")
-    drift = run.tables.read("drift").where(f"as_of = DATE '{day}' AND subject = '{LOG}'").toPandas()
-    if drift.empty:
+    reasons = monitored_problems(run)
+    if reasons is None:
         raise JobError(
             f"Nothing was monitored for {day}.", hint=f"run monitoring_job with as_of={day}"
         )
-    evidence = standing.evidence()
-    step = next_step(
-        standing.lineages, standing.lineage, str(standing.champion), standing.history, day
-    )
-    judged = judge(step, evidence, run.config.engine.gate, problems(drift))
-    row = verdict_row(model, step, judged, evidence, day)
-    verdicts = run.tables.read("verdicts").toPandas()
-    before = verdicts[(verdicts["model_name"] == model) & (verdicts["as_of"] == day)]
-    if before.empty:
-        return Judgement(row, judged.sentence, recorded=False)
-    stands = {str(key): value for key, value in before.iloc[0].items()}
-    sentence = judged.sentence
-    if any(stands[key] != row[key] for key in ("verdict_id", "verdict")):
-        sentence = f"{stands['verdict']}: recorded before for this day, and it stands"
-    return Judgement(stands, sentence, recorded=True)
+    evidence, champion = state.evidence(), str(state.champion)
+    step = next_step(state.lineages, state.lineage, champion, state.history, day)
+    verdict = judge(step, evidence, run.config.engine.gate, reasons)
+    row = verdict_row(model, step, verdict, evidence, day)
+    rows = run.tables.read("verdicts").toPandas()
+    rows = rows[(rows["model_name"] == model) & (rows["as_of"] == day)]
+    if rows.empty:
+        return Judgement(row, verdict.sentence, recorded=False)
+    recorded = {str(key): value for key, value in rows.iloc[0].items()}
+    if all(recorded[key] == row[key] for key in ("verdict_id", "verdict")):
+        return Judgement(recorded, verdict.sentence, recorded=True)
+    sentence = f"{recorded['verdict']} (already recorded for this day)"
+    return Judgement(recorded, sentence, recorded=True)
+
+
+def monitored_problems(run: Run) -> Optional[list[str]]:
+    """Why the log cannot be trusted, as monitored on the day; None if it was not monitored."""
+    if not run.tables.exists("drift"):
+        return None
+    where = f"as_of = DATE '{run.parameters.as_of}' AND subject = '{LOG}'"
+    drift = run.tables.read("drift").where(where).toPandas()
+    return None if drift.empty else problems(drift)
 
 
 def act(run: Run, judged: Judgement, actor: str) -> dict[str, int]:
-    """Record the verdict, and move the alias that a promotion asks for.
+    """Record the verdict, and move the alias that it promotes.
 
-    A move that was recorded as due and did not happen is made up for.
+    A recorded promotion whose move did not happen is completed.
 
     Returns:
         Table -> rows written: `verdicts` and `promotions`, each 0 or 1.

@@ -26,7 +26,7 @@ from engine.promotion.promote import move_alias
 from engine.refs import PolicyRef
 from engine.training.train import Trained, train
 from policies import LoggedDecisions
-from policies.deciding.decision import Groups
+from policies.deciding.groups import Groups
 
 
 def data_generation(run: Run) -> Result:
@@ -110,14 +110,14 @@ def model_training(run: Run) -> Result:
     )
     recipe = version.tags["recipe"]
     if made.selection is None:
-        summary = f"an equal training made version {version.number} ({recipe}); nothing to register"
+        summary = f"unchanged inputs: version {version.number} ({recipe}) already exists"
     else:
-        tried, best = made.selection.table, made.selection.table.iloc[0]
-        how = f"chosen from {len(tried)}" if trial is None else "on trial, learned anew"
+        best = made.selection.table.iloc[0]
+        how = f"best of {len(made.selection.table)}" if trial is None else "on trial, fitted anew"
         summary = (
-            f"{recipe}, {how} ({best['difference']:+.4f} to {incumbent[0]} on later days, at least"
-            f" {best['difference_low']:+.4f}), is version {version.number}"
-            f"{' and @candidate' if moved else ''}"
+            f"version {version.number}{' (@candidate)' if moved else ''}: {recipe}, {how},"
+            f" {best['difference']:+.4f} vs {incumbent[0]} on later days"
+            f" (lower bound {best['difference_low']:+.4f})"
         )
     return Result(summary, rows)
 
@@ -125,7 +125,7 @@ def model_training(run: Run) -> Result:
 def _nothing(made: Trained, incumbent: str) -> str:
     """Why no version came of a training."""
     if made.selection is None:
-        return "an equal training found nothing to register"
+        return "unchanged inputs: no acceptable recipe last time either"
     best = made.selection.table.iloc[0]
     return (
         f"nothing registered: the best of {len(made.selection.table)} recipes, {best.name}, is worse"
@@ -184,7 +184,9 @@ def monitoring(run: Run) -> Result:
         log.contexts, contexts.select(*run.features).toPandas(), run.config.engine.drift.psi
     )
     lineage = standing.lineage
-    health = [health_rows(log, standing.load(lineage.newest))] if lineage else []
+    health = []
+    if lineage is not None:
+        health = [health_rows(log, standing.load(lineage.newest), run.config.exploration)]
     written = {
         "policy_values": tables.add_rows("policy_values", values.assign(as_of=day)),
         "evidence": _freeze(run, log),

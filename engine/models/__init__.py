@@ -1,1 +1,1 @@
-"""Models: registered versions, aliases, lineages, baselines, and which is in force on a day."""
+"""Models: registered versions, baselines, and which is in force on a day."""

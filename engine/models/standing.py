@@ -11,12 +11,12 @@ import pandas as pd
 
 from engine.config import Config
 from engine.data.tables import Tables, sql_list
-from engine.models.aliases import AliasHistory
 from engine.models.baselines import baseline
-from engine.models.lineages import Lineage, lineages, on_trial
 from engine.models.registry import Registry
 from engine.refs import PolicyRef
 from policies import Policy
+from policies.judging.aliases import AliasHistory
+from policies.judging.lineages import Lineage, RecordedVerdict, TrainedVersion, lineages, on_trial
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,10 @@ class ModelState:
 
     @cached_property
     def history(self) -> AliasHistory:
-        """All moves of the model's aliases."""
-        return AliasHistory.read(self.tables, self.registry.model_name)
+        """All recorded moves of the model's aliases."""
+        self.tables.ensure("promotions")
+        own = f"model_name IN ({sql_list([self.registry.model_name])})"
+        return AliasHistory.from_frame(self.tables.read("promotions").where(own).toPandas())
 
     @cached_property
     def champion(self) -> PolicyRef:
@@ -44,14 +46,15 @@ class ModelState:
     @cached_property
     def previous(self) -> Optional[PolicyRef]:
         """The champion before, while a share of customers still stays with it."""
-        before = self.history.previous_champion(self.as_of)
-        return self._or_incumbent(before["version"]) if before else None
+        move = self.history.previous_champion(self.as_of)
+        return self._or_incumbent(move.from_version) if move else None
 
     @cached_property
     def lineages(self) -> list[Lineage]:
         """The lineages that had started by the day."""
         versions = self.registry.versions()
-        return lineages(((version.number, version.tags) for version in versions), self.as_of)
+        trained = (TrainedVersion.from_tags(version.number, version.tags) for version in versions)
+        return lineages(trained, self.as_of)
 
     @cached_property
     def lineage(self) -> Optional[Lineage]:
@@ -104,7 +107,8 @@ class ModelState:
 
     def _on_trial(self, known: list[Lineage]) -> Optional[Lineage]:
         self.tables.ensure("verdicts")
-        verdicts = self.tables.read("verdicts").toPandas()
+        rows = self.tables.read("verdicts").select(*RecordedVerdict._fields).toPandas()
+        verdicts = [RecordedVerdict(*row) for row in rows.itertuples(index=False)]
         return on_trial(known, verdicts, self.as_of, self.config.engine.gate.trial_days)
 
     def _or_incumbent(self, number: Optional[str]) -> PolicyRef:

@@ -1,4 +1,4 @@
-"""Whether today's customers still look like those the models were fitted on."""
+"""Drift: how far today's contexts are from those that the models were fitted on."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def _binned(values: pd.Series, edges: npt.NDArray[np.float64]) -> npt.NDArray[np
 
 def _index(old: npt.NDArray[np.int64], new: npt.NDArray[np.int64], bins: int) -> float:
     shares = [
-        np.maximum(np.bincount(each, minlength=bins) / max(len(each), 1), LEAST_SHARE)
-        for each in (old, new)
+        np.maximum(np.bincount(sample, minlength=bins) / max(len(sample), 1), LEAST_SHARE)
+        for sample in (old, new)
     ]
     return float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
 
 
 def drift_rows(reference: pd.DataFrame, current: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """One row a feature: subject, metric, value, threshold, status (`stable` or `changed`)."""
+    """One row a feature: subject, metric, value, threshold, status (`stable changed`), no reason."""
     values = [psi(reference[name], current[name]) for name in reference.columns]
     return pd.DataFrame(
         {
@@ -60,5 +60,6 @@ def drift_rows(reference: pd.DataFrame, current: pd.DataFrame, threshold: float)
             "value": values,
             "threshold": threshold,
             "status": np.where(np.array(values) > threshold, "changed", "stable"),
+            "reason": None,
         }
     )

@@ -1,4 +1,4 @@
-"""The day's page: one self-contained HTML file for people who decide on it."""
+"""The day's report: one self-contained HTML file for the people who decide on it."""
 
 from __future__ import annotations
 
@@ -15,33 +15,25 @@ from matplotlib.axes import Axes
 
 from engine.refs import PolicyRef
 from engine.settings import EngineConfig
+from policies.judging.rules import RULES
 from policies.pictures import BAND, GREY, INK, TRUTH, canvas, dated
 from policies.sequences.confidence_sequence import sequence_interval, tuned_days
 from policies.sequences.days import DaySums
 
-ASKS = {
-    "log": "nothing says that the log is broken",
-    "range": "reward range and probabilities are declared, not learned",
-    "days": "days of evidence, at least the limit",
-    "effective_n": "effective number of decisions that tell the two apart, at least the limit",
-    "better": "lower bound of the difference above the limit",
-    "worse": "upper bound of the difference below the limit",
-}
-
 
 @dataclass(frozen=True)
 class Page:
-    """What the page shows; frames are rows of the tables of these names.
+    """The content of the page; frames are rows of the tables of these names.
 
     Args:
         place: `catalog.schema`.
         model: its three-level name.
         as_of: the day.
-        source: where the facts come from.
-        champion: who decided on the day.
+        source: name of the source.
+        champion: the policy that decided on the day.
         settings: gate, groups and floor.
         verdicts: of the day, one or none.
-        values: `policy_values` of the day, with a column `truth` (NaN where nobody knows it).
+        values: `policy_values` of the day, with a column `truth` (NaN if unknown).
         evidence: the frozen days, oldest first.
         decisions: action_id, group, count of the day.
         drift: of the day.
@@ -73,18 +65,17 @@ def render(page: Page) -> str:
     )
     environment.filters["short"] = short
     verdict = page.verdicts.iloc[0].to_dict() if len(page.verdicts) else None
-    rules = json.loads(verdict["rules"]) if verdict else {}
-    estimates = _estimates(page.values)
     counts = page.decisions.pivot_table(
         index="action_id", columns="group", values="count", aggfunc="sum", fill_value=0
     )
     counts["all"] = counts.sum(axis=1)
+    features = page.drift[page.drift["metric"] == "psi"]
     return environment.get_template("report.html.j2").render(
         page=page,
         verdict=verdict,
-        rules=rules,
-        asks=ASKS,
-        windows=estimates,
+        rules=json.loads(verdict["rules"]) if verdict else {},
+        requires={name: rule.__doc__ for name, rule in RULES.items()},
+        windows=_estimates(page.values),
         knows_truth=page.values["truth"].notna().any(),
         looks=_picture(_draw_looks, page, (7.6, 3.0)) if len(page.evidence) else None,
         forest=_picture(_draw_forest, page, (7.6, 3.4)),
@@ -92,23 +83,18 @@ def render(page: Page) -> str:
         counts=counts.sort_values("all", ascending=False).reset_index().to_dict("records"),
         groups=list(counts.columns),
         health=page.drift[page.drift["subject"] == "log"].to_dict("records"),
-        drift=_features(page.drift).to_dict("records"),
+        drift=features.sort_values("value", ascending=False).to_dict("records"),
         moves=page.moves.tail(8).iloc[::-1].to_dict("records"),
     )
-
-
-def _features(drift: pd.DataFrame) -> pd.DataFrame:
-    return drift[drift["metric"] == "psi"].sort_values("value", ascending=False)
 
 
 def _estimates(values: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """window -> one entry a policy, best DR first, with its estimators inside."""
     windows: dict[str, list[dict[str, Any]]] = {}
     for window in ("unseen", "all"):
-        rows = values[values["window"] == window]
         entries = [
-            {"policy": policy, "of": of.set_index("estimator").to_dict("index"), **of.iloc[0]}
-            for policy, of in rows.groupby("policy")
+            {"policy": policy, "of": rows.set_index("estimator").to_dict("index"), **rows.iloc[0]}
+            for policy, rows in values[values["window"] == window].groupby("policy")
         ]
         if entries:
             windows[window] = sorted(entries, key=lambda entry: -entry["of"]["dr"]["value"])
@@ -124,24 +110,24 @@ def _picture(draw: Any, page: Page, size: tuple[float, float]) -> str:
 
 
 def _draw_looks(axes: Axes, page: Page) -> None:
-    """The paired difference at every look so far, within the bounds that hold at all of them."""
-    days = [DaySums.from_dict(row) for row in page.evidence.to_dict("records")]
-    alpha = (
-        float(page.verdicts.iloc[0]["alpha"]) if len(page.verdicts) else page.settings.gate.alpha
-    )
-    tuned = list(tuned_days(days))
-    effect, days = (page.settings.gate.minimum_effect, tuned) if tuned else (None, days)
-    looks = [
-        sequence_interval(days[: n + 1], alpha, alpha, minimum_effect=effect)
-        for n in range(len(days))
+    """The paired difference at every look so far, with its confidence sequence."""
+    gate, all_days = page.settings.gate, [
+        DaySums.from_dict(row) for row in page.evidence.to_dict("records")
     ]
-    low, high, middle = (list(each) for each in zip(*looks))
-    dates: Any = [each.decision_date for each in days]
+    alpha = float(page.verdicts.iloc[0]["alpha"]) if len(page.verdicts) else gate.alpha
+    tuned = tuned_days(all_days)
+    effect, days = (gate.minimum_effect, tuned) if tuned else (None, all_days)
+    looks = [
+        sequence_interval(days[:look], alpha, alpha, minimum_effect=effect)
+        for look in range(1, len(days) + 1)
+    ]
+    low, high, middle = (list(column) for column in zip(*looks))
+    dates: Any = [day.decision_date for day in days]
     axes.fill_between(dates, low, high, color=BAND, alpha=0.6, lw=0, label="valid at every look")
     axes.plot(dates, middle, "o-", color=INK, ms=4, label="candidate − incumbent so far")
     axes.axhline(0, color=GREY, lw=1)
-    margin = page.settings.gate.margin
-    axes.axhline(-margin, color=GREY, lw=1, ls="--", label=f"staging margin −{margin:g}")
+    label = f"staging margin −{gate.margin:g}"
+    axes.axhline(-gate.margin, color=GREY, lw=1, ls="--", label=label)
     reach = 4 * max(abs(middle[-1]), high[-1] - middle[-1], middle[-1] - low[-1])
     axes.set_ylim(max(min(low), -reach), min(max(high), reach))
     axes.set_ylabel("reward per decision")

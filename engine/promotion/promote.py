@@ -3,50 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Optional
 
 import pandas as pd
 
 from engine.data.tables import Tables
-from engine.models.aliases import AliasHistory
-from engine.models.lineages import Lineage
+from engine.digests import text_digest
 from engine.models.registry import Registry
 from engine.settings import GateSettings
 from policies import Gate, Verdict
+from policies.judging.aliases import AliasHistory, Move
+from policies.judging.lineages import Step
 from policies.sequences.days import DaySums
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is asked of the gate: may this version take this alias from the incumbent?
-
-    Args:
-        alias: `staging` or `champion`.
-        version: of the candidate, which would get the alias.
-        incumbent: whom it is compared with.
-        tried: how many lineages have been tried, this one included.
-    """
-
-    alias: str
-    version: str
-    incumbent: str
-    tried: int
-
-
-def next_step(
-    known: list[Lineage], lineage: Lineage, incumbent: str, history: AliasHistory, as_of: dt.date
-) -> Step:
-    """Staging comes first; the version that holds it is the one that may become champion."""
-    staged = history.version("staging", as_of)
-    own = [number for number, _ in lineage.versions]
-    tried = known.index(lineage) + 1
-    if staged in own:
-        return Step("champion", str(staged), incumbent, tried)
-    return Step("staging", lineage.newest, incumbent, tried)
 
 
 def judge(
@@ -55,10 +26,10 @@ def judge(
     """The gate's verdict on the evidence of a lineage against its incumbent.
 
     Args:
-        step: what is asked.
+        step: the promotion to judge.
         evidence: rows of `evidence`, oldest first.
-        settings: how much the gate asks for.
-        problems: what is wrong with the log, if anything; then nothing moves.
+        settings: the gate's.
+        problems: why the log cannot be trusted, if anything; then nothing moves.
     """
     gate = Gate(settings.alpha, settings.margin, settings.minimum_effect)
     days = [DaySums.from_dict(row) for row in evidence.to_dict("records")]
@@ -71,7 +42,7 @@ def verdict_row(
     """The row of `verdicts`; its id names model, versions, step and day."""
     parts = (model_name, step.version, step.incumbent, step.alias, str(as_of))
     return {
-        "verdict_id": _digest(*parts),
+        "verdict_id": text_digest(*parts),
         "as_of": as_of,
         "model_name": model_name,
         "to_alias": step.alias,
@@ -82,8 +53,8 @@ def verdict_row(
         "low": _finite(verdict.low),
         "high": _finite(verdict.high),
         "alpha": verdict.alpha,
-        "rules": json.dumps(_finite_readings(verdict.rules), allow_nan=False),
-        "log_hash": _digest(evidence.astype(str).to_csv(index=False)),
+        "rules": json.dumps(_finite(verdict.rules), allow_nan=False),
+        "log_hash": text_digest(evidence.astype(str).to_csv(index=False)),
     }
 
 
@@ -120,7 +91,7 @@ def move_alias(
             "reason": reason,
         }
         tables.add_rows("promotions", pd.DataFrame([row]))
-        history = history.with_move(row)
+        history = history.with_move(Move(as_of, alias, before, version))
     newest = history.version(alias, dt.date.max)
     assert newest is not None
     if registry.alias(alias) != newest:
@@ -128,21 +99,8 @@ def move_alias(
     return moved
 
 
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
-
-
-def _finite(value: float) -> Optional[float]:
-    """Without any row a bound is infinite; the table then says null."""
-    return value if abs(value) < float("inf") else None
-
-
-def _finite_readings(rules: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """JSON knows no infinity either."""
-    return {
-        name: {
-            key: _finite(value) if isinstance(value, float) else value
-            for key, value in rule.items()
-        }
-        for name, rule in rules.items()
-    }
+def _finite(value: Any) -> Any:
+    """The same with null for infinite bounds, which JSON and the table do not have."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

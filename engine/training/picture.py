@@ -1,4 +1,4 @@
-"""A picture of a selection: what each recipe would earn, with its lower bound, and the incumbent."""
+"""A picture of a selection: each recipe's value with its lower bound, beside the incumbent's."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ CHOSEN, OTHER, INCUMBENT = "#1f3a5f", "#9aa7b8", "#c0392b"
 
 
 def selection_picture(table: pd.DataFrame, incumbent: str) -> Figure:
-    """Values on days that no recipe had seen, best first; a bar reaches down to the lower bound.
+    """Values on days that no recipe had learned from, best first; bars end at the lower bound.
 
     Args:
         table: of `policies.Selection`.
-        incumbent: the name of what they are compared with.
+        incumbent: the name of the policy that they are compared with.
     """
     rows = table.sort_values("low")
     figure = Figure(figsize=(8.0, 1.2 + 0.34 * len(rows)), layout="constrained")
     axes = figure.subplots()
     y = np.arange(len(rows))
-    colours = [CHOSEN if each else OTHER for each in rows["chosen"]]
+    colours = [CHOSEN if chosen else OTHER for chosen in rows["chosen"]]
     axes.hlines(y, rows["low"], rows["value"], color=colours, lw=3)
     axes.scatter(rows["value"], y, color=colours, zorder=3, s=28)
-    worth = float(rows["incumbent_value"].iloc[0])
-    axes.axvline(worth, color=INCUMBENT, lw=1.2, ls="--")
+    value = float(rows["incumbent_value"].iloc[0])
+    axes.axvline(value, color=INCUMBENT, lw=1.2, ls="--")
     axes.annotate(
-        incumbent, (worth, 1.0), xycoords=("data", "axes fraction"), xytext=(3, 4),
+        incumbent, (value, 1.0), xycoords=("data", "axes fraction"), xytext=(3, 4),
         textcoords="offset points", color=INCUMBENT, fontsize=8,
     )  # fmt: skip
     axes.set_yticks(y, rows.index, fontsize=8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -14,12 +14,13 @@ import pandas as pd
 
 import policies
 from engine.config import Config
+from engine.digests import text_digest
 from engine.features.customer import feature_hash
-from engine.models.lineages import Lineage
 from engine.models.registry import RecipeResult, Registry, Version
 from engine.training.picture import selection_picture
-from engine.training.split import Split, split_days
 from policies import LoggedDecisions, Policy, Selection, default_grid, select
+from policies.judging.lineages import Lineage
+from policies.judging.training_days import Split, split_days
 from policies.learning.averaged import fit_copies
 from policies.learning.reading import Logs
 
@@ -31,8 +32,8 @@ class Trained:
     """A version, and how it came about.
 
     Args:
-        version: the registered version; None where no recipe was acceptable.
-        selection: what all recipes were worth; None where an equal training had been done before.
+        version: the registered version; None if no recipe was acceptable.
+        selection: what all recipes were worth; None if the inputs are unchanged.
         split: the days by use.
     """
 
@@ -52,8 +53,9 @@ def train(
 ) -> Trained:
     """Train on all but the reserved days, and register what was chosen, if it is acceptable.
 
-    An equal log, configuration, code and incumbent find their version, or that none came of them;
-    nothing is registered then. A lineage on trial goes on whatever its value: the gate's evidence decides.
+    With unchanged inputs (log, configuration, code and incumbent) nothing is registered: the result
+    is the version of the earlier training, or None if that had none. A lineage on trial gets its
+    next version whatever its value: the gate's evidence decides.
 
     Args:
         log: decisions matured by `as_of`, or their parts.
@@ -62,35 +64,28 @@ def train(
         config: the settings.
         features: context columns with their SQL types.
         as_of: the day.
-        trial: a lineage on trial and its newest policy, which is fitted anew; None chooses among the
-            whole grid.
+        trial: a lineage on trial and its newest policy, which is fitted anew; None chooses among
+            the whole grid.
 
     Raises:
-        JobError: too few days have matured.
-        LearningError: a recipe cannot be fitted.
+        LearningError: too few days have matured, or a recipe cannot be fitted.
     """
-    split = split_days(log, config.engine.training)
-    hashes = {
-        "log_hash": log_hash(split.known),
-        "config_hash": _digest(config.engine.model_dump_json(), config.catalogue.hash),
-        "code_hash": code_hash(),
-        "feature_hash": feature_hash(features),
-    }
-    key = _digest(*hashes.values(), incumbent[0], str(incumbent[1].params))
-    found = registry.find(training_key=key)
-    if found is not None or registry.has_run(training_key=key):
-        return Trained(found, None, split)
-    settings = config.engine
-    chosen = select(
+    days = config.engine.training
+    split = split_days(log, reserve_days=days.reserve_days, fit_share=days.fit_share)
+    hashes = _hashes(split.known, config, features)
+    key = text_digest(*hashes.values(), incumbent[0], str(incumbent[1].params))
+    earlier = registry.find(training_key=key)
+    if earlier is not None or registry.has_run(training_key=key):
+        return Trained(earlier, None, split)
+    selection = select(
         split.fit,
         split.select,
         _grid(config) if trial is None else [trial[1]],
         incumbent[1],
-        floor=settings.exploration.floor,
-        uniform_share=settings.groups.uniform,
-        margin=settings.gate.margin,
+        exploration=config.exploration,
+        margin=config.engine.gate.margin,
     )
-    recipe = chosen.best.recipe
+    recipe = selection.best.recipe
     tags = {
         "training_key": key,
         "recipe": recipe,
@@ -101,20 +96,21 @@ def train(
         "catalogue_hash": config.catalogue.hash,
         **hashes,
     }
-    registers = chosen.acceptable or trial is not None
-    [best] = fit_copies([chosen.best], split.known) if registers else [None]
-    version = registry.register(
-        best,
-        features,
-        _example(split.select),
-        params={**chosen.best.params, **_spans(split)},
-        metrics=_metrics(chosen.table.iloc[0]),
-        tables={"selection": chosen.table.reset_index()},
-        pictures={"selection": selection_picture(chosen.table, incumbent[0])},
-        rivals=_rivals(chosen),
-        tags=tags,
-    )
-    return Trained(version, chosen, split)
+    registers = selection.acceptable or trial is not None
+    [best] = fit_copies([selection.best], split.known) if registers else [None]
+    shown = _shown(selection, split, incumbent[0])
+    version = registry.register(best, features, _example(split.select), tags=tags, **shown)
+    return Trained(version, selection, split)
+
+
+def _hashes(known: Logs, config: Config, features: Mapping[str, str]) -> dict[str, str]:
+    """Digests of all that a training reads, by the tag's name."""
+    return {
+        "log_hash": log_hash(known),
+        "config_hash": text_digest(config.engine.model_dump_json(), config.catalogue.hash),
+        "code_hash": code_hash(),
+        "feature_hash": feature_hash(features),
+    }
 
 
 def log_hash(log: Logs) -> str:
@@ -129,7 +125,7 @@ def log_hash(log: Logs) -> str:
             plain = part.contexts.apply(_of_one_type)
             rows = pd.util.hash_pandas_object(plain, index=False).to_numpy()
             digests["contexts"].update(rows.tobytes())
-    return _digest(*(each.hexdigest() for each in digests.values()))
+    return text_digest(*(each.hexdigest() for each in digests.values()))
 
 
 def _of_one_type(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -143,11 +139,7 @@ def code_hash() -> str:
     """12 hex digits of the source of `policies`, which all learning lives in."""
     root = Path(policies.__file__).parent
     files = sorted(root.rglob("*.py"))
-    return _digest(*(f"{each.relative_to(root)} {each.read_text()}" for each in files))
-
-
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+    return text_digest(*(f"{each.relative_to(root)} {each.read_text()}" for each in files))
 
 
 def _grid(config: Config) -> list[Policy]:
@@ -165,21 +157,22 @@ def _example(log: LoggedDecisions) -> pd.DataFrame:
     return log.contexts.head(5).assign(eligible_actions=lists)
 
 
-def _spans(split: Split) -> dict[str, Any]:
-    spans: dict[str, Any] = {"judged_from": str(split.cut)}
+def _shown(selection: Selection, split: Split, incumbent: str) -> dict[str, Any]:
+    """The parameters, metrics, table and picture of a training's run, and its nested runs."""
+    days: dict[str, Any] = {"judged_from": str(split.cut)}
     for name, span in (("fit", split.fit_span), ("select", split.select_span)):
-        spans[f"{name}_days"] = f"{span.first} to {span.last}"
-        spans[f"{name}_rows"] = span.rows
-    return spans
-
-
-def _metrics(row: pd.Series[Any]) -> dict[str, float]:
-    return {f"selection_{name}": float(row[name]) for name in METRICS}
-
-
-def _rivals(chosen: Selection) -> Sequence[RecipeResult]:
-    """Every recipe with its settings and its worth."""
-    return [
-        RecipeResult(str(name), chosen.policies[str(name)].params, _metrics(row))
-        for name, row in chosen.table.iterrows()
-    ]
+        days |= {f"{name}_days": f"{span.first} to {span.last}", f"{name}_rows": span.rows}
+    metrics = {
+        str(recipe): {f"selection_{name}": float(row[name]) for name in METRICS}
+        for recipe, row in selection.table.iterrows()
+    }
+    return {
+        "params": {**selection.best.params, **days},
+        "metrics": next(iter(metrics.values())),
+        "tables": {"selection": selection.table.reset_index()},
+        "pictures": {"selection": selection_picture(selection.table, incumbent)},
+        "rivals": [
+            RecipeResult(recipe, selection.policies[recipe].params, values)
+            for recipe, values in metrics.items()
+        ],
+    }

@@ -13,7 +13,7 @@ from engine.data.decisions import Author, decision_rows
 from engine.data.tables import TABLES
 from engine.features.customer import BEHAVIOUR
 from engine.refs import PolicyRef
-from policies.deciding.decision import Groups
+from policies.deciding.groups import Groups
 from simulation import World
 from simulation.world import PART, START
 

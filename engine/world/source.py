@@ -18,7 +18,7 @@ from engine.errors import SourceError
 from engine.parameters import Parameters
 from engine.refs import PolicyRef
 from policies import LoggedDecisions, Policy
-from policies.deciding.decision import Groups
+from policies.deciding.groups import Groups
 from simulation import World, scenario
 from simulation.customers import CHANNELS
 

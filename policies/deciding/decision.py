@@ -14,7 +14,6 @@ from policies.catalogue import Catalogue
 from policies.deciding.capacity import within_capacity
 from policies.deciding.exploration import uniform
 from policies.deciding.groups import (
-    GROUPS,
     HOLDOUT,
     PREVIOUS,
     UNIFORM,
@@ -27,18 +26,6 @@ from policies.deciding.rules import NOT_VALID, Day, funnel
 from policies.errors import CatalogueError, InvalidPolicyError
 from policies.policy import Policy
 
-__all__ = [
-    "GROUPS",
-    "REASONS",
-    "Decisions",
-    "Groups",
-    "assign_groups",
-    "decide",
-    "draw",
-    "final_distribution",
-    "uniforms",
-]
-
 REASONS = (
     "exploit",
     "explore",
@@ -50,16 +37,20 @@ REASONS = (
 )
 
 
+_BY_GROUP = ("holdout", "previous", "control_uniform")
+_BY_CHOICE = ("no_eligible_action", "only_choice", "exploit")
+
+
 @dataclass(frozen=True)
 class Decisions:
-    """What was decided for n customers.
+    """The decisions for n customers.
 
     Args:
         action: (n,) column of the action taken.
         action_probability: (n,) with which it was drawn.
         group: (n,) int8, place in `GROUPS`.
         reason: (n,) int8, place in `REASONS`.
-        distribution: (n, k) what is logged as drawn from.
+        distribution: (n, k) the logged distribution.
         eligible: (n, k) bool, after all rules.
         blocked: (n, k) int8 as in `rules.Funnel`.
         chosen_expected_reward: (n,) in reward units, by the deciding policy; NaN where unknown.
@@ -89,26 +80,26 @@ def decide(
 ) -> Decisions:
     """Rules, groups, distribution and draw; each row's decision depends on that row only.
 
-    Rows of `policy` and `uniform` both log the mixture (1-u) policy + u uniform: the group is a
-    coin the customer's reward does not depend on, so the mixture is what the action was drawn with.
+    The groups `policy` and `uniform` both log the mixture's probability (1-u)·policy + u·uniform,
+    because group membership is itself random.
 
     Args:
-        policy: what decides; its actions are the catalogue's, in the same order.
+        policy: the deciding policy; its actions are the catalogue's, in the same order.
         catalogue: the k actions and their rules.
         frame: n rows with customer_id, `consent_<channel>` and the features.
         date: the day, which seeds the draws; or (n,) days.
         floor: least probability of every eligible action of a choice row.
         groups: shares of uniform, holdout and previous.
         previous: the old champion, needed when `groups.previous` is above 0.
-        salt: another one gives another, independent draw.
-        hashes: (n,) `hashed_ids` of the customers, where they are at hand.
+        salt: draws under different salts are independent.
+        hashes: (n,) `hashed_ids` of the customers, if they are known already.
 
     Raises:
         CatalogueError: customer ids are missing, or the frame lacks what the rules read.
         InvalidPolicyError: a policy has other actions or gives no distribution.
     """
-    for each in (policy, previous):
-        _same_actions(each, catalogue)
+    for deciding in (policy, previous):
+        _same_actions(deciding, catalogue)
     ids = _hashes(frame) if hashes is None else hashes
     rules = funnel(catalogue, frame, date)
     eligible = rules.eligible
@@ -160,7 +151,7 @@ def final_distribution(
         contexts: n rows of features, or None for a policy that reads none.
         eligible: (n, k) bool; None means all.
         floor: least probability of every eligible action of a choice row.
-        uniform_share: u, the share of rows that a coin sends to `uniform`.
+        uniform_share: u, the share of rows in the group `uniform`.
         capacity: column of a scarce action -> expected count it may have over these n rows.
 
     Returns:
@@ -193,9 +184,8 @@ def draw(distribution: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[n
         reached += column
         action += reached <= threshold
     np.minimum(action, len(columns) - 1, out=action)
-    off = np.flatnonzero(
-        ~(distribution[np.arange(len(u)), action] > 0)
-    )  # past the last, by rounding
+    # Rounding may leave u above the last sum.
+    off = np.flatnonzero(~(distribution[np.arange(len(u)), action] > 0))
     action[off] = len(columns) - 1 - np.argmax(distribution[off, ::-1] > 0, axis=1)
     return action
 
@@ -237,9 +227,9 @@ def _drawn_from(
     at_random: NDArray[np.bool_],
     share: float,
 ) -> NDArray[np.float64]:
-    """(n, k) what a row is drawn from once its coin is known: uniform, or the policy's part.
+    """(n, k) the distribution of the draw, given the group: uniform, or the policy's part.
 
-    (1-u) of the policy's part plus u uniform is what is logged.
+    The logged distribution is (1-u) of the policy's part plus u of uniform.
     """
     if not share:
         return logged.copy()
@@ -278,12 +268,6 @@ def _reasons(
     best = wanted[np.arange(len(action)), action] >= wanted.max(axis=1, initial=0.0)
     return np.select(
         [group == HOLDOUT, group == PREVIOUS, group == UNIFORM, only & ruled_out, only, best],
-        [
-            REASONS.index(name)
-            for name in (*_BY_GROUP, "no_eligible_action", "only_choice", "exploit")
-        ],
+        [REASONS.index(name) for name in (*_BY_GROUP, *_BY_CHOICE)],
         REASONS.index("explore"),
     ).astype(np.int8)
-
-
-_BY_GROUP = ("holdout", "previous", "control_uniform")

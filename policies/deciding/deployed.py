@@ -1,8 +1,9 @@
-"""A policy as it would act once deployed: with the floor and the uniform share."""
+"""A policy as it would act once deployed, and the exploration that is added to it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,27 +15,37 @@ from policies.deciding.decision import final_distribution
 from policies.policy import Policy, load_policy
 
 
+@dataclass(frozen=True)
+class Exploration:
+    """What deployment adds to a policy, so that every eligible action is tried now and then.
+
+    Args:
+        floor: least probability of every eligible action of a choice row.
+        uniform_share: share of rows that draw uniformly from the eligible actions.
+    """
+
+    floor: float
+    uniform_share: float
+
+
 class AsDeployed(Policy):
     """A policy as it would really act: its `final_distribution`, without capacities.
 
     Args:
         policy: the one that is wrapped.
-        floor: least probability of every eligible action of a choice row.
-        uniform_share: share of rows that a coin sends to `uniform`.
+        exploration: what deployment adds to it.
     """
 
     kind: ClassVar[str] = "as_deployed"
 
-    def __init__(self, policy: Policy, floor: float, uniform_share: float) -> None:
+    def __init__(self, policy: Policy, exploration: Exploration) -> None:
         super().__init__(policy.action_ids)
-        self.policy, self.floor, self.uniform_share = policy, floor, uniform_share
+        self.policy, self.exploration = policy, exploration
 
     def _weights(
         self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        return final_distribution(
-            self.policy, contexts, eligible, floor=self.floor, uniform_share=self.uniform_share
-        )
+        return final_distribution(self.policy, contexts, eligible, **self._state())
 
     def for_actions(
         self,
@@ -42,8 +53,7 @@ class AsDeployed(Policy):
         action_features: Mapping[str, Mapping[str, float | str]] | None = None,
     ) -> AsDeployed:
         """The wrapped policy for these actions, deployed alike."""
-        wrapped = self.policy.for_actions(action_ids, action_features)
-        return AsDeployed(wrapped, self.floor, self.uniform_share)
+        return AsDeployed(self.policy.for_actions(action_ids, action_features), self.exploration)
 
     def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64] | None:
         """The wrapped policy's."""
@@ -56,11 +66,13 @@ class AsDeployed(Policy):
         return {**super().params, **wrapped}
 
     def _state(self) -> dict[str, Any]:
-        return {"floor": self.floor, "uniform_share": self.uniform_share}
+        return asdict(self.exploration)
 
     def _save_files(self, path: Path) -> None:
         self.policy.save(path / "policy")
 
     @classmethod
     def _load(cls, path: Path, state: dict[str, Any]) -> Policy:
-        return cls(load_policy(path / "policy"), state["floor"], state["uniform_share"])
+        return cls(
+            load_policy(path / "policy"), Exploration(state["floor"], state["uniform_share"])
+        )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from policies.errors import InvalidPolicyError, did_you_mean
 
-Exploration = Callable[[NDArray[np.float64], NDArray[np.bool_]], NDArray[np.float64]]
+Explore = Callable[[NDArray[np.float64], NDArray[np.bool_]], NDArray[np.float64]]
 
 
 def uniform(eligible: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -68,7 +68,7 @@ _NUMBERED: dict[
 }
 
 
-def parse(text: str) -> Exploration:
+def parse(text: str) -> Explore:
     """The exploration that a configuration names.
 
     "greedy", "epsilon:0.1" (epsilon), "softmax:0.05" (temperature) or "squarecb:100" (gamma).

@@ -1,4 +1,4 @@
-"""Coins: uniform numbers that depend on customer and day only, and the groups they decide."""
+"""Deterministic random numbers per customer and day, and the experiment groups drawn from them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ POLICY, UNIFORM, HOLDOUT, PREVIOUS = range(4)
 
 @dataclass(frozen=True)
 class Groups:
-    """The shares that coins send elsewhere than to the policy.
+    """The shares of the groups beside `policy`.
 
     Args:
-        uniform: share of rows outside holdout and previous that draws uniformly; a daily coin.
-        holdout: share of customers who always get no contact; a sticky coin.
-        previous: share of customers who stay with the old champion; a sticky coin.
-        salt: changes every coin.
+        uniform: share of rows outside holdout and previous that draw uniformly; drawn anew each day.
+        holdout: share of customers who always get no contact; the same customers every day.
+        previous: share of customers who stay with the old champion; the same customers every day.
+        salt: groups under different salts are independent.
 
     Raises:
         InvalidPolicyError: a share is outside [0, 1], or the sticky ones exceed 1 together.
@@ -42,10 +42,10 @@ class Groups:
 
 
 def assign_groups(customer_id: ArrayLike, date: Day, groups: Groups) -> NDArray[np.int8]:
-    """(n,) int8 places in `GROUPS`: sticky coins for holdout and previous, a daily one for uniform.
+    """(n,) int8 places in `GROUPS`.
 
-    Holdout takes the sticky coin's low end and previous its high end, so that either share can
-    change without moving anyone else.
+    Holdout takes the low end of a customer's fixed number and previous its high end, so that either
+    share can change without moving another customer. `uniform` goes by a number of the day.
     """
     ids = hashed_ids(customer_id)
     sticky = uniforms(ids, None, f"{groups.salt}:sticky")
@@ -62,7 +62,7 @@ def uniforms(customer_id: ArrayLike, date: Day | None, salt: str) -> NDArray[np.
     Flood, OOPSLA 2014) over a hash of the id.
 
     Args:
-        customer_id: (n,) strings, or what `hashed_ids` gave for them.
+        customer_id: (n,) strings, or their `hashed_ids`.
         date: a day or (n,) days; None gives the same number every day.
         salt: numbers under different salts are independent.
     """
@@ -74,7 +74,7 @@ def uniforms(customer_id: ArrayLike, date: Day | None, salt: str) -> NDArray[np.
 
 
 def hashed_ids(customer_id: ArrayLike) -> NDArray[np.uint64]:
-    """(n,) uint64 hashes of ids by what they read as; hashes given are given back."""
+    """(n,) uint64 hashes of the ids as text; hashes are returned unchanged."""
     ids = np.asarray(customer_id)
     if ids.dtype == np.uint64:
         return ids

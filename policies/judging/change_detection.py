@@ -1,4 +1,4 @@
-"""Has a paired difference dropped for good: a change that nobody announced, found from day sums."""
+"""Detects a lasting drop of a paired difference from day sums (generalised likelihood ratio)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from policies.errors import EvaluationError
 from policies.sequences.days import DaySums
 
 SHARPNESS = (
-    5.0  # standard errors; by chance in some 120 daily looks at all splits: well below 1 in 1,000
+    5.0  # standard errors; in 120 daily looks at all splits far fewer than 1 in 1,000 alarms
 )
-DAYS_BEFORE = 7  # of a usual level, before a drop can be told from a beginning
+DAYS_BEFORE = 7  # of the usual level that a drop needs
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Drop:
     """A drop of the mean difference.
 
     Attributes:
-        since: the first day of the new level, as far as the days tell.
-        before, after: mean difference per row up to then and since.
+        since: the estimated first day of the new level.
+        before, after: mean difference per row before that day and since.
         std_errors: how many standard errors lie between the two.
     """
 
@@ -38,33 +38,29 @@ def noticed_drop(
 ) -> Drop | None:
     """The likeliest drop within these days, if it is beyond chance; None otherwise.
 
-    Every split into days before and days since is looked at, and the one with most standard errors
-    between the two means is taken: the generalised likelihood ratio for a change of unknown size on
-    an unknown day (Siegmund & Venkatraman 1995). Unlike the gate's sequence it is an alarm, with a
-    rate of false ones and no verdict.
+    Of all splits into days before and days since, it is the one with most standard errors between
+    the two means: the generalised likelihood ratio for a change of unknown size on an unknown day
+    (Siegmund & Venkatraman 1995). Unlike the gate's sequence it is an alarm, with a rate of false
+    alarms and no verdict.
 
     Args:
-        days: day sums of one paired difference, oldest first, all of one regime as far as anybody
-            meant to.
-        least: a drop of less than this, per row, is none.
-        sharpness: standard errors between the two means that make an alarm.
+        days: day sums of one paired difference, oldest first, without an intended change.
+        least: the smallest drop per row that is reported.
+        sharpness: standard errors between the two means that raise the alarm.
 
     Raises:
         EvaluationError: a day without a date.
     """
-    if any(each.decision_date is None for each in days):
+    if any(day.decision_date is None for day in days):
         raise EvaluationError("a drop is dated, and some day has no date")
-    n = np.array([each.n for each in days], dtype=np.float64)
-    total, square = (
-        np.array([getattr(each, name) for each in days]) for name in ("total", "square")
-    )
+    sums = np.array([(day.n, day.total, day.square) for day in days], dtype=np.float64)
     splits = np.arange(DAYS_BEFORE, len(days))
     if not len(splits):
         return None
-    rows, sums = np.cumsum(n), np.cumsum(total)
+    rows, totals, squares = np.cumsum(sums, axis=0).T
     early, late = rows[splits - 1], rows[-1] - rows[splits - 1]
-    before, after = sums[splits - 1] / early, (sums[-1] - sums[splits - 1]) / late
-    variance = max(square.sum() / rows[-1] - (sums[-1] / rows[-1]) ** 2, 0.0)
+    before, after = totals[splits - 1] / early, (totals[-1] - totals[splits - 1]) / late
+    variance = max(squares[-1] / rows[-1] - (totals[-1] / rows[-1]) ** 2, 0.0)
     if not variance:
         return None
     errors = (before - after) / np.sqrt(variance * (1 / early + 1 / late))

@@ -1,4 +1,4 @@
-"""What a promoted policy will earn more than the one it replaces: the estimate, shrunken."""
+"""Forecasts of a promoted policy's gain over the one it replaces, by shrinking the estimate."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from scipy import optimize, special
 
 from policies.errors import EvaluationError
 from policies.log import Floats
-from policies.sequences.days import DaySums
+from policies.sequences.days import NO_DAYS, DaySums
 
 POINTS, REACH = 401, 6.0  # of the grid of differences, and how many default spreads it spans
-DEFAULT_WEIGHT = 20.0  # lineages, and promotions, that defaults count for beside those seen
-TINY = 1e-12  # a spread where there is none
-ROUNDS = 200  # of expectation and maximisation; each moves little after some fifty
+DEFAULT_WEIGHT = 20.0  # lineages, and promotions, that the defaults count as
+TINY = 1e-12  # instead of a spread of 0
+ROUNDS = 200  # of expectation and maximisation; after some fifty they change little
 
 
 @dataclass(frozen=True)
 class Prior:
-    """How differences of candidates to their incumbents are spread, before a candidate is seen.
+    """The distribution of true differences between candidates and their incumbents.
 
     Attributes:
         differences: (m,) possible true differences per decision, rising.
@@ -47,20 +47,20 @@ class Prior:
         return cls(grid, _normalised(np.exp(-((grid / spread) ** 2) / 2)))
 
     def updated(self, tried: Sequence[tuple[float, float]]) -> Prior:
-        """The prior that lineages tried so far speak for, this one counting as a few of them.
+        """The prior estimated from the lineages tried so far, with this one as `DEFAULT_WEIGHT` more.
 
         Nonparametric maximum likelihood (Kiefer & Wolfowitz 1956; Koenker & Mizera 2014) by
-        expectation and maximisation over the grid. Looks and stopping do not matter to it: the
-        likelihood of a difference is the same however the rows came to an end.
+        expectation and maximisation over the grid. Looks and stopping do not bias it: the likelihood
+        of a difference does not depend on the stopping rule.
 
         Args:
             tried: (difference, standard error) of every lineage whose trial has ended, whatever its
-                verdict; leaving out those that failed would make it too hopeful.
+                verdict; without those that failed it would be too optimistic.
         """
         if not tried:
             return self
-        told = np.array(tried, dtype=np.float64)
-        likely = _likelihood(told[:, :1], told[:, 1:], self.differences)
+        results = np.array(tried, dtype=np.float64)
+        likely = _likelihood(results[:, :1], results[:, 1:], self.differences)
         masses = self.masses
         for _ in range(ROUNDS):
             shares = likely * masses
@@ -71,22 +71,22 @@ class Prior:
 
 @dataclass(frozen=True)
 class Retention:
-    """What share of a difference is left once the candidate itself makes the rows.
+    """How much of the estimated gain remains after promotion.
 
-    A champion changes its own contexts (whom it contacts is tired the next day), so a one-step
-    difference that was true on the old champion's rows is mostly smaller on its own.
+    The new champion changes its own contexts (a customer contacted today is tired tomorrow), so a
+    one-step difference on the old champion's rows is mostly smaller on its own.
 
     Attributes:
-        share: the mean share. The default is what the simulator's closed loops keep.
-        spread: standard deviation of the share from promotion to promotion. What is learned is
-            never below the default: a handful of promotions cannot show that it varies less.
+        share: the mean share. The default is that of the simulator's closed loops.
+        spread: standard deviation of the share from promotion to promotion. An updated one is never
+            below the default: a handful of promotions cannot show that it varies less.
     """
 
     share: float = 0.7
     spread: float = 0.35
 
     def updated(self, past: Sequence[tuple[Forecast, float, float]]) -> Retention:
-        """The share that promotions so far speak for, this one counting as a few of them.
+        """The share estimated from promotions so far, with this one as `DEFAULT_WEIGHT` more.
 
         Args:
             past: of earlier promotions the forecast, and the difference to whom they replaced on
@@ -94,25 +94,26 @@ class Retention:
         """
         if not past:
             return self
-        told = np.array([each.posterior_mean for each, _, _ in past])
-        noise = np.array([(self.share * each.std_error) ** 2 + se**2 for each, _, se in past])
-        later = np.array([each for _, each, _ in past])
-        known, usual = float(told @ told), DEFAULT_WEIGHT * float(told @ told) / len(told)
-        share = (float(told @ later) + usual * self.share) / (known + usual)
-        rest = float(((later - share * told) ** 2 - noise).sum()) + usual * self.spread**2
-        return Retention(share, max(math.sqrt(max(rest, 0.0) / (known + usual)), self.spread))
+        means = np.array([expected.posterior_mean for expected, _, _ in past])
+        errors = [(self.share * expected.std_error) ** 2 + se**2 for expected, _, se in past]
+        later = np.array([difference for _, difference, _ in past])
+        seen = float(means @ means)
+        usual = DEFAULT_WEIGHT * seen / len(means)
+        share = (float(means @ later) + usual * self.share) / (seen + usual)
+        rest = float(((later - share * means) ** 2 - errors).sum()) + usual * self.spread**2
+        return Retention(share, max(math.sqrt(max(rest, 0.0) / (seen + usual)), self.spread))
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is to be expected of a candidate on later rows, per logged decision.
+    """The expected difference of a candidate on later rows, per logged decision.
 
     Attributes:
-        raw: the estimate as it stood when the verdict fell. Verdicts fall when luck helps, so on
-            average it is too good (the winner's curse).
-        posterior_mean, std_error: mean and standard deviation of what is likely given the estimate and
-            the prior, on rows like those of the trial.
-        difference: what is likely to be left of that on the candidate's own rows.
+        raw: the estimate at the verdict. Verdicts come when luck helps, so on average it is too good
+            (the winner's curse).
+        posterior_mean, std_error: of the posterior given the estimate and the prior, on rows like
+            those of the trial.
+        difference: the part of the posterior mean that remains on the candidate's own rows.
         low, high: the prediction interval of the difference.
         confidence: with which the later difference lies in it.
     """
@@ -127,19 +128,23 @@ class Forecast:
 
 
 def forecast(
-    days: Sequence[DaySums], prior: Prior, kept: Retention | None = None, *, confidence: float = 0.9
+    days: Sequence[DaySums],
+    prior: Prior,
+    retention: Retention | None = None,
+    *,
+    confidence: float = 0.9,
 ) -> Forecast:
-    """What the evidence of a trial says of later rows, decided by the candidate itself.
+    """The difference on later rows, decided by the candidate itself, from the days of its trial.
 
     First the posterior under the prior, of Σ X / n ~ N(difference, σ² / n). Stopping at a verdict
     biases the estimate, and not the posterior (the likelihood principle; Berger & Wolpert 1988), as
-    far as the prior is right. Then the share of it that is kept. Both are about one-step
-    differences; what living with the policy changes besides no log of another policy shows.
+    far as the prior is right. Then the share of it that remains. Both are about one-step
+    differences; no log of another policy shows the further effects of living with the policy.
 
     Args:
         days: all days of the trial.
-        prior: `Prior.default`, or `learned` from the lineages tried before.
-        kept: None = the default; or `learned` from earlier promotions.
+        prior: `Prior.default`, or `updated` by the lineages tried before.
+        retention: None = the default; or `updated` by earlier promotions.
         confidence: of the interval.
 
     Raises:
@@ -148,15 +153,15 @@ def forecast(
     if not 0 < confidence < 1:
         raise EvaluationError(f"confidence must lie between 0 and 1, and is {confidence}")
     raw, error = trial_result(days)
-    kept = kept or Retention()
+    retention = retention or Retention()
     points = prior.differences
     likely = _likelihood(np.array([[raw]]), np.array([[error]]), points)[0] * prior.masses
     masses = _normalised(likely)
     mean = float(masses @ points)
     sd = math.sqrt(float(masses @ (points - mean) ** 2))
-    rest, drift = (1 - confidence) / 2, kept.spread * abs(mean)
-    low, high = (_quantile(kept.share * points, masses, drift, q) for q in (rest, 1 - rest))
-    return Forecast(raw, mean, sd, kept.share * mean, low, high, confidence)
+    share, tail, spread = retention.share, (1 - confidence) / 2, retention.spread * abs(mean)
+    low, high = (_quantile(share * points, masses, spread, q) for q in (tail, 1 - tail))
+    return Forecast(raw, mean, sd, share * mean, low, high, confidence)
 
 
 def trial_result(days: Sequence[DaySums]) -> tuple[float, float]:
@@ -165,12 +170,12 @@ def trial_result(days: Sequence[DaySums]) -> tuple[float, float]:
     Raises:
         EvaluationError: no rows.
     """
-    n = sum(each.n for each in days)
-    if not n:
+    whole = sum(days, NO_DAYS)
+    if not whole.n:
         raise EvaluationError("nothing can be forecast from no rows", hint="wait for a matured day")
-    mean = sum(each.total for each in days) / n
-    variance = max(sum(each.square for each in days) / n - mean**2, 0.0)
-    return mean, math.sqrt(variance / n)
+    mean = whole.total / whole.n
+    variance = max(whole.square / whole.n - mean**2, 0.0)
+    return mean, math.sqrt(variance / whole.n)
 
 
 def _likelihood(difference: Floats, error: Floats, points: Floats) -> Floats:
@@ -185,9 +190,9 @@ def _normalised(masses: Floats) -> Floats:
     return np.asarray(masses / masses.sum())
 
 
-def _quantile(points: Floats, masses: Floats, drift: float, share: float) -> float:
-    """Quantile of a distribution on the grid, each point spread over its step and by the drift."""
-    sd = math.sqrt(drift**2 + (points[1] - points[0]) ** 2 / 12) or TINY
+def _quantile(points: Floats, masses: Floats, spread: float, share: float) -> float:
+    """Quantile of a distribution on the grid, with its points spread over their step and further."""
+    sd = math.sqrt(spread**2 + (points[1] - points[0]) ** 2 / 12) or TINY
 
     def beyond(x: float) -> float:
         return float(special.ndtr((x - points) / sd) @ masses) - share

@@ -1,4 +1,4 @@
-"""The gate: evidence to verdict, one rule at a time, with an error rate that daily looks keep."""
+"""The gate: from day sums to a verdict, with an error rate that holds under daily looks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from policies.errors import EvaluationError
 from policies.judging.assessment import MIN_EFFECTIVE_N
+from policies.judging.rules import RuleInput, read_rules, reasons, verdict_of
 from policies.sequences.confidence_sequence import rows_to_decide, sequence_interval, tuned_days
-from policies.sequences.days import DaySums
+from policies.sequences.days import NO_DAYS, DaySums
 
 STEPS = ("staging", "champion")
 
@@ -30,7 +31,7 @@ def lifetime_alpha(alpha: float, tried: int) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says about one step of one candidate.
+    """The gate's verdict on one step of one candidate.
 
     Attributes:
         verdict: "promote", "hold" or "reject".
@@ -38,11 +39,11 @@ class Verdict:
         difference, low, high: per logged row; low and high each hold with 1 − alpha at every look.
         alpha: error probability of each side.
         n, n_choice, effective_n: rows behind it.
-        rows_needed: logged rows in all after which the gate has found the minimum effect with 80 %
-            power; None where there is none to find, or nothing to foresee it from.
-        rules: name -> {"holds", "reading", "limit"}; a promotion needs all but "worse", a rejection
-            "log", "range" and "worse".
-        sentence: the verdict in words.
+        rules: name -> {"holds", "reading", "limit", "code"} of each of `RULES`.
+        minimum_effect: the gate's.
+        rows_needed: logged rows in all with which the gate has 80 % power to find the minimum
+            effect; None without one, or without a variance forecast.
+        days_needed: more days until then, at the rate so far; None without dates.
     """
 
     verdict: str
@@ -55,12 +56,38 @@ class Verdict:
     n_choice: int
     effective_n: float
     rules: dict[str, dict[str, Any]]
-    sentence: str
+    minimum_effect: float | None = None
     rows_needed: int | None = None
+    days_needed: int | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words, with what a hold lacks."""
+        text = (
+            f"{self.verdict}: candidate − incumbent = {self.difference:+.4f} per decision,"
+            f" confidence sequence [{self.low:+.4f}, {self.high:+.4f}]"
+            f" ({100 * (1 - self.alpha):.3g} % each side, valid at every look),"
+            f" {self.n_choice:,} decisions with a choice."
+        )
+        if self.verdict != "hold":
+            return text
+        return f"{text} Held for {self.step}: {reasons(self.rules)}.{self._outlook()}"
+
+    def _outlook(self) -> str:
+        """How much data a decision takes, as a further sentence."""
+        if self.minimum_effect is not None and not self.n:
+            return " The first day only sets the tuning; judging starts with the next day."
+        if self.rows_needed is None:
+            return ""
+        effect, more = f"difference of {self.minimum_effect:g}", self.rows_needed - self.n
+        if more <= 0:
+            return f" With this much data a true {effect} would have been detected with 80 % power."
+        days = "" if self.days_needed is None else f" ({self.days_needed:,} days at this rate)"
+        return f" About {more:,} more decisions{days} give 80 % power for a {effect}."
 
     def to_dict(self) -> dict[str, Any]:
         """A dict of numbers and strings, the rules nested."""
-        return asdict(self)
+        return {**asdict(self), "sentence": self.sentence}
 
 
 @dataclass(frozen=True)
@@ -72,7 +99,7 @@ class Gate:
         margin: how much worse a candidate may be and still go to staging, per logged row.
         minimum_effect: smallest difference that matters, per logged row: what the sequence is
             tuned to (`Tuning`), so that it is found after the fewest rows. Then only `tuned_days`
-            are judged: where no earlier rewards are known, the first day tunes and does not count.
+            are judged: without earlier rewards the first day only sets the tuning.
         min_effective_n: effective number of choice rows below which nothing is promoted.
         min_days: days of evidence below which nothing is promoted.
 
@@ -87,7 +114,7 @@ class Gate:
     min_days: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse settings that mean nothing."""
+        """Refuse settings out of range."""
         if not 0 < self.alpha <= 0.5:
             raise EvaluationError(f"alpha must lie in (0, 0.5], and is {self.alpha}")
         if not self.margin >= 0:
@@ -103,7 +130,7 @@ class Gate:
         tried: int = 1,
         problems: Sequence[str] = (),
     ) -> Verdict:
-        """The verdict after these days.
+        """The verdict after these days, by `policies.judging.rules`.
 
         promote: low > −margin (staging) or low > 0 (champion), and every other rule holds.
         reject: high < −margin (staging) or high < 0 (champion). Otherwise hold.
@@ -119,93 +146,49 @@ class Gate:
         """
         if step not in STEPS:
             raise EvaluationError(f"no step is called {step!r}", hint=f"one of {', '.join(STEPS)}")
-        alpha = lifetime_alpha(self.alpha, tried)
-        if self.minimum_effect is not None:
-            days = tuned_days(days)
-        n, n_choice = sum(each.n for each in days), sum(each.n_choice for each in days)
-        low, high, difference = -math.inf, math.inf, 0.0
-        if n:
-            low, high, difference = sequence_interval(
-                days, alpha, alpha, minimum_effect=self.minimum_effect
-            )
+        alpha, effect = lifetime_alpha(self.alpha, tried), self.minimum_effect
         limit = -self.margin if step == "staging" else 0.0
-        effective_n = _effective_n(days)
-        rules = {
-            "log": _rule(not problems, "; ".join(problems) or "sound", "sound"),
-            "range": _rule(
-                all(each.range == "declared" for each in days),
-                "learned" if any(each.range != "declared" for each in days) else "declared",
-                "declared",
-            ),
-            "days": _rule(len(days) >= self.min_days, len(days), self.min_days),
-            "effective_n": _rule(
-                effective_n >= self.min_effective_n, effective_n, self.min_effective_n
-            ),
-            "better": _rule(low > limit, low, limit),
-            "worse": _rule(high < limit, high, limit),
-        }
-        if all(rules[name]["holds"] for name in ("log", "range", "worse")):
-            verdict = "reject"
-        else:
-            asked = ("log", "range", "days", "effective_n", "better")
-            verdict = "promote" if all(rules[name]["holds"] for name in asked) else "hold"
-        needed = self._rows_needed(days, alpha, limit)
-        sentence = f"{verdict}: {_reading(difference, low, high, alpha, n_choice)}"
-        if verdict == "hold":
-            sentence += _why(rules, step) + self._collect(days, needed)
+        low, high, difference = -math.inf, math.inf, 0.0
+        days = days if effect is None else tuned_days(days)
+        if days:
+            low, high, difference = sequence_interval(days, alpha, alpha, minimum_effect=effect)
+        whole = sum(days, NO_DAYS)
+        rows_needed, days_needed = self._needed(days, whole, alpha, limit)
+        judged = RuleInput(
+            low,
+            high,
+            limit,
+            tuple(problems),
+            whole.range,
+            days=len(days),
+            min_days=self.min_days,
+            effective_n=whole.effective_n,
+            min_effective_n=self.min_effective_n,
+        )
+        readings = read_rules(judged)
         return Verdict(
-            *(verdict, step, difference, low, high, alpha, n, n_choice, effective_n, rules),
-            *(sentence, needed),
+            verdict=verdict_of(readings),
+            step=step,
+            difference=difference,
+            low=low,
+            high=high,
+            alpha=alpha,
+            n=whole.n,
+            n_choice=whole.n_choice,
+            effective_n=whole.effective_n,
+            rules={name: asdict(reading) for name, reading in readings.items()},
+            minimum_effect=effect,
+            rows_needed=rows_needed,
+            days_needed=days_needed,
         )
 
-    def _rows_needed(self, days: Sequence[DaySums], alpha: float, limit: float) -> int | None:
-        """Rows in all until a candidate better by the minimum effect is promoted in 80 % of cases."""
+    def _needed(
+        self, days: Sequence[DaySums], whole: DaySums, alpha: float, limit: float
+    ) -> tuple[int | None, int | None]:
+        """`rows_needed` and `days_needed` of the verdict."""
         if self.minimum_effect is None:
-            return None
-        return rows_to_decide(days, alpha, self.minimum_effect - limit, self.minimum_effect)
-
-    def _collect(self, days: Sequence[DaySums], needed: int | None) -> str:
-        """What a held verdict asks for, in rows and days at the pace so far."""
-        if self.minimum_effect is None:
-            return ""
-        if not days:
-            return " Nothing is known yet to tune it with; days are judged from the next one on."
-        if needed is None:
-            return ""
-        n, effect = sum(each.n for each in days), f"a difference of {self.minimum_effect:g}"
-        if needed <= n:
-            return f" In four of five cases {effect} would have been found by now."
-        text = f" Collect about {needed - n:,} more decisions"
-        if days[0].decision_date is not None:
-            text += f", {math.ceil((needed - n) * len(days) / n):,} more days at this pace"
-        return f"{text}: then {effect} is found in four of five cases."
-
-
-def _effective_n(days: Sequence[DaySums]) -> float:
-    square = sum(each.weight_square for each in days)
-    return sum(each.weight for each in days) ** 2 / square if square else 0.0
-
-
-def _rule(holds: bool, reading: Any, limit: Any) -> dict[str, Any]:
-    return {"holds": bool(holds), "reading": reading, "limit": limit}
-
-
-def _reading(difference: float, low: float, high: float, alpha: float, n_choice: int) -> str:
-    return (
-        f"the candidate's difference to the incumbent is {difference:+.4f} per decision, at least"
-        f" {low:+.4f} and at most {high:+.4f} (each at {1 - alpha:.1%}, whenever one looks),"
-        f" from {n_choice:,} decisions with a choice."
-    )
-
-
-def _why(rules: dict[str, dict[str, Any]], step: str) -> str:
-    """What a promotion lacks."""
-    lacks = {
-        "log": f"the log cannot be trusted: {rules['log']['reading']}",
-        "range": "the reward range or the logging probabilities were not declared",
-        "days": "there are too few days",
-        "effective_n": "too few decisions tell the two apart",
-        "better": f"{step} needs a lower bound above {rules['better']['limit']:+.4f}",
-    }
-    reasons = [text for name, text in lacks.items() if not rules[name]["holds"]]
-    return f" Held, as {'; '.join(reasons)}."
+            return None, None
+        rows = rows_to_decide(days, alpha, self.minimum_effect - limit, self.minimum_effect)
+        if rows is None or whole.decision_date is None:
+            return rows, None
+        return rows, math.ceil(max(rows - whole.n, 0) * len(days) / whole.n)

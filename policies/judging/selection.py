@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from policies.deciding.decision import final_distribution
+from policies.deciding.deployed import AsDeployed, Exploration
 from policies.errors import LearningError
 from policies.estimating.reward_model import fit_reward_model
 from policies.judging.values import compare, evaluate
@@ -83,16 +83,14 @@ def select(
     recipes: Sequence[Policy],
     incumbent: Policy,
     *,
-    floor: float,
-    uniform_share: float,
+    exploration: Exploration,
     margin: float = 0.0,
     confidence: float = 0.95,
     workers: int | None = None,
 ) -> Selection:
     """Fit every recipe on one log and choose among them by another, which none of them saw.
 
-    A recipe's value is the doubly robust estimate of the policy as it would act: after floor and
-    uniform share. All share one reward model, fitted on `log_fit` (on an evenly thinned part of it,
+    A recipe's value is the doubly robust estimate of the policy as deployed. All share one reward model, fitted on `log_fit` (on an evenly thinned part of it,
     where that is large). Best is the highest one-sided lower bound (pessimism: Swaminathan &
     Joachims 2015), so a policy whose value is uncertain, because the log rarely did what it does,
     must promise more. The highest of several noisy bounds is partly luck, though; so where other
@@ -104,7 +102,7 @@ def select(
         log_select: later decisions, with contexts.
         recipes: policies; those with a `fit` method are fitted, as copies, several at a time.
         incumbent: what they are compared with.
-        floor, uniform_share: as in `final_distribution`.
+        exploration: what deployment adds to every policy.
         margin: how much worse than the incumbent the best may be and still be acceptable.
         confidence: of the one-sided lower bounds, between .5 and 1.
         workers: how many fits at a time; None = as many as there are cores.
@@ -141,9 +139,7 @@ def select(
     expected_reward = reward_model.predict(contexts, len(log_select))
 
     def acting(policy: Policy) -> npt.NDArray[np.float64]:
-        return final_distribution(
-            policy, contexts, log_select.eligible, floor=floor, uniform_share=uniform_share
-        )
+        return AsDeployed(policy, exploration).distribution(contexts, log_select.eligible)
 
     level = 2 * confidence - 1  # of two-sided intervals with these one-sided bounds
     incumbent_acts = acting(incumbent)

@@ -26,14 +26,14 @@ from policies.estimating.rows import (
     reader,
     require_probabilities,
 )
+from policies.judging.rules import RuleInput, read_rules, verdict_of
 from policies.judging.sensitivity import sensitivity_gamma
 from policies.log import Bools, Floats, LoggedDecisions
-from policies.sequences.confidence_sequence import asymptotic_interval, sequence_interval
+from policies.sequences.confidence_sequence import sequence_interval
 from policies.sequences.days import day_sums
 from policies.sequences.terms import LinearTerms
 
-SEQUENCES = {"sequence": sequence_interval, "asymptotic_sequence": asymptotic_interval}
-INTERVALS = ("normal", "bootstrap", "bernstein", *SEQUENCES)
+INTERVALS = ("normal", "bootstrap", "bernstein", "sequence")
 DEFAULT: tuple[str, ...] = ("ips", "snips", "dm", "dr")
 Bounds = tuple["float | None", "float | None"]
 SEEN = 3  # columns of `_seen`
@@ -106,8 +106,8 @@ def evaluate(
             contributions); named explicitly they raise.
         expected_reward: (n, k) predictions that never saw their row, as from `cross_fit`.
         interval: "normal" and "bootstrap" (by customer where ids are given), "bernstein" (fixed n,
-            rows independent), "sequence" (valid at every look; about the logged rows' running mean;
-            ips and dr) or "asymptotic_sequence" (the same for large n, without declared bounds).
+            rows independent) or "sequence" (valid at every look; about the logged rows' running
+            mean; ips and dr).
         confidence: two-sided, in (0, 1).
         floor: least probability that the logger gives an eligible action, for logs that do not know
             their distribution; without either, bernstein and sequence read it from the log.
@@ -248,7 +248,7 @@ def compare(
     unsupported = min(ours.unsupported + theirs.unsupported, 1.0)
     hidden = asked.hidden(log, unsupported)
     low, high = low - hidden, high + hidden
-    verdict = "promote" if low > -margin else "reject" if high < -margin else "hold"
+    verdict = verdict_of(read_rules(RuleInput(low, high, -margin), ("better", "worse")))
     robust = None
     if anchor.unbiased and verdict != "hold":
         direct = np.zeros(len(log))
@@ -398,8 +398,8 @@ class _Asked:
             floor=self.floor,
         )
         alpha = (1 - self.confidence) / 2
-        low, high, _ = SEQUENCES[self.interval](days, alpha, alpha)
-        return low, high, days[-1].range if self.interval == "sequence" else "none"
+        low, high, _ = sequence_interval(days, alpha, alpha)
+        return low, high, days[-1].range
 
 
 def _pair(bounds: Any) -> Bounds:

@@ -1,4 +1,4 @@
-"""Mixtures whose crossing has a known chance, and where they are crossed: what sequences rest on."""
+"""Mixture boundaries: a sum of bounded contributions ever crosses one with probability ≤ alpha."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from policies.log import Floats
 
 TUNED_AT = 200.0  # V / (wider bound)² at which a sequence is tightest; see best_rho
 LINES = ((0.75, 0.45), (1.15, 0.45))  # of a tuned mixture: λs, as shares of the best, and weights
-EARLIER = 10  # the rest of it is tightest that much earlier, for effects that are much larger
-POWER_AT = 0.8416  # standard errors past a bound that make it a chance of 80 % to be past it
+EARLIER = 10  # the rest of it is tightest at a V so many times smaller, for much larger effects
+POWER_AT = 0.8416  # standard errors beyond a bound at which it is exceeded with 80 % probability
 
 
 def log_mixture(s: Floats, v: Floats, rho: float) -> Floats:
@@ -45,7 +45,7 @@ def _gamma_rest(a: Floats) -> Floats:
 def boundary(
     v: Floats | float, alpha: float, rho: float, lines: Sequence[tuple[float, float]] = ()
 ) -> Floats:
-    """s at which a mixture is 1 / alpha, for c = 1: log_mixture's, or one with single λs besides.
+    """s at which a mixture is 1 / alpha, for c = 1: log_mixture's, or one that adds single λs.
 
     By Ville's inequality the probability that Σ(X_i − μ_i) ever exceeds it is at most alpha, when
     X_i − centre_i >= −1 and v = Σ(X_i − centre_i)²: exp(λ(X − μ) − ψ(λ)(X − centre)²) has mean at
@@ -62,12 +62,12 @@ def boundary(
     Raises:
         ArithmeticError: arguments so extreme that no boundary is found.
     """
-    wanted, rest = math.log(1 / alpha), 1 - sum(weight for _, weight in lines)
+    goal, rest = math.log(1 / alpha), 1 - sum(weight for _, weight in lines)
     a = np.asarray(v, dtype=np.float64) + rho
-    s = np.sqrt(2 * a * (wanted + 2)) + wanted
-    if lines:  # they only add to the mixture, so without them it is reached later
+    s = np.sqrt(2 * a * (goal + 2)) + goal
+    if lines:  # they only add to the mixture, so without them its boundary is higher
         s = boundary(v, alpha * rest, rho)
-    for _ in range(100):  # Newton, from above: the mixture's log is convex in s and rises
+    for _ in range(100):  # Newton, from above: the mixture's log is convex in s and increases
         x = a + s
         log_density = -s + a * np.log1p(s / a) - np.log(x) - _gamma_rest(a)
         slopes = [s / x + np.exp(log_density) / special.gammainc(a, x)]
@@ -76,8 +76,9 @@ def boundary(
             parts.append(lam * s + (math.log1p(-lam) + lam) * (a - rho) + math.log(weight))
             slopes.append(np.full(s.shape, lam))
         value = special.logsumexp(parts, axis=0)
-        slope = sum(np.exp(part - value) * each for part, each in zip(parts, slopes))
-        step = (value - wanted) / slope
+        step = (value - goal) / sum(
+            np.exp(part - value) * slope for part, slope in zip(parts, slopes)
+        )
         s = s - step
         if (np.abs(step) <= 1e-9 * s).all():
             return np.asarray(s)
@@ -97,7 +98,7 @@ def best_rho(alpha: float, tuned_at: float = TUNED_AT) -> float:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Which mixture a sequence uses; it moves the width only, and is fixed before the first row.
+    """The mixture of a sequence; it affects the width only, and is fixed before the first row.
 
     Attributes:
         rho, lines: see `boundary`.
@@ -108,21 +109,21 @@ class Tuning:
 
     @classmethod
     def to_decide(cls, effect: float, variance: float, alpha: float, bound: float) -> Tuning:
-        """The mixture that has decided an effect, with 80 % power, after few rows.
+        """The mixture that decides an effect, with 80 % power, after few rows.
 
         After n rows their sum is at least n·effect − .84·sqrt(V) in 80 % of cases, V being
-        n·variance. A single λ asks for log(1 / alpha) / λ + λV / 2, which is least, with
+        n·variance. The boundary of a single λ is log(1 / alpha) / λ + λV / 2; it is lowest, with
         sqrt(2·V·log(1 / alpha)), at λ = sqrt(2·log(1 / alpha) / V). Both are equal at
 
             V = (variance / effect)² · (.84 + sqrt(2·log(1 / alpha)))².
 
-        Most weight is on two λs around the one for this V, so that a variance foreseen half as
-        large as it turns out costs some 10 % more rows, twice as large some 30 %, and no validity;
-        the rest is tight at V / 10, for effects that are much larger.
+        Most weight is on two λs around the one for this V. A forecast of half the variance then
+        costs some 10 % more rows, of twice the variance some 30 %, and no validity. The rest is
+        tight at V / 10, for effects that are much larger.
 
         Args:
             effect: per row, > 0.
-            variance: of a row's contribution, as foreseen.
+            variance: of a row's contribution, as forecast.
             alpha: error probability of the side.
             bound: c.
         """

@@ -1,19 +1,19 @@
-"""Intervals that hold at every look, from day sums: how far a running mean may be from its truth."""
+"""Confidence sequences from day sums: intervals of a running mean that are valid at every look."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import dropwhile
 
 import numpy as np
 
 from policies.errors import EvaluationError
 from policies.log import Floats
 from policies.sequences.boundaries import POWER_AT, TUNED_AT, Tuning, best_rho, boundary
-from policies.sequences.days import DaySums, Side
+from policies.sequences.days import NO_DAYS, DaySums, Side
 
-TUNED_ROWS = 5_000.0  # rows at which an asymptotic sequence is tightest
-PLANS = np.geomspace(1, 1e13, 200)  # rows that may be needed; between them is interpolated
+PLANS = np.geomspace(1, 1e13, 200)  # candidate numbers of rows; results are interpolated
 
 
 def sequence_interval(
@@ -26,9 +26,9 @@ def sequence_interval(
 ) -> tuple[float, float, float]:
     """Bounds that hold at every look, from day sums: (low, high, difference) per logged row.
 
-    What they bound is the running mean, over all logged rows so far, of each row's conditional mean
-    given the past: contexts, loggers and policies may change. With probability at least
-    1 − alpha_low it never lies below low, whenever and however often one looks; likewise high.
+    They bound the running mean, over all logged rows so far, of each row's conditional mean given
+    the past: contexts, loggers and policies may change. With probability at least 1 − alpha_low it
+    never lies below low, at any number of looks; likewise high.
 
     Empirical-Bernstein sequence with a gamma-exponential mixture (Howard, Ramdas, McAuliffe &
     Sekhon 2021, Theorem 4 and Proposition 9): low = (Σ X − c·s(V / c²)) / n, V = Σ (X − centre)².
@@ -47,45 +47,44 @@ def sequence_interval(
     """
     if minimum_effect is not None:
         days = tuned_days(days) or days
-    n = sum(each.n for each in days)
-    if not n:
+    whole = sum(days, NO_DAYS)
+    if not whole.n:
         raise EvaluationError("a sequence needs at least one row", hint="wait for a matured day")
-    difference = sum(each.total for each in days) / n
+    difference = whole.total / whole.n
     if minimum_effect is not None and not days[0].spread:
         return -math.inf, math.inf, difference
-    widest = max(max(each.low.bound, each.high.bound) for each in days)
-    reach = []
-    for name, alpha in (("low", alpha_low), ("high", alpha_high)):
-        c, half = _bound(days, name), 0.0
-        if c:
-            if minimum_effect is None:
-                tuning = Tuning(best_rho(alpha, tuned_at * float(np.square(widest / c))))
-            else:
-                foreseen = days[0].spread / days[0].n
-                tuning = Tuning.to_decide(minimum_effect, foreseen, alpha, c)
-            half = float(_half(sum(getattr(each, name).square for each in days), alpha, c, tuning))
-        reach.append((sum(getattr(each, name).total for each in days), half))
-    low, high = (reach[0][0] - reach[0][1]) / n, (reach[1][0] + reach[1][1]) / n
-    return low, high, difference
+    bounds = _bound([day.low for day in days]), _bound([day.high for day in days])
+    halves = []
+    for c, side, alpha in zip(bounds, (whole.low, whole.high), (alpha_low, alpha_high)):
+        if not c:
+            halves.append(0.0)
+            continue
+        if minimum_effect is None:
+            tuning = Tuning(best_rho(alpha, tuned_at * float(np.square(max(bounds) / c))))
+        else:
+            variance = days[0].spread / days[0].n
+            tuning = Tuning.to_decide(minimum_effect, variance, alpha, c)
+        halves.append(float(_half(side.square, alpha, c, tuning)))
+    low = (whole.low.total - halves[0]) / whole.n
+    return low, (whole.high.total + halves[1]) / whole.n, difference
 
 
 def tuned_days(days: Sequence[DaySums]) -> Sequence[DaySums]:
-    """The days that a tuned sequence is about: from the first that was known to differ, and how much.
+    """Days from the first with a variance forecast, which tunes the sequence.
 
-    The variance expected of that day tunes it; whatever came before led to the expectation.
+    Earlier days only led to the forecast.
     """
-    first = next((i for i, each in enumerate(days) if each.spread), len(days))
-    return days[first:]
+    return list(dropwhile(lambda day: not day.spread, days))
 
 
 def rows_to_decide(
     days: Sequence[DaySums], alpha: float, effect: float, minimum_effect: float
 ) -> int | None:
-    """Logged rows of a tuned sequence after which an effect has been shown with 80 % power.
+    """Smallest n, in logged rows of a tuned sequence, with 80 % power to show an effect.
 
-    The n at which n·effect exceeds the boundary for V by .84 standard errors of the sum. V grows as
-    expected of the days so far (`DaySums.spread`), which is steadier than what it was where hardly
-    any draw tells the two apart.
+    There n·effect exceeds the boundary for V by .84 standard errors of the sum. V increases as
+    forecast for the days so far (`DaySums.spread`); the observed V is less steady where few draws
+    tell the two apart.
 
     Args:
         days: the days so far.
@@ -94,16 +93,17 @@ def rows_to_decide(
         minimum_effect: what the sequence is tuned to.
 
     Returns:
-        The total number of rows; None while nothing is foreseen, or for more than 10¹³.
+        The total number of rows; None without a variance forecast, or for more than 10¹³.
     """
     days = tuned_days(days)
-    c = _bound(days, "low") if days else 0.0
+    c = _bound([day.low for day in days])
     if not c:
         return None
-    v = PLANS * sum(each.spread for each in days) / sum(each.n for each in days)
+    whole = sum(days, NO_DAYS)
+    v = PLANS * whole.spread / whole.n
     tuning = Tuning.to_decide(minimum_effect, days[0].spread / days[0].n, alpha, c)
     reach = _half(v, alpha, c, tuning) + POWER_AT * np.sqrt(v)
-    short = np.log(reach / (PLANS * effect))  # falls through 0 at the number wanted
+    short = np.log(reach / (PLANS * effect))  # falls through 0 at the number of rows
     first = int((short <= 0).argmax())
     if not first:
         return None
@@ -111,20 +111,19 @@ def rows_to_decide(
     return math.ceil(float(np.exp(np.interp(0.0, -short[around], np.log(PLANS[around])))))
 
 
-def _bound(days: Sequence[DaySums], name: str) -> float:
-    """The one bound of a side; 0 if no row has needed any."""
-    sides: list[Side] = [getattr(each, name) for each in days]
-    bound = {side.bound for side in sides if side.square or side.bound}
-    if len(bound) > 1:
+def _bound(sides: Sequence[Side]) -> float:
+    """The one bound of the days' sides; 0 if no row has needed any."""
+    bounds = {side.bound for side in sides if side.square or side.bound}
+    if len(bounds) > 1:
         raise EvaluationError(
-            f"the {name} bound changed within the sequence: {sorted(bound)}",
+            f"a bound changed within the sequence: {sorted(bounds)}",
             hint="a bound is fixed before the first row; pass the days so far as `before`",
         )
-    return bound.pop() if bound else 0.0
+    return bounds.pop() if bounds else 0.0
 
 
 def _half(v: Floats | float, alpha: float, c: float, tuning: Tuning) -> Floats:
-    """How far Σ contributions may be above its mean, for V and a bound c."""
+    """The largest excess of Σ contributions over its mean, for V and a bound c."""
     try:
         return c * boundary(v / c**2, alpha, tuning.rho, tuning.lines)
     except ArithmeticError as error:
@@ -133,30 +132,3 @@ def _half(v: Floats | float, alpha: float, c: float, tuning: Tuning) -> Floats:
             " compute with",
             hint="leave the bounds out, or declare how far below 0 a contribution may lie",
         ) from error
-
-
-def asymptotic_interval(
-    days: Sequence[DaySums], alpha_low: float, alpha_high: float, *, tuned_at: float = TUNED_ROWS
-) -> tuple[float, float, float]:
-    """Bounds that hold at every look once there are enough rows, as `sequence_interval` gives them.
-
-    low = Σ X / n − sqrt(2·(V + ρ)·log(1 + sqrt((V + ρ) / ρ) / (2·alpha))) / n with V = Σ X² −
-    (Σ X)² / n: the one-sided asymptotic sequence of Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas
-    (2024), which needs no declared range. Early looks, rare rewards and skewed logs break it: see
-    docs/estimators.md for how often.
-
-    Args:
-        days, alpha_low, alpha_high: as for `sequence_interval`.
-        tuned_at: rows at which it is tightest.
-    """
-    n = sum(each.n for each in days)
-    if not n:
-        raise EvaluationError("a sequence needs at least one row", hint="wait for a matured day")
-    total = sum(each.total for each in days)
-    v = max(sum(each.square for each in days) - total**2 / n, 0.0)
-    reach = []
-    for alpha in (alpha_low, alpha_high):
-        rho = best_rho(alpha, tuned_at) * v / n
-        inside = (v + rho) * math.log1p(math.sqrt((v + rho) / rho) / (2 * alpha)) if v else 0.0
-        reach.append(math.sqrt(2 * inside))
-    return (total - reach[0]) / n, (total + reach[1]) / n, total / n

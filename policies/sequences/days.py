@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from typing import Any
@@ -16,6 +16,11 @@ from policies.estimating.rows import as_model, as_target, require_probabilities
 from policies.log import Array, Bools, Floats, LoggedDecisions
 from policies.sequences.terms import LinearTerms
 
+SUMS = (
+    *("n", "n_choice", "n_differing", "total", "square", "reward", "reward_square", "residual"),
+    *("weight", "weight_square", "spread"),
+)  # attributes of DaySums that add up over days
+
 
 @dataclass(frozen=True)
 class Side:
@@ -28,14 +33,19 @@ class Side:
             0 while no row has needed it.
     """
 
-    total: float
-    square: float
-    bound: float
+    total: float = 0.0
+    square: float = 0.0
+    bound: float = 0.0
+
+    def __add__(self, later: Side) -> Side:
+        """The sums of both, and the larger bound."""
+        bound = max(self.bound, later.bound)
+        return Side(self.total + later.total, self.square + later.square, bound)
 
 
 @dataclass(frozen=True)
 class DaySums:
-    """A day's contributions, summed: all that a sequence needs, so old rows are not.
+    """A day's contributions, summed: all that a sequence needs, so old rows are not. Days add up.
 
     Attributes:
         decision_date: the day; None where the log has no dates.
@@ -44,10 +54,9 @@ class DaySums:
         n_differing: rows where candidate and incumbent differ.
         total, square: Σ of the contributions as they are, and of their squares.
         reward, reward_square: Σ of the rewards, and of their squares.
-        residual: Σ of what the draws added to what was known before them.
+        residual: Σ of the residuals: contributions less their part that is known before the draw.
         weight, weight_square: Σ of |candidate − incumbent| / probability, and of its square.
-        spread: what Σ of the residuals' squares is expected to be, known before the draws; 0 while
-            nothing is known to expect it from.
+        spread: expected Σ of squared residuals, computed before the draws; 0 on the first day.
         centre: of residuals, fixed before the day (of the first row where rows are the looks).
         low, high: what the lower and the upper bound rest on.
         range: "declared" where every bound was known before the rows, else "learned".
@@ -72,6 +81,21 @@ class DaySums:
     reward_square: float = 0.0
     spread: float = 0.0
 
+    def __add__(self, later: DaySums) -> DaySums:
+        """This and later days as one; the date and the centre are those of the latest."""
+        return replace(
+            later,
+            low=self.low + later.low,
+            high=self.high + later.high,
+            range=self.range if later.range == "declared" else later.range,
+            **{name: getattr(self, name) + getattr(later, name) for name in SUMS},
+        )
+
+    @property
+    def effective_n(self) -> float:
+        """Kish's effective number of rows on |candidate − incumbent| / probability."""
+        return self.weight**2 / self.weight_square if self.weight_square else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         """A flat dict of numbers, strings and a date: one row of a table."""
         flat = asdict(self)
@@ -82,15 +106,16 @@ class DaySums:
     @classmethod
     def from_dict(cls, row: Mapping[Any, Any]) -> DaySums:
         """The same from a row of a table; other columns are ignored."""
-        names = [each.name for each in fields(cls) if each.name not in ("low", "high")]
+        names = [field.name for field in fields(cls) if field.name not in ("low", "high")]
         flat = {name: row[name] for name in names}
         if flat["decision_date"] is not None:
             flat["decision_date"] = pd.Timestamp(flat["decision_date"]).date()
-        sides: dict[str, Any] = {
-            side: Side(**{each.name: float(row[f"{side}_{each.name}"]) for each in fields(Side)})
-            for side in ("low", "high")
-        }
-        return cls(**flat, **sides)
+        for side in ("low", "high"):
+            flat[side] = Side(*(float(row[f"{side}_{field.name}"]) for field in fields(Side)))
+        return cls(**flat)
+
+
+NO_DAYS = DaySums(None, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Side(), Side())
 
 
 def day_sums(
@@ -111,9 +136,8 @@ def day_sums(
     Whatever enters must be fixed before the day it scores: both policies, and expected_reward
     (`cross_fit(log, by="date")`, or a model fitted on rows matured by then). A day's centre is the
     mean residual of the days before; without dates the rows are the looks, and each row's centre is
-    the mean of those above it. In the same way "ips" takes the mean reward so far as its reward
-    model: any model that is fixed before a row leaves its mean as it is, and so may change the
-    bounds, while the estimate between them stays plain IPS.
+    the mean of those above it. With "ips" the reward model is the running mean of earlier rewards:
+    unbiased, with tighter bounds; the reported estimate is plain IPS.
 
     Args:
         log: one or more whole days.
@@ -148,31 +172,29 @@ def day_sums(
         weights -= as_target(log, incumbent)
     model = as_model(log, expected_reward) if chosen.needs_model else None
     terms = LinearTerms.of(log, weights, model, floor=floor)
-    done, choice = list(before), log.choice
+    days: list[DaySums] = []
+    past = sum(before, NO_DAYS)
+    past = replace(
+        past,  # with the bounds of the sequence
+        low=replace(past.low, bound=bound_low or past.low.bound),
+        high=replace(past.high, bound=bound_high or past.high.bound),
+    )
     for day, rows in _days(log):
-        if (
-            done
-            and done[-1].decision_date is not None
-            and not (day and day > done[-1].decision_date)
-        ):
+        if past.decision_date is not None and not (day and day > past.decision_date):
             raise EvaluationError(
-                f"day {day} is not after {done[-1].decision_date}, the last day summed",
+                f"day {day} is not after {past.decision_date}, the last day summed",
                 hint="a day's sums are frozen; give later days, oldest first",
             )
-        bounds = (bound_low, bound_high)
-        seen = share_so_far(done, (terms.low, terms.high))
-        share = seen or noise or (1.0 if day is None else 0.0)
-        done.append(
-            _sum(terms[rows], day, int(choice[rows].sum()), done, bounds, chosen.name, share)
-        )
-    return done[len(before) :]
+        days.append(_sum(terms[rows], day, past, chosen.name, noise))
+        past = past + days[-1]
+    return days
 
 
 def noise_share(log: LoggedDecisions, day: Any) -> float | None:
     """The share for `day_sums(noise=…)` from rewards that had matured before a day.
 
-    Their variance, divided by the largest that rewards of this mean and range can have (Bhatia &
-    Davis 2000): 1 for visits that cost nothing, less for money.
+    Their variance, divided by the largest that rewards of this mean and range can have,
+    (mean − low)·(high − mean) (Bhatia & Davis 2000): 1 for visits that cost nothing, less for money.
 
     Args:
         log: decisions with dates. Rows without `matured_on` count as matured the day after.
@@ -193,83 +215,45 @@ def noise_share(log: LoggedDecisions, day: Any) -> float | None:
     return _share(len(reward), float(reward.sum()), float(reward @ reward), log.reward_range)
 
 
-def share_so_far(days: Sequence[DaySums], reward_range: tuple[float, float]) -> float:
-    """The same from all rows of some days; 0 where there are none."""
-    n, total = sum(each.n for each in days), sum(each.reward for each in days)
-    square = sum(each.reward_square for each in days)
-    return _share(n, total, square, reward_range) if n else 0.0
-
-
 def _share(n: int, total: float, square: float, reward_range: tuple[float, float]) -> float:
-    mean, (low, high) = total / n, reward_range
+    """`noise_share` from sums of n rewards; 0 without any."""
+    mean, (low, high) = total / max(n, 1), reward_range
     most = (mean - low) * (high - mean)
-    return float(np.clip((square / n - mean**2) / most, 0.0, 1.0)) if most > 0 else 0.0
+    return float(np.clip((square / n - mean**2) / most, 0.0, 1.0)) if n and most > 0 else 0.0
 
 
-def _spread(terms: LinearTerms, before: Sequence[DaySums]) -> float:
-    """The most that Σ residual² may be expected to be, by the reward model or the mean so far.
-
-    The larger of the two: without earlier rows a reward model may know nothing yet, and say 0.
-    """
-    by_model, n = terms.foreseen_square(), sum(each.n for each in before)
-    if not n:
-        return by_model
-    mean = np.full(terms.model.shape, sum(each.reward for each in before) / n)
-    return max(by_model, replace(terms, model=mean).foreseen_square())
-
-
-def _days(log: LoggedDecisions) -> list[tuple[date | None, Array]]:
+def _days(log: LoggedDecisions) -> Iterator[tuple[date | None, Array]]:
     """Each day and the numbers of its rows; one entry for a log without dates."""
-    if log.decision_date is None or not len(log):
-        return [(None, np.arange(len(log)))] if len(log) else []
+    if not len(log):
+        return
+    if log.decision_date is None:
+        yield None, np.arange(len(log))
+        return
     order = np.argsort(log.decision_date, kind="stable")
     days, starts = np.unique(log.decision_date[order], return_index=True)
-    parts = np.split(order, starts[1:])
-    return [(pd.Timestamp(day).date(), rows) for day, rows in zip(days, parts)]
+    for day, rows in zip(days, np.split(order, starts[1:])):
+        yield pd.Timestamp(day).date(), rows
 
 
 def _sum(
-    terms: LinearTerms,
-    day: date | None,
-    n_choice: int,
-    before: Sequence[DaySums],
-    bounds: tuple[float | None, float | None],
-    estimator: str,
-    share: float,
+    terms: LinearTerms, day: date | None, past: DaySums, estimator: str, noise: float | None
 ) -> DaySums:
-    """One day's sums, given the days before it."""
-    n, uncertain = len(terms.reward), terms.uncertain
+    """One day's sums, given those of all days before it."""
+    n, uncertain, by_row = len(terms.reward), terms.uncertain, day is None
     plain = np.where(uncertain, terms.residual, 0.0) + terms.direct
     if estimator == "ips":
-        level, _ = _mean_before(
-            terms.reward,
-            np.ones(n, bool),
-            before,
-            ("reward", "n"),
-            by_row=day is None,
-            lean=float(np.clip(0.0, terms.low, terms.high)),
-        )
+        start = float(np.clip(0.0, terms.low, terms.high)) + past.reward
+        level = _running_mean(terms.reward, np.ones(n, bool), start, past.n, by_row)
         terms = replace(terms, model=np.broadcast_to(level[:, None], terms.model.shape))
     residual = np.where(uncertain, terms.residual, 0.0)
-    centre, start = _mean_before(
-        residual, uncertain, before, ("residual", "n_differing"), by_row=day is None
-    )
-    sides = []
-    for rows, middle, declared, name in (
-        (terms, centre, bounds[0], "low"),
-        (terms.mirrored(), -centre, bounds[1], "high"),
-    ):
-        earlier = max((getattr(each, name).bound for each in before), default=0.0)
-        bound = declared or earlier or rows.suggested_bound()
-        values, squares = rows.bounded(middle, bound)
-        sign = 1.0 if name == "low" else -1.0
-        sides.append(Side(float(sign * values.sum()), float(squares.sum()), float(bound)))
-    spread = share * _spread(terms, before)
+    centre = _running_mean(residual, uncertain, past.residual, past.n_differing, by_row)
+    high = _side(terms.mirrored(), -centre, past.high.bound)
+    share = _share(past.n, past.reward, past.reward_square, (terms.low, terms.high))
     weight = np.abs(terms.weights[np.arange(n), terms.action]) / terms.action_probability
     return DaySums(
         decision_date=day,
         n=n,
-        n_choice=n_choice,
+        n_choice=int(terms.choice.sum()),
         n_differing=int(uncertain.sum()),
         total=float(plain.sum()),
         square=float(plain @ plain),
@@ -278,33 +262,41 @@ def _sum(
         residual=float(residual.sum()),
         weight=float(weight.sum()),
         weight_square=float(weight @ weight),
-        spread=spread,
-        centre=start,
-        low=sides[0],
-        high=sides[1],
+        spread=(share or noise or float(by_row)) * _largest_spread(terms, past),
+        centre=float(centre[0]),
+        low=_side(terms, centre, past.low.bound),
+        high=replace(high, total=-high.total),
         range="declared" if terms.declared else "learned",
         estimator=estimator,
     )
 
 
-def _mean_before(
-    values: Floats,
-    counts: Bools,
-    before: Sequence[DaySums],
-    names: tuple[str, str],
-    *,
-    by_row: bool,
-    lean: float = 0.0,
-) -> tuple[Floats, float]:
-    """(n,) mean of what came before each row and one `lean`; and the mean before the first row.
+def _side(terms: LinearTerms, centre: Floats, bound: float) -> Side:
+    """The lower bound's sums; those of mirrored terms are the upper bound's, total negated."""
+    bound = float(bound or terms.suggested_bound())
+    values, squares = terms.bounded(centre, bound)
+    return Side(float(values.sum()), float(squares.sum()), bound)
 
-    Within a day no row comes before another, unless rows are the looks.
+
+def _largest_spread(terms: LinearTerms, past: DaySums) -> float:
+    """The largest expected Σ residual², by the reward model or by the mean reward so far.
+
+    The larger of the two: without earlier rows a reward model may predict 0 throughout.
     """
-    total = lean + sum(getattr(each, names[0]) for each in before)
-    count = sum(getattr(each, names[1]) for each in before)
-    start = total / (count + 1)
+    by_model = terms.expected_square()
+    if not past.n:
+        return by_model
+    mean = np.full(terms.model.shape, past.reward / past.n)
+    return max(by_model, replace(terms, model=mean).expected_square())
+
+
+def _running_mean(values: Floats, counted: Bools, total: float, count: int, by_row: bool) -> Floats:
+    """(n,) mean before each row: of `count` earlier values with this total, and one more of 0.
+
+    Within a day no row comes before another; where rows are the looks, those above count, too.
+    """
     if not by_row:
-        return np.full(len(values), start), float(start)
+        return np.full(len(values), total / (count + 1))
     above = np.cumsum(values) - values
-    counted: Any = np.cumsum(counts) - counts.astype(np.int64)
-    return (total + above) / (count + counted + 1), float(start)
+    counts: Any = np.cumsum(counted) - counted.astype(np.int64)
+    return np.asarray((total + above) / (count + counts + 1))

@@ -1,8 +1,10 @@
-"""What is certain about a row before its draw, and contributions that respect a declared bound."""
+"""Linear terms of rows: what is known before the draw, and contributions within a bound."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +13,8 @@ from policies.log import Bools, Floats, Ints, LoggedDecisions
 
 ROUNDING = 1e-12  # of the bound
 START = 0.25  # of a row's range: how far from 0 a centre may settle without widening a sequence
-DEARER = 1.03  # how much more variance a lower bound may cost
-HALVINGS, ENOUGH = 14, 20_000  # how finely, and on how many rows, that is found out
+MAX_COST = 1.03  # variance with a smaller bound, relative to that without
+HALVINGS, SAMPLE = 14, 20_000  # of the search for that bound, and the rows it reads
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,13 +22,14 @@ class LinearTerms:
     """Rows of a linear estimate: t = candidate − incumbent, or the target itself for a value.
 
     The contribution of a row is Σ_a t(a)·q(a) + t(A)/p·(r − q(A)); with q = 0 it is IPS, else DR.
-    Its mean is Σ_a t(a)·E[r | a]. Only the lowest possible contribution is of interest here: the
+    Its mean is Σ_a t(a)·E[r | a]. All methods are about the lowest possible contribution; the
     highest is the lowest of `mirrored()`.
 
     Attributes:
         weights: t, (n, k).
         chance: (n, k) what was drawn from; the declared floor throughout where that is unknown.
         drawn: (n, k) bool, actions that could have been drawn.
+        choice: (n,) bool, rows with at least two eligible actions.
         action, action_probability, reward: A, p, r.
         model: q, (n, k).
         low, high: the reward's range.
@@ -36,6 +39,7 @@ class LinearTerms:
     weights: Floats
     chance: Floats
     drawn: Bools
+    choice: Bools
     action: Ints
     action_probability: Floats
     reward: Floats
@@ -76,6 +80,7 @@ class LinearTerms:
             weights=weights,
             chance=chance,
             drawn=drawn,
+            choice=log.choice,
             action=log.action,
             action_probability=log.action_probability,
             reward=log.reward,
@@ -87,10 +92,12 @@ class LinearTerms:
             and log.probabilities == "logged",
         )
 
-    def __getitem__(self, rows: Bools | Ints) -> LinearTerms:
+    def __getitem__(self, rows: Bools | Ints | slice) -> LinearTerms:
         """These rows only."""
-        names = ("weights", "chance", "drawn", "action", "action_probability", "reward", "model")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        arrays: dict[str, Any] = {
+            name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)
+        }
+        return replace(self, **arrays)
 
     def mirrored(self) -> LinearTerms:
         """The same with all rewards negated: its contributions are the negated ones."""
@@ -98,7 +105,7 @@ class LinearTerms:
 
     @property
     def uncertain(self) -> Bools:
-        """(n,) bool: rows whose draw matters; all others contribute a number known beforehand."""
+        """(n,) bool: rows whose draw matters; the contribution of all others is known before it."""
         return np.asarray(((self.weights != 0) & self.drawn).any(axis=1))
 
     @property
@@ -108,7 +115,7 @@ class LinearTerms:
 
     @property
     def residual(self) -> Floats:
-        """(n,) t(A)/p·(r − q(A)), what the draw adds."""
+        """(n,) t(A)/p·(r − q(A)), the part that depends on the draw."""
         rows = np.arange(len(self.action))
         away = self.reward - self.model[rows, self.action]
         terms: Floats = self.weights[rows, self.action] / self.action_probability * away
@@ -127,12 +134,11 @@ class LinearTerms:
         return np.asarray(ends.min(axis=1, initial=0.0))
 
     def suggested_bound(self) -> float:
-        """A bound worth having, from contexts and distributions only; 0 if no row matters.
+        """A bound from contexts and distributions only; 0 if no row matters.
 
-        Residuals cannot pass the highest one that is tried. Below it, rows are kept within by
-        moving q (see `moved`), which costs variance; the lowest bound that costs 3 % is taken.
-        Nothing but what is known before the draws is read, so a sequence may start with the bound
-        of its first day.
+        Candidates run up to the largest possible residual; a smaller one clips q (see `moved`) and
+        costs variance; takes the smallest that costs ≤ 3 %. It reads only what is known before the
+        draws, so a sequence may start with the bound of its first day.
         """
         rows = self[self.uncertain]
         if not len(rows.action):
@@ -144,20 +150,20 @@ class LinearTerms:
             )
         slack = START * np.abs(rows.weights).sum(axis=1).max() * (self.high - self.low)
         most = float(max(0.0, -rows.least_residual().min()) + slack)
-        few = rows[np.arange(0, len(rows.action), -(-len(rows.action) // ENOUGH))]
-        allowed = DEARER * few.foreseen_square()
+        few = rows[:: math.ceil(len(rows.action) / SAMPLE)]
+        allowed = MAX_COST * few.expected_square()
         least = 0.0
         for _ in range(HALVINGS):
             middle = (least + most) / 2
             room = np.full(len(few.action), max(middle - slack, middle / 2))
-            if few.foreseen_square(few.moved(room)) <= allowed:
+            if few.expected_square(few.moved(room)) <= allowed:
                 most = middle
             else:
                 least = middle
         return most
 
-    def foreseen_square(self, model: Floats | None = None) -> float:
-        """The most that Σ residual² can be expected to be, if q is right; q gives way to `model`.
+    def expected_square(self, model: Floats | None = None) -> float:
+        """The largest expected Σ residual² if q is right; residuals are about `model`, or q.
 
         Σ t²/p·((q − low)·(high − q) + (q − model)²): no reward of mean q has more variance than
         (q − low)·(high − q), and one at either end of the range has it (Bhatia & Davis 2000).
@@ -168,9 +174,9 @@ class LinearTerms:
         return float((self._gain() * self.weights * (noise + away)).sum())
 
     def moved(self, room: Floats) -> Floats:
-        """(n, k) q, moved just so far that no residual can fall below −room.
+        """(n, k) q, moved just far enough that no residual can fall below −room.
 
-        Down where t > 0, up where t < 0: any q keeps DR unbiased, so this costs variance only.
+        Down where t > 0, up where t < 0: DR is unbiased with any q, so this costs variance only.
         """
         gain = self._gain()
         reach = np.divide(room[:, None], gain, out=np.full(gain.shape, np.inf), where=gain != 0)
@@ -187,7 +193,7 @@ class LinearTerms:
     def bounded(self, centre: Floats, bound: float) -> tuple[Floats, Floats]:
         """Contributions whose mean is at most the row's, and that stay above centre − bound.
 
-        Three steps, all decided before the draw. (1) q is `moved` until the residual cannot fall
+        Three steps, all fixed before the draw. (1) q is `moved` until the residual cannot fall
         below. (2) An action that cannot be drawn gets the q that is worst for the target. (3) If
         the row can still pass the bound, its residual Z becomes θ·Z + (1 − θ)·sure, `sure` being a
         certain lower bound of its mean, with the largest θ in [0, 1] that respects the bound.

@@ -19,6 +19,7 @@ from policies import (
     Averaged,
     BestAverage,
     BusinessRules,
+    Exploration,
     FixedAction,
     LoggedDecisions,
     Policy,
@@ -27,7 +28,8 @@ from policies import (
     final_distribution,
     load_policy,
 )
-from policies.deciding.decision import draw, uniforms
+from policies.deciding.decision import draw
+from policies.deciding.groups import uniforms
 from policies.learning.vowpal.settings import CB_TYPES
 from policies.policy import POLICIES
 
@@ -74,7 +76,7 @@ MAKERS: dict[str, Callable[[], Policy]] = {
     "fixed": lambda: FixedAction(IDS, "mail", fallback="7"),
     "business_rules": lambda: BusinessRules(IDS, [("x > 0", "mail"), ("plan = 'plus'", "7")]),
     "best_average": lambda: BestAverage(IDS).fit(a_log()),
-    "as_deployed": lambda: AsDeployed(learned(), 0.05, 0.2),
+    "as_deployed": lambda: AsDeployed(learned(), Exploration(0.05, 0.2)),
     "averaged": lambda: Averaged([learned(), learned(bins=4), BestAverage(IDS).fit(a_log())]),
     "vowpal": lambda: learned(exploration="epsilon:0.1"),
 }

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.linear_model import Ridge
 
 from policies import compare, cross_fit, evaluate
-from policies.deciding.deployed import AsDeployed
+from policies.deciding.deployed import AsDeployed, Exploration
 from policies.deciding.groups import Groups
 from policies.errors import InvalidLogError
 from policies.learning.baselines import BusinessRules, FixedAction, UniformPolicy
@@ -224,7 +224,7 @@ def test_linear_policy_beats_the_rules_in_all_seeds() -> None:
 def test_holdout_and_live_rules_agree() -> None:
     """AsDeployed without floor and uniform share lives exactly like the policy it wraps."""
     world = scenario("stable", customers=100, seed=0)
-    wrapped = AsDeployed(world.incumbent, 0.0, 0.0)
+    wrapped = AsDeployed(world.incumbent, Exploration(0.0, 0.0))
     assert world.live_value(wrapped, 5) == world.live_value(world.incumbent, 5)
     runs = [
         [

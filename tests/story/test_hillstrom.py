@@ -121,7 +121,7 @@ def test_a_day_without_a_candidate_ends_well(small: Any) -> None:
     assert small.registry.versions() == []
     assert small.frame("verdicts").empty
     small.stage("model_training", DAY)
-    assert "an equal training found nothing" in small.results[DAY, "model_training"].summary
+    assert "unchanged inputs: no acceptable recipe" in small.results[DAY, "model_training"].summary
 
 
 @pytest.mark.slow

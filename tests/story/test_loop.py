@@ -304,7 +304,7 @@ def test_the_verdict_is_the_gates(loop: Any, config: Any) -> None:
     settings = config.engine.gate
     gate = Gate(settings.alpha, settings.margin, settings.minimum_effect)
     health = loop.frame("drift", f"as_of = DATE '{loop.first}' AND subject = '{LOG}'")
-    problems = list(health.loc[health["status"] == "broken", "metric"])
+    problems = list(health.loc[health["status"] == "broken", "reason"])
     days = [DaySums.from_dict(row) for row in evidence.to_dict("records")]
     judged = gate.judge(days, "staging", problems=problems)
     assert verdict["verdict"] == judged.verdict

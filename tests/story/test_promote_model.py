@@ -78,7 +78,8 @@ def made(spark: SparkSession, repository: Path, volume: Path, candidate: str) ->
     tables = Tables(spark, "juan_dev", schema, volume)
     named = {"lineage": "a", "incumbent": RULES, "candidate": "1", "frozen_as_of": AS_OF}
     tables.add_rows("evidence", rows.assign(**named))
-    health = {"as_of": AS_OF, "subject": LOG, "metric": "sound", "status": "decide"}
+    health = {"as_of": AS_OF, "subject": LOG, "metric": "decide_1", "status": "decide"}
+    health["reason"] = "the log can judge the candidate"
     tables.add_rows("drift", pd.DataFrame([{**health, "value": 900.0, "threshold": 100.0}]))
     for table in EMPTY:
         tables.ensure(table)
@@ -148,6 +149,6 @@ def test_promote_model_says_first_and_acts_once(
     assert [after[name] for name in FILLED] == [before[name] for name in FILLED]
     again = call(monkeypatch, run)
     assert (again.exit_code, content(run)) == (code, after)
-    assert "the step of this day has been taken already" in again.output
+    assert "(already decided for this day)" in again.output
     the_next_day_is_not_judged(monkeypatch, run, rejected=verdict == "reject")
     assert content(run) == after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import shutil
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import pandas as pd
@@ -20,17 +21,24 @@ from engine.cli import nba
 from engine.config import Config, load_config
 from engine.errors import ConfigError, JobError, RegistryError
 from engine.jobs import comparison, judgement
-from engine.jobs.comparison import compare_on_unseen_days, recommendation, resolve
+from engine.jobs.comparison import resolve, values_on_unseen_days
 from engine.jobs.judgement import Judgement
 from engine.models.aliases import AliasHistory
-from engine.models.baselines import baseline
+from engine.models.baselines import PREFIX, baseline
+from engine.models.lineages import Lineage
 from engine.models.registry import Version
+from engine.monitoring.evidence_rows import evidence_rows
+from engine.monitoring.health import health_rows
 from engine.refs import PolicyRef
-from policies import Comparison, LoggedDecisions, Policy, compare, cross_fit, evaluate
+from policies import LoggedDecisions, Policy, Verdict, cross_fit, evaluate
+from policies.judging.gate import Gate, lifetime_alpha
+from policies.judging.rules import RuleInput, read_rules
 from simulation import scenario
 
 MODEL = "juan_dev.demo.next_best_action"
 START, CUT = dt.date(2026, 1, 1), dt.date(2026, 1, 9)
+RULES, UNIFORM = "baseline:business_rules", "baseline:uniform"
+NO_ROWS = pd.DataFrame()
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +54,10 @@ def log(config: Config) -> LoggedDecisions:
     return world.history(days=12, start=str(START))
 
 
-def pair(config: Config) -> tuple[tuple[str, Policy], tuple[str, Policy]]:
-    """Business rules and the uniform policy, by name."""
-    names = ("baseline:business_rules", "baseline:uniform")
-    first, second = ((name, baseline(PolicyRef.parse(name), config)) for name in names)
-    return first, second
+def pair(config: Config) -> tuple[tuple[str, str], tuple[Policy, Policy]]:
+    """Business rules and the uniform policy: their names and they."""
+    first, second = (baseline(PolicyRef.parse(name), config) for name in (RULES, UNIFORM))
+    return (RULES, UNIFORM), (first, second)
 
 
 def acting_by_hand(wanted: np.ndarray, eligible: np.ndarray, config: Config) -> np.ndarray:
@@ -60,109 +67,180 @@ def acting_by_hand(wanted: np.ndarray, eligible: np.ndarray, config: Config) -> 
     return (1 - u) * wanted + u * eligible / m
 
 
-def test_values_and_difference_are_those_of_policies(log: LoggedDecisions, config: Config) -> None:
-    """The same numbers as `policies` gives on the kept days, both policies as they would act."""
-    ours, theirs = pair(config)
-    found = compare_on_unseen_days(log, ours, theirs, config, CUT)
-    assert log.decision_date is not None
-    kept = log.decision_date >= np.datetime64(CUT)
-    part = log[kept]
-    acting = [
-        acting_by_hand(policy.distribution(part.contexts, part.eligible), part.eligible, config)
-        for _, policy in (ours, theirs)
-    ]
-    assert found.days == ("2026-01-09", "2026-01-12", 4)
-    model = cross_fit(log, by="date")[kept]
-    margin = config.engine.gate.margin
-    expected = compare(part, *acting, expected_reward=model, interval="sequence", margin=margin)
-    assert found.difference.to_dict() == pytest.approx(expected.to_dict())
-    for name, each in zip(found.names, acting):
-        table = found.values[found.values["policy"] == name].set_index("estimator")
-        asked = evaluate(part, each, expected_reward=cross_fit(log)[kept])
-        pd.testing.assert_frame_equal(table.drop(columns="policy"), asked, check_names=False)
+def fake_state(
+    config: Config, lineage: Optional[Lineage] = None, frozen: Optional[pd.DataFrame] = None
+) -> Any:
+    """The state of a day without tables: baselines, and versions that are the uniform policy."""
 
+    def policy(name: str) -> Policy:
+        return baseline(name if name.startswith(PREFIX) else f"{PREFIX}uniform", config)
 
-def test_the_difference_is_the_paired_dr_sum(log: LoggedDecisions, config: Config) -> None:
-    """By hand: Σ (p − q)·m̂ + (p − q)[a]/probability·(r − m̂[a]) over choice rows, over n."""
-    ours, theirs = pair(config)
-    found = compare_on_unseen_days(log, ours, theirs, config, None)
-    p, q = (
-        acting_by_hand(policy.distribution(log.contexts, log.eligible), log.eligible, config)
-        for _, policy in (ours, theirs)
+    return SimpleNamespace(
+        champion=RULES,
+        lineage=lineage,
+        lineages=[lineage] if lineage else [],
+        history=AliasHistory(pd.DataFrame(columns=["alias", "to_version", "as_of", "moved_at"])),
+        full_name=str,
+        policy=policy,
+        unseen_from=lambda *_: CUT,
+        evidence=lambda: pd.DataFrame() if frozen is None else frozen,
     )
-    model, rows = cross_fit(log, by="date"), np.arange(len(log))
-    direct = ((p - q) * model).sum(axis=1)
-    weight = (p - q)[rows, log.action] / log.action_probability
-    terms = direct + weight * (log.reward - model[rows, log.action])
-    assert found.difference.n == len(log)
-    assert found.difference.difference == pytest.approx(terms[log.choice].sum() / len(log))
-    ips = found.values.set_index(["policy", "estimator"]).loc[(ours[0], "ips"), "value"]
-    weight = p[rows, log.action] / log.action_probability
-    assert ips == pytest.approx((weight * log.reward).mean())
+
+
+class Drift:
+    """Stands in for the tables: a drift table with these rows about the log, and no verdict."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.rows = rows
+
+    def exists(self, _: str) -> bool:
+        """Whether anything was monitored."""
+        return len(self.rows) > 0
+
+    def read(self, table: str) -> Any:
+        """As a frame that is asked for the day's rows, and for pandas."""
+        none = pd.DataFrame(columns=["model_name", "as_of"])
+        frame = SimpleNamespace(toPandas=lambda: self.rows if table == "drift" else none)
+        frame.where = lambda _: frame
+        return frame
+
+
+def run_on(
+    monkeypatch: pytest.MonkeyPatch,
+    log: LoggedDecisions,
+    config: Config,
+    state: Any,
+    drift: pd.DataFrame = NO_ROWS,
+) -> Any:
+    """A run whose matured log is this one."""
+    monkeypatch.setattr(comparison, "read_log", lambda *_: log)
+    return SimpleNamespace(
+        config=config,
+        features={},
+        tables=Drift(drift),
+        registry=Versions(),
+        parameters=SimpleNamespace(as_of=dt.date(2026, 1, 20), source="simulation"),
+        standing=state,
+    )
+
+
+def test_values_are_those_of_policies(log: LoggedDecisions, config: Config) -> None:
+    """The table has the numbers of `evaluate` on the unseen days, both policies as they would act."""
+    values, days = values_on_unseen_days(log, *pair(config), config, CUT)
+    assert log.decision_date is not None
+    unseen = log.decision_date >= np.datetime64(CUT)
+    part = log[unseen]
+    assert days == ("2026-01-09", "2026-01-12", 4)
+    for name, policy in zip(*pair(config)):
+        acting = acting_by_hand(
+            policy.distribution(part.contexts, part.eligible), part.eligible, config
+        )
+        table = values[values["policy"] == name].set_index("estimator")
+        expected = evaluate(part, acting, expected_reward=cross_fit(log)[unseen])
+        pd.testing.assert_frame_equal(table.drop(columns="policy"), expected, check_names=False)
+
+
+def test_the_difference_is_the_paired_dr_sum(
+    log: LoggedDecisions, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: Σ (p − q)·m̂ + (p − q)[a]/probability·(r − m̂[a]) over choice rows, over n."""
+    run = run_on(monkeypatch, log, config, fake_state(config))
+    verdict = comparison.compare_models(run, RULES, UNIFORM).verdict
+    assert log.decision_date is not None
+    unseen = log.decision_date >= np.datetime64(CUT)
+    part, model, rows = log[unseen], cross_fit(log, by="date")[unseen], np.arange(unseen.sum())
+    p, q = (
+        acting_by_hand(policy.distribution(part.contexts, part.eligible), part.eligible, config)
+        for policy in pair(config)[1]
+    )
+    weight = (p - q)[rows, part.action] / part.action_probability
+    terms = ((p - q) * model).sum(axis=1) + weight * (part.reward - model[rows, part.action])
+    assert verdict.n == len(part)
+    assert verdict.difference == pytest.approx(terms[part.choice].sum() / len(part))
+    weight = np.abs(weight)
+    assert verdict.effective_n == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
 
 
 def test_without_an_unseen_day_there_is_no_answer(log: LoggedDecisions, config: Config) -> None:
     """When both learned from every matured day, an error says from when on they may be judged."""
     with pytest.raises(JobError, match=r"(?s)No matured day is left.*2026-01-13.*Hint") as caught:
-        compare_on_unseen_days(log, *pair(config), config, dt.date(2026, 1, 13))
-    assert "baseline:uniform" in str(caught.value)
+        values_on_unseen_days(log, *pair(config), config, dt.date(2026, 1, 13))
+    assert UNIFORM in str(caught.value)
 
 
-def test_a_broken_log_recommends_nothing(log: LoggedDecisions, config: Config) -> None:
-    """Probabilities that cannot be those of the draws hold, however good the candidate looks."""
-    wrong = LoggedDecisions(
-        log.action_ids,
-        log.action,
-        log.action_probability / 3,
-        log.reward,
-        eligible=log.eligible,
-        contexts=log.contexts,
-        decision_date=log.decision_date,
-        customer_id=log.customer_id,
-        reward_range=log.reward_range,
-    )
-    found = compare_on_unseen_days(wrong, *pair(config), config, CUT)
-    assert found.verdict == "hold"
-    assert "the log cannot be trusted" in found.reason
-
-
-def gap(low: float, high: float, verdict: str, **changed: Any) -> Comparison:
-    """A difference with these bounds."""
-    fixed: dict[str, Any] = {
-        "difference": (low + high) / 2,
-        "std_error": 0.01,
-        "n": 5_000,
-        "n_choice": 4_000,
-        "effective_n": 900.0,
-        "estimator": "dr",
-        "interval": "sequence",
-        "confidence": 0.95,
-        "margin": 0.005,
-        "range": "declared",
-    }
-    return Comparison(low=low, high=high, verdict=verdict, **{**fixed, **changed})
-
-
-@pytest.mark.parametrize(
-    ("found", "verdict", "reason"),
-    [
-        (gap(0.01, 0.03, "promote"), "promote", "+0.0100 lies above 0"),
-        (gap(-0.002, 0.03, "promote"), "promote", "-0.0020 clears the margin of -0.0050"),
-        (gap(-0.01, 0.03, "hold"), "hold", "either side of the margin of -0.0050"),
-        (gap(-0.05, -0.01, "reject"), "reject", "-0.0100 lies below the margin"),
-        (gap(0.01, 0.03, "promote", effective_n=99.0), "hold", "only 99 effective"),
-        (gap(0.0, 0.0, "promote", effective_n=0.0), "hold", "both would act the same"),
-        (gap(0.01, 0.03, "promote", range="learned"), "hold", "not declared"),
-        (gap(-0.05, -0.01, "reject", range="learned"), "hold", "not declared"),
-        (gap(-0.05, -0.01, "reject", effective_n=99.0), "reject", "lies below"),
-    ],
-)
-def test_the_recommendation_asks_what_the_gate_asks(
-    found: Comparison, verdict: str, reason: str
+@pytest.mark.parametrize("known", [10, 12])
+@pytest.mark.parametrize("monitored", [False, True])
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("margin", [0.0, 0.2])
+def test_the_command_and_the_job_give_the_same_verdict(
+    log: LoggedDecisions,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    known: int,
+    monitored: bool,
+    broken: bool,
+    margin: float,
 ) -> None:
-    """Bounds against the margin decide, and nothing is promoted that the gate would hold."""
-    said, why = recommendation(found, [])
-    assert (said, reason in why) == (verdict, True), why
+    """On the lineage on trial the command's verdict is the one that the job makes of that day.
+
+    Whether monitoring has run before the command, or freezes the newest days only after it.
+    """
+    if broken:
+        log = with_wrong_probabilities(log)
+    gate = config.engine.gate.model_copy(update={"margin": margin})
+    changed = dataclasses.replace(config, engine=config.engine.model_copy(update={"gate": gate}))
+    day, lineage = dt.date(2026, 1, 20), Lineage("a", "a", CUT, (("1", START), ("2", CUT)))
+    state = fake_state(changed, lineage)
+    assert log.decision_date is not None
+    early = log[log.decision_date < np.datetime64(START + dt.timedelta(days=known))]
+    pairing = (lineage, state.policy, (RULES, state.policy(RULES)), changed)
+    frozen = evidence_rows(early, *pairing, NO_ROWS, day)
+    whole = pd.concat([frozen, evidence_rows(log, *pairing, frozen, day)])
+    health = health_rows(log, state.policy("2"))
+    seen = (whole, health) if monitored else (frozen, NO_ROWS)
+    command = run_on(monkeypatch, log, changed, fake_state(changed, lineage, seen[0]), seen[1])
+    found = comparison.compare_models(command, ":2", "@champion")
+    job = judgement.judgement(
+        run_on(monkeypatch, log, changed, fake_state(changed, lineage, whole), health)
+    )
+    assert found.trial == "a"
+    assert found.verdict.verdict == job.verdict == ("promote" if margin and not broken else "hold")
+    assert found.verdict.sentence == job.sentence
+    assert json.loads(json.dumps(found.verdict.rules)) == json.loads(job.row["rules"])
+    for name in ("difference", "low", "high", "alpha"):
+        assert getattr(found.verdict, name) == job.row[name]
+
+
+def test_another_pair_is_judged_for_staging_on_the_unseen_days(
+    log: LoggedDecisions, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pair that is not on trial gets the gate's reading, with the settings of the configuration."""
+    run = run_on(monkeypatch, log, config, fake_state(config))
+    found = comparison.compare_models(run, UNIFORM, RULES)
+    verdict, gate = found.verdict, config.engine.gate
+    assert (found.trial, verdict.step) == (None, "staging")
+    assert verdict.alpha == lifetime_alpha(gate.alpha, 1)
+    assert verdict.minimum_effect == gate.minimum_effect
+    assert verdict.rules["better"]["limit"] == -gate.margin
+    assert verdict.rules["effective_n"]["limit"] == Gate().min_effective_n
+    assert verdict.rules["days"]["reading"] == found.days[2]
+
+
+def with_wrong_probabilities(log: LoggedDecisions) -> LoggedDecisions:
+    """The log with probabilities that cannot be those of the draws."""
+    return dataclasses.replace(
+        log, action_probability=log.action_probability / 3, distribution=None
+    )
+
+
+def test_a_broken_log_recommends_nothing(
+    log: LoggedDecisions, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Probabilities that cannot be those of the draws hold, however good the candidate looks."""
+    run = run_on(monkeypatch, with_wrong_probabilities(log), config, fake_state(config))
+    verdict = comparison.compare_models(run, RULES, UNIFORM).verdict
+    assert verdict.verdict == "hold"
+    assert "the log cannot be trusted" in verdict.sentence
 
 
 class Versions:
@@ -262,26 +340,38 @@ def test_compare_models_exits_by_recommendation_only_when_asked(
 ) -> None:
     """0 promote, 3 hold and 4 reject with --recommendation, always 0 without."""
     verdict = {0: "promote", 3: "hold", 4: "reject"}[code]
-    real = compare_on_unseen_days(log, *pair(config), config, CUT)
-    found = comparison.Compared(
-        real.names, real.days, real.values, gap(*bounds, verdict), verdict, "because"
+    names, policies = pair(config)
+    values, days = values_on_unseen_days(log, names, policies, config, CUT)
+    rules = read_rules(RuleInput(*bounds, limit=-0.005))
+    judged = Verdict(
+        *(verdict, "staging", 0.0, *bounds, 0.03, 5_000, 4_000, 900.0),
+        rules={name: dataclasses.asdict(rule) for name, rule in rules.items()},
     )
+    found = comparison.Compared(names, days, values, None, judged)
     monkeypatch.setattr(comparison, "compare_models", lambda *_: found)
     assert call("compare-models", "@candidate", "@champion").exit_code == 0
     answer = call("compare-models", "@candidate", "@champion", "--recommendation")
     assert answer.exit_code == code, answer.output
     lines = answer.stdout.splitlines()
     assert lines[0] == (
-        "as of 2026-01-20: 5,000 decisions (4,000 with a choice) on 4 days,"
+        "as of 2026-01-20: 1,600 decisions (1,482 with a choice) on 4 days,"
         " 2026-01-09 to 2026-01-12, that neither learned from"
     )
-    assert lines[-2].endswith(f"{bounds[0]:+.4f} to {bounds[1]:+.4f} at 95%, whenever one looks")
-    assert lines[-1] == f"{verdict}: because"
-    asked = call("compare-models", "@candidate", "@champion", "--format", "json")
-    content = json.loads(asked.stdout)
+    assert lines[-8] == "gate, for @staging on these days:"
+    assert lines[-3].split() == [
+        "better",
+        *("holds" if not code else "fails").split(),
+        f"{bounds[0]:.4g}",
+        "(limit",
+        "-0.005)",
+    ]
+    assert lines[-1] == judged.sentence
+    answer = call("compare-models", "@candidate", "@champion", "--format", "json")
+    content = json.loads(answer.stdout)
     assert (content["schema_version"], content["recommendation"]["verdict"]) == (1, verdict)
     assert content["difference"]["low"] == bounds[0]
-    assert [each["estimator"] for each in content["values"]] == ["ips", "snips", "dm", "dr"] * 2
+    assert content["rules"]["better"]["holds"] == (not code)
+    assert [row["estimator"] for row in content["values"]] == ["ips", "snips", "dm", "dr"] * 2
 
 
 def verdict_row(verdict: str) -> dict[str, Any]:
@@ -327,8 +417,8 @@ def fresh(verdict: str) -> Judgement:
     ("verdict", "code", "said"),
     [
         ("promote", 0, "version 2 is now @staging"),
-        ("hold", 3, "@staging stays as it is"),
-        ("reject", 4, "@staging stays as it is"),
+        ("hold", 3, "@staging unchanged"),
+        ("reject", 4, "@staging unchanged"),
     ],
 )
 def test_promote_model_acts_on_the_verdict_and_exits_by_it(
@@ -349,22 +439,22 @@ def test_a_dry_run_exits_likewise_and_acts_on_nothing(
     """--dry-run says what would happen: no row, no alias, the same exit code."""
     answer, acted = promote(opened, monkeypatch, fresh(verdict), "--dry-run")
     assert (answer.exit_code, acted) == (code, [])
-    assert answer.stdout.splitlines()[-1].startswith("dry run, nothing is written: ")
+    assert answer.stdout.splitlines()[-1].startswith("dry run, nothing written: ")
     asked, _ = promote(opened, monkeypatch, fresh(verdict), "--dry-run", "--format", "json")
     content = json.loads(asked.stdout)
     assert (content["verdict"], content["moved"], content["dry_run"]) == (verdict, False, True)
     assert (content["low"], content["high"], content["rules"]) == (None, None, {})
 
 
-def test_a_second_call_says_that_the_step_has_been_taken(
+def test_a_second_call_says_that_the_day_is_decided(
     opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A step that is on record is told as one that was taken before."""
+    """A recorded step is shown as one that was decided before."""
     judged = Judgement(verdict_row("promote"), "promote: so", recorded=True)
     answer, _ = promote(opened, monkeypatch, judged)
     assert answer.exit_code == 0
     assert answer.stdout.splitlines()[-1] == (
-        "version 2 was moved to @staging; the step of this day has been taken already"
+        "version 2 was moved to @staging (already decided for this day)"
     )
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from engine.data.decisions import Author, day_of, decision_rows
 from policies import Action, Catalogue
-from policies.deciding.decision import GROUPS, REASONS, Decisions
+from policies.deciding.decision import REASONS, Decisions
+from policies.deciding.groups import GROUPS
 from policies.deciding.rules import RULES
 
 CATALOGUE = Catalogue(

@@ -109,7 +109,7 @@ DAY = "as_of = DATE '2026-03-02'"
 
 def drift(tables: Tables, value: float | None, day: int, subject: str = "x") -> Any:
     """A frame with one row of `drift`."""
-    row = (dt.date(2026, 3, day), subject, "psi", value, 0.2, "stable")
+    row = (dt.date(2026, 3, day), subject, "psi", value, 0.2, "stable", None)
     return tables.spark.createDataFrame([row], TABLES["drift"].columns)
 
 

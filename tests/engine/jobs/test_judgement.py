@@ -12,10 +12,10 @@ import pytest
 
 from engine.errors import JobError
 from engine.jobs.judgement import Judgement, act, judgement
-from engine.models.aliases import AliasHistory
-from engine.models.lineages import Lineage
 from engine.settings import GateSettings
 from policies import LoggedDecisions
+from policies.judging.aliases import AliasHistory
+from policies.judging.lineages import Lineage
 from policies.sequences.days import day_sums
 
 MODEL, DAY = "main.nba.model", dt.date(2026, 3, 9)
@@ -32,7 +32,7 @@ class Retention:
     model_name = MODEL
 
     def __init__(self, health: str = "decide") -> None:
-        line = {"subject": "log", "metric": "because", "status": health}
+        line = {"subject": "log", "metric": "x_1", "status": health, "reason": "because"}
         self.rows: dict[str, list[dict[str, Any]]] = {"verdicts": [], "promotions": []}
         self.rows["drift"] = [line] if health else []
         self.live: dict[str, str] = {}
@@ -43,6 +43,10 @@ class Retention:
         if self.rows[table]:
             frame = pd.DataFrame(self.rows[table])
         return SimpleNamespace(where=lambda _: self.read(table), toPandas=lambda: frame)
+
+    def exists(self, table: str) -> bool:
+        """Every table does."""
+        return table in self.rows
 
     def add_rows(self, table: str, rows: pd.DataFrame) -> int:
         """Keep them."""
@@ -61,12 +65,12 @@ class Retention:
         """As the table would be read: times without a zone."""
         frame = self.read("promotions").toPandas()
         times = pd.to_datetime(frame["moved_at"], utc=True).dt.tz_localize(None)
-        return AliasHistory(frame.assign(moved_at=times))
+        return AliasHistory.from_frame(frame.assign(moved_at=times))
 
 
 def on_the_day(kept: Retention, *, version: str = "2", better: bool = True) -> Any:
     """A run that reads everything afresh, with a lineage of one version on trial."""
-    lineage = Lineage("a", "a", DAY, ((version, DAY),))
+    lineage = Lineage("a", DAY, ((version, DAY),))
     standing = SimpleNamespace(
         lineage=lineage,
         lineages=[lineage],
@@ -143,7 +147,7 @@ def test_a_recorded_hold_stands(again: dict[str, Any]) -> None:
     assert (first.verdict, written) == ("hold", {"verdicts": 1, "promotions": 0})
     judged, written = taken(kept, **again)
     assert (judged.verdict, judged.row["candidate"]) == ("hold", "2")
-    assert judged.sentence == "hold: recorded before for this day, and it stands"
+    assert judged.sentence == "hold (already recorded for this day)"
     assert written == {"verdicts": 0, "promotions": 0}
     assert kept.live == {}
 

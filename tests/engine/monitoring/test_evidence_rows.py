@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 
 from engine.config import Config, load_config
-from engine.models.lineages import Lineage
 from engine.monitoring.evidence_rows import evidence_rows
 from policies import (
+    AsDeployed,
     FixedAction,
     LoggedDecisions,
     Policy,
     UniformPolicy,
     cross_fit,
-    final_distribution,
 )
+from policies.judging.lineages import Lineage
 from policies.sequences.confidence_sequence import sequence_interval
 from policies.sequences.days import DaySums
 from simulation import World, scenario
@@ -80,8 +80,8 @@ def freeze(log: LoggedDecisions, world: World, config: Config) -> Any:
     return rows
 
 
-ONE = Lineage("a@x", "a", START, (("1", day(5)),))
-TWO = Lineage("a@x", "a", START, (("1", day(5)), ("2", day(8))))
+ONE = Lineage("a@x", START, (("1", day(5)),))
+TWO = Lineage("a@x", START, (("1", day(5)), ("2", day(8))))
 
 
 def test_days_from_the_first_version_on_are_scored(freeze: Any, log: LoggedDecisions) -> None:
@@ -105,12 +105,8 @@ def test_a_day_by_hand(freeze: Any, log: LoggedDecisions, world: World, config: 
     here = log.decision_date == np.datetime64(row["decision_date"])
     part = log[here]
     model = cross_fit(log, by="date")[here]
-    settings = {
-        "floor": config.engine.exploration.floor,
-        "uniform_share": config.engine.groups.uniform,
-    }
     ours, theirs = (
-        final_distribution(each, part.contexts, part.eligible, **settings)
+        AsDeployed(each, config.exploration).distribution(part.contexts, part.eligible)
         for each in (UniformPolicy(log.action_ids), world.incumbent)
     )
     at = np.arange(len(part)), part.action
@@ -159,5 +155,5 @@ def test_the_sequence_bounds_the_truth(freeze: Any, log: LoggedDecisions, world:
 
 def test_before_any_version_there_is_nothing(freeze: Any) -> None:
     """A lineage whose first version learned from all days that are known has no evidence yet."""
-    late = Lineage("a@x", "a", START, (("1", day(DAYS)),))
+    late = Lineage("a@x", START, (("1", day(DAYS)),))
     assert freeze(late).empty

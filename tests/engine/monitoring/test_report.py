@@ -78,7 +78,7 @@ def page(repository: Path) -> Page:
         "baseline:uniform": UniformPolicy(log.action_ids),
     }
     move = [pd.Timestamp("2026-03-02"), DAY, "champion", None, "3", "someone", "because"]
-    drift = ["subject", "metric", "value", "threshold", "status"]
+    drift = ["subject", "metric", "value", "threshold", "status", "reason"]
     return Page(
         place="main.nba",
         model="main.nba.model",
@@ -91,22 +91,26 @@ def page(repository: Path) -> Page:
         evidence=pd.DataFrame([each.to_dict() for each in days]),
         decisions=pd.DataFrame({"action_id": ["a"], "group": ["policy"], "count": [1234]}),
         drift=pd.DataFrame(
-            [["x", "psi", 0.31, 0.2, "changed"], ["log", "all well", 1.0, 1.0, "decide"]],
+            [
+                ["x", "psi", 0.31, 0.2, "changed", None],
+                ["log", "decide_1", 1.0, 1.0, "decide", "all well"],
+            ],
             columns=drift,
         ),
         moves=pd.DataFrame([move], columns=MOVES),
     )
 
 
-def test_the_page_tells_the_verdict_and_its_numbers(page: Page) -> None:
-    """Verdict, versions, bounds, each policy's estimate, counts, drift and moves are all said."""
+def test_the_page_shows_the_verdict_and_its_numbers(page: Page) -> None:
+    """The page shows verdict, versions, bounds, rules, estimates, counts, drift and moves."""
     words = Words(render(page))
     row = page.verdicts.iloc[0]
     assert row["verdict"] == "promote"
     for said in (
         "promote version 4 to @staging: ",
         f"{row['difference']:+.4f} reward per decision against version 3",
-        f"at least {row['low']:+.4f}, at most {row['high']:+.4f}",
+        f"confidence sequence [{row['low']:+.4f}, {row['high']:+.4f}]",
+        "The lower bound of the difference is above the limit.",
         "4 matured days",
         "1,234",
         "0.310",
@@ -160,7 +164,7 @@ def test_a_verdict_without_bounds_shows_none(page: Page) -> None:
     assert "hold version 4" in words.text
     assert not re.search(r"\bnan\b", words.text)
     assert "None" not in words.text
-    assert "at least +" not in words.text
+    assert "confidence sequence [" not in words.text
 
 
 def test_names_are_text_and_not_markup(page: Page) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import json
 from typing import Any
@@ -11,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.models.aliases import AliasHistory
-from engine.models.lineages import Lineage
-from engine.promotion.promote import Step, judge, move_alias, next_step, verdict_row
+from engine.promotion.promote import judge, move_alias, verdict_row
 from engine.settings import GateSettings
 from policies import LoggedDecisions
+from policies.judging.aliases import AliasHistory
+from policies.judging.lineages import Step
 from policies.sequences.days import day_sums
 
 MODEL = "main.nba.model"
@@ -25,10 +24,6 @@ SETTINGS = GateSettings(
     incumbent="rules", alpha=0.05, margin=0.005, minimum_effect=0.01, trial_days=60
 )
 STEP = Step("staging", "2", "rules", 1)
-OLD = Lineage("old", "old", dt.date(2026, 1, 1), (("1", dt.date(2026, 1, 1)),))
-NEW = Lineage(
-    "new", "new", dt.date(2026, 2, 1), (("2", dt.date(2026, 2, 1)), ("3", dt.date(2026, 2, 2)))
-)
 
 
 def march(day: int) -> dt.date:
@@ -65,7 +60,9 @@ class Recorded:
         """As the table would be read: times without a zone."""
         frame = pd.DataFrame(self.rows, columns=COLUMNS)
         times = [each.replace(tzinfo=None) for each in frame["moved_at"]]
-        return AliasHistory(frame.assign(moved_at=pd.Series(times, dtype="datetime64[ns]")))
+        return AliasHistory.from_frame(
+            frame.assign(moved_at=pd.Series(times, dtype="datetime64[ns]"))
+        )
 
     def move(self, alias: str, version: str, day: int) -> bool:
         """Move on a day of March, at nine of that day."""
@@ -102,28 +99,6 @@ def evidence(candidate: float, incumbent: float) -> pd.DataFrame:
     return pd.DataFrame([each.to_dict() for each in sums])
 
 
-def test_staging_comes_before_champion() -> None:
-    """A lineage asks for staging with its newest version, then for champion with the staged one."""
-    record = Recorded()
-    known = [OLD, NEW]
-    assert next_step(known, NEW, "rules", record.history(), march(5)) == Step(
-        "staging", "3", "rules", 2
-    )
-    record.move("staging", "2", 5)
-    step = next_step(known, NEW, "rules", record.history(), march(5))
-    assert step.alias == "staging"  # the move of the day is not in force yet
-    step = next_step(known, NEW, "rules", record.history(), march(6))
-    assert step == Step("champion", "2", "rules", 2)
-
-
-def test_another_lineages_staging_does_not_count() -> None:
-    """A version staged by an earlier lineage does not spare a new one its first step."""
-    record = Recorded()
-    record.move("staging", "1", 5)
-    assert next_step([OLD, NEW], NEW, "1", record.history(), march(9)).alias == "staging"
-    assert next_step([OLD, NEW], OLD, "1", record.history(), march(9)).tried == 1
-
-
 @pytest.mark.parametrize(
     ("rates", "verdict"), [((0.4, 0.1), "promote"), ((0.1, 0.4), "reject"), ((0.2, 0.2), "hold")]
 )
@@ -138,7 +113,7 @@ def test_a_later_lineage_is_judged_more_strictly() -> None:
     """The second lineage ever tried has a quarter of the first one's share of the error budget."""
     rows = evidence(0.4, 0.1)
     first = judge(STEP, rows, SETTINGS)
-    second = judge(dataclasses.replace(STEP, tried=2), rows, SETTINGS)
+    second = judge(STEP._replace(tried=2), rows, SETTINGS)
     assert second.alpha == pytest.approx(first.alpha / 4)
     assert second.low < first.low
 
@@ -156,8 +131,8 @@ def test_the_verdicts_row() -> None:
     assert row["log_hash"] != verdict_row(MODEL, STEP, judged, rows.head(3), march(5))["log_hash"]
     others = [
         verdict_row("main.nba.other", STEP, judged, rows, march(5)),
-        verdict_row(MODEL, dataclasses.replace(STEP, version="3"), judged, rows, march(5)),
-        verdict_row(MODEL, dataclasses.replace(STEP, alias="champion"), judged, rows, march(5)),
+        verdict_row(MODEL, STEP._replace(version="3"), judged, rows, march(5)),
+        verdict_row(MODEL, STEP._replace(alias="champion"), judged, rows, march(5)),
         verdict_row(MODEL, STEP, judged, rows, march(6)),
     ]
     assert len({row["verdict_id"], *(each["verdict_id"] for each in others)}) == 5

@@ -13,10 +13,10 @@ import pytest
 
 from engine.config import Config, load_config
 from engine.features.customer import BEHAVIOUR
-from engine.models.lineages import lineages
 from engine.models.registry import Version
 from engine.training.train import Trained, log_hash, train
 from policies import LoggedDecisions, Policy
+from policies.judging.lineages import TrainedVersion, lineages
 from simulation import World, scenario
 
 START, DAYS = dt.date(2026, 1, 1), 24
@@ -167,7 +167,8 @@ def test_a_lineage_on_trial_is_trained_on(
     more = world.history(days=DAYS + 1, start=str(START))
     more = more[more.matured_before(later)]
     assert first.version is not None
-    [trial] = lineages([(first.version.number, first.version.tags)], later)
+    version = TrainedVersion.from_tags(first.version.number, first.version.tags)
+    [trial] = lineages([version], later)
     policy = shelf.kept[0]["policy"]
     made = train(more, ("rules", world.incumbent), mine, config, BEHAVIOUR, later, (trial, policy))
     assert made.version is not None

@@ -14,17 +14,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from policies.catalogue import Action, Catalogue
-from policies.deciding.decision import (
-    GROUPS,
-    REASONS,
-    Decisions,
-    Groups,
-    decide,
-    draw,
-    final_distribution,
-    uniforms,
-)
-from policies.deciding.deployed import AsDeployed
+from policies.deciding.decision import REASONS, Decisions, decide, draw, final_distribution
+from policies.deciding.deployed import AsDeployed, Exploration
+from policies.deciding.groups import GROUPS, Groups, uniforms
 from policies.errors import CapacityError, CatalogueError, InvalidPolicyError
 from policies.learning.baselines import BusinessRules, FixedAction, UniformPolicy
 
@@ -100,7 +92,7 @@ def test_final_distribution_by_hand() -> None:
 
 def test_nothing_changes_where_the_floor_holds() -> None:
     """A distribution that keeps the floor already is returned bit for bit, so floors do not pile up."""
-    once = AsDeployed(RULES, 0.03, 0.1)
+    once = AsDeployed(RULES, Exploration(0.03, 0.1))
     eligible = USUAL.eligible
     again = final_distribution(once, FRAME, eligible, floor=0.03, uniform_share=0.0)
     assert np.array_equal(again, once.distribution(FRAME, eligible))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
-from policies import cross_fit, final_distribution
+from policies import AsDeployed, cross_fit
 from policies.errors import EvaluationError
 from policies.judging.gate import Gate, lifetime_alpha
 from policies.sequences.days import DaySums, day_sums
@@ -62,7 +63,7 @@ def test_a_learned_range_is_refused(days: Any) -> None:
 
 @pytest.mark.parametrize("gate", [Gate(min_effective_n=5_000), Gate(min_days=9)])
 def test_too_little_evidence_holds(days: Any, gate: Gate) -> None:
-    """Effective rows and days below the minimum hold a promotion, but not a rejection."""
+    """Effective sample size and days below the minimum hold a promotion, but not a rejection."""
     assert gate.judge(days(0.1, 0.4)).verdict == "hold"
     assert gate.judge(days(0.4, 0.1)).verdict == "reject"
 
@@ -73,16 +74,21 @@ def test_no_days_hold() -> None:
     assert (found.verdict, found.low, found.high) == ("hold", -np.inf, np.inf)
 
 
-def test_rows_needed_are_said(days: Any) -> None:
-    """A held verdict says how many more decisions, and days, find the minimum effect."""
+def test_a_hold_says_how_many_rows_are_needed(days: Any) -> None:
+    """A held verdict says how many more decisions, and days, give 80 % power."""
     found = Gate(minimum_effect=0.02).judge(days(0.2, 0.2))
     assert found.n == 3_500  # the first of eight days tunes, and is not judged
     assert found.rows_needed is not None
     more = found.rows_needed - found.n
-    assert f"Collect about {more:,} more decisions, {-(-more // 500):,} more days" in found.sentence
-    assert "of 0.02 is found in four of five cases" in found.sentence
+    assert found.days_needed == math.ceil(more / 500)
+    assert found.sentence.endswith(
+        f" About {more:,} more decisions ({found.days_needed:,} days at this rate) give 80 % power"
+        " for a difference of 0.02."
+    )
     enough = Gate(minimum_effect=0.15).judge(days(0.2, 0.2))
-    assert "would have been found by now" in enough.sentence
+    assert enough.sentence.endswith(
+        "a true difference of 0.15 would have been detected with 80 % power."
+    )
     assert "more decisions" not in Gate().judge(days(0.2, 0.2)).sentence
     assert Gate().judge(days(0.2, 0.2)).rows_needed is None
 
@@ -97,15 +103,15 @@ def test_staging_needs_fewer_rows(days: Any) -> None:
 
 
 def test_the_first_day_only_tunes(days: Any) -> None:
-    """Where nothing was known before it, the first day holds, and the sentence says why."""
+    """Without earlier rewards the first day holds, and the sentence says why."""
     found = Gate(minimum_effect=0.02).judge(days(0.1, 0.9)[:1])
     assert (found.verdict, found.low, found.high) == ("hold", -np.inf, np.inf)
-    assert "days are judged from the next one on" in found.sentence
+    assert "The first day only sets the tuning; judging starts with the next day" in found.sentence
 
 
 @pytest.mark.slow
 def test_rows_needed_are_right(bandit: Any, always: Any) -> None:
-    """What is asked for after 1,000 rows promotes some 80 % of 100 streams, and not after half."""
+    """The rows asked for after 1,000 rows promote some 80 % of 100 streams, and half do not."""
     n, promoted, early = 30_000, 0, 0
     gate = Gate(minimum_effect=0.05)
     for seed in range(100):
@@ -134,9 +140,7 @@ def test_hardly_any_equal_candidate_is_promoted() -> None:
         world = scenario("same", customers=300, seed=seed)
         log = world.history(60)
         ours, theirs = (
-            final_distribution(
-                each, log.contexts, log.eligible, floor=world.floor, uniform_share=0.2
-            )
+            AsDeployed(each, world.exploration).distribution(log.contexts, log.eligible)
             for each in (world.candidate, world.incumbent)
         )
         sums = day_sums(log, ours, theirs, cross_fit(log, by="date"))
@@ -171,7 +175,7 @@ def test_settings_are_checked(days: Any) -> None:
 
 @pytest.mark.parametrize("rates", [(0.1, 0.4), (0.4, 0.1)])
 def test_a_log_that_contradicts_itself_moves_nothing(days: Any, rates: tuple[float, float]) -> None:
-    """A problem of the log holds a promotion as well as a rejection, and is said."""
+    """A problem of the log holds a promotion as well as a rejection, and the sentence names it."""
     assert Gate().judge(days(*rates)).verdict in ("promote", "reject")
     found = Gate().judge(days(*rates), problems=("weights average 2 instead of 1",))
     assert found.verdict == "hold"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from policies.deciding.decision import final_distribution
+from policies.deciding.deployed import AsDeployed, Exploration
 from policies.errors import LearningError
 from policies.estimating.reward_model import fit_reward_model
 from policies.judging.selection import Selection, default_grid, select
@@ -20,6 +20,7 @@ from policies.log import LoggedDecisions
 from policies.policy import Policy
 
 IDS = ("none", "email", "call")
+NONE = Exploration(floor=0.0, uniform_share=0.0)
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -55,7 +56,7 @@ def recipes() -> list[Policy]:
 
 def selected(effect: float, **settings: Any) -> Selection:
     """A selection in a world of this effect, against uniform."""
-    given: dict[str, Any] = {"floor": 0.0, "uniform_share": 0.0, **settings}
+    given: dict[str, Any] = {"exploration": NONE, **settings}
     logs = make_log(4000, 1, effect), make_log(4000, 2, effect)
     return select(*logs, recipes(), UniformPolicy(IDS), **given)
 
@@ -85,7 +86,7 @@ def test_an_uncertain_promise_loses_to_a_sure_value() -> None:
     probability = np.where(action == 1, 0.01, 0.99)
     log = LoggedDecisions(("none", "email"), action, probability, reward, reward_range=(0, 1))
     rivals = [FixedAction(log.action_ids, each) for each in log.action_ids]
-    chosen = select(log, log, rivals, rivals[0], floor=0.0, uniform_share=0.0)
+    chosen = select(log, log, rivals, rivals[0], exploration=NONE)
     assert chosen.table.loc["fixed:email", "value"] > chosen.table.loc["fixed:none", "value"]
     assert chosen.best.recipe == "fixed:none"
 
@@ -113,10 +114,9 @@ def test_what_cannot_be_told_apart_is_averaged(effect: float, averages: bool) ->
 def test_parts_of_a_log_select_what_the_whole_does() -> None:
     """An earlier log in parts gives the table that the log in one piece gives."""
     early, late = make_log(3000, 1), make_log(2000, 2)
-    shares = {"floor": 0.0, "uniform_share": 0.0}
-    whole = select(early, late, default_grid(IDS)[:3], UniformPolicy(IDS), **shares)
+    whole = select(early, late, default_grid(IDS)[:3], UniformPolicy(IDS), exploration=NONE)
     parts = [early[:1000], early[1000:]]
-    in_parts = select(parts, late, default_grid(IDS)[:3], UniformPolicy(IDS), **shares)
+    in_parts = select(parts, late, default_grid(IDS)[:3], UniformPolicy(IDS), exploration=NONE)
     pd.testing.assert_frame_equal(in_parts.table, whole.table)
 
 
@@ -135,24 +135,28 @@ def test_what_looks_worse_than_the_incumbent_is_not_acceptable() -> None:
         def _state(self) -> dict[str, Any]:
             return {}
 
-    recipes, shares = [FixedAction(IDS, "none")], {"floor": 0.0, "uniform_share": 0.0}
-    found = select(early, late, recipes, Oracle(IDS), **shares, margin=0.05)
+    recipes = [FixedAction(IDS, "none")]
+    found = select(early, late, recipes, Oracle(IDS), exploration=NONE, margin=0.05)
     assert found.table["difference"].iloc[0] < -0.05
     assert not found.acceptable
-    assert select(early, late, recipes, Oracle(IDS), **shares, margin=0.5).acceptable
-    assert select(early, late, recipes, FixedAction(IDS, "none"), **shares, margin=1e-9).acceptable
+    assert select(early, late, recipes, Oracle(IDS), exploration=NONE, margin=0.5).acceptable
+    assert select(
+        early, late, recipes, FixedAction(IDS, "none"), exploration=NONE, margin=1e-9
+    ).acceptable
 
 
 def test_values_are_those_of_the_policy_as_it_would_act() -> None:
     """A line is DR of the final distribution with the reward model of the fitting rows."""
     early, late = make_log(1500, 1), make_log(1500, 2)
     recipe = VowpalPolicy(IDS, learning_rate=0.1)
-    shares = {"floor": 0.05, "uniform_share": 0.2}
-    chosen = select(early, late, [recipe], FixedAction(IDS, "none"), **shares, confidence=0.975)
+    added = Exploration(floor=0.05, uniform_share=0.2)
+    chosen = select(
+        early, late, [recipe], FixedAction(IDS, "none"), exploration=added, confidence=0.975
+    )
     expected = fit_reward_model(early).predict(late.contexts)
 
     def valued(policy: Policy) -> pd.Series[Any]:
-        acting = final_distribution(policy, late.contexts, late.eligible, **shares)
+        acting = AsDeployed(policy, added)
         return evaluate(late, acting, estimators=["dr"], expected_reward=expected).loc["dr"]
 
     by_hand, line = valued(VowpalPolicy(IDS, learning_rate=0.1).fit(early)), chosen.table.iloc[0]
@@ -168,7 +172,7 @@ def test_values_are_those_of_the_policy_as_it_would_act() -> None:
 
 def test_the_table_is_sorted_and_names_every_recipe() -> None:
     """The best is the first line, bounds fall, and every fitted policy is found by its name."""
-    chosen = selected(effect=0.1, floor=0.02, uniform_share=0.1)
+    chosen = selected(effect=0.1, exploration=Exploration(0.02, 0.1))
     assert chosen.policies[str(chosen.table.index[0])] is chosen.best
     assert chosen.table["chosen"].tolist() == [True] + [False] * (len(chosen.table) - 1)
     assert chosen.table["low"].iloc[1:].is_monotonic_decreasing
@@ -180,9 +184,8 @@ def test_rows_that_select_never_fit() -> None:
     """Other rewards on the selecting rows leave every fitted policy as it was, to the byte."""
     early, late = make_log(800, 1), make_log(800, 2)
     grid = default_grid(IDS)
-    shares = {"floor": 0.0, "uniform_share": 0.0}
-    first = select(early, late, grid, UniformPolicy(IDS), **shares)
-    other = select(early, make_log(800, 3, effect=-0.2), grid, UniformPolicy(IDS), **shares)
+    first = select(early, late, grid, UniformPolicy(IDS), exploration=NONE)
+    other = select(early, make_log(800, 3, effect=-0.2), grid, UniformPolicy(IDS), exploration=NONE)
     contexts = late.contexts
     assert contexts is not None
     for name in (each.recipe for each in grid):
@@ -199,9 +202,7 @@ def test_recipes_stay_unfitted() -> None:
     recipe = VowpalPolicy(IDS)
     contexts = make_log(10, 0).contexts
     assert contexts is not None
-    select(
-        make_log(500, 1), make_log(500, 2), [recipe], UniformPolicy(IDS), floor=0, uniform_share=0
-    )
+    select(make_log(500, 1), make_log(500, 2), [recipe], UniformPolicy(IDS), exploration=NONE)
     with pytest.raises(LearningError, match="has not learned yet"):
         recipe.distribution(contexts)
 
@@ -218,12 +219,12 @@ def test_the_grid_shares_settings_and_has_distinct_names() -> None:
 
 def test_logs_that_do_not_go_together_are_refused() -> None:
     """A later log without the earlier one's contexts, and no incumbent, are errors that say so."""
-    early, shares = make_log(300, 1), {"floor": 0.0, "uniform_share": 0.0}
+    early = make_log(300, 1)
     late = LoggedDecisions(IDS, early.action, early.action_probability, early.reward)
     with pytest.raises(LearningError, match="the later one has none"):
-        select(early, late, [UniformPolicy(IDS)], UniformPolicy(IDS), **shares)
+        select(early, late, [UniformPolicy(IDS)], UniformPolicy(IDS), exploration=NONE)
     with pytest.raises(LearningError, match="the incumbent is a str, and must be a policy"):
-        select(early, early, [UniformPolicy(IDS)], "uniform", **shares)  # type: ignore[arg-type]
+        select(early, early, [UniformPolicy(IDS)], "uniform", exploration=NONE)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -241,4 +242,4 @@ def test_selections_that_make_no_sense_are_refused(
     """No recipe, two of one name, or no bound: an error that says so before anything is fitted."""
     log = make_log(50, 1)
     with pytest.raises(LearningError, match=problem):
-        select(log, log, given, UniformPolicy(IDS), floor=0.0, uniform_share=0.0, **settings)
+        select(log, log, given, UniformPolicy(IDS), exploration=NONE, **settings)

@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 
 from benchmarks.selection import one
-from policies import FixedAction, LoggedDecisions, Policy, default_grid, evaluate, select
+from policies import (
+    Exploration,
+    FixedAction,
+    LoggedDecisions,
+    Policy,
+    default_grid,
+    evaluate,
+    select,
+)
 
 pytestmark = pytest.mark.slow
 ARMS = ("Mens E-Mail", "No E-Mail", "Womens E-Mail")
@@ -29,7 +37,9 @@ def selected(log: LoggedDecisions) -> Policy:
     """What is selected from a log in its order, learned on all of it."""
     cut = int(0.65 * len(log))
     mens = FixedAction(ARMS, ARMS[0])
-    chosen = select(log[:cut], log[cut:], default_grid(ARMS), mens, floor=0.0, uniform_share=0.0)
+    chosen = select(
+        log[:cut], log[cut:], default_grid(ARMS), mens, exploration=Exploration(0.0, 0.0)
+    )
     return chosen.best.fit(log)  # type: ignore[attr-defined, no-any-return]
 
 

@@ -12,7 +12,7 @@ import pytest
 import vowpalwabbit
 from sklearn.datasets import load_breast_cancer, load_digits, make_classification
 
-from policies import LoggedDecisions, UniformPolicy, VowpalPolicy, compare, cross_fit
+from policies import Exploration, LoggedDecisions, UniformPolicy, VowpalPolicy, compare, cross_fit
 from policies.judging.selection import default_grid, select
 
 pytestmark = pytest.mark.slow
@@ -140,7 +140,7 @@ def test_what_is_selected_beats_plain_learning() -> None:
         early, late = log[: int(0.65 * len(log))], log[int(0.65 * len(log)) :]
         uniform = UniformPolicy(log.action_ids)
         chosen = select(
-            early, late, default_grid(log.action_ids), uniform, floor=0.0, uniform_share=0.0
+            early, late, default_grid(log.action_ids), uniform, exploration=Exploration(0.0, 0.0)
         )
         selected.append(accuracy(chosen.best.fit(log), shown, right))  # type: ignore[attr-defined]
         plain.append(accuracy(VowpalPolicy(log.action_ids, passes=3).fit(log), shown, right))

@@ -11,8 +11,7 @@ import pytest
 from policies.errors import EvaluationError
 from policies.judging.values import compare, evaluate
 from policies.log import LoggedDecisions
-from policies.sequences import confidence_sequence as sequence
-from policies.sequences.boundaries import POWER_AT, Tuning, best_rho, boundary
+from policies.sequences.boundaries import POWER_AT, Tuning, boundary
 from policies.sequences.confidence_sequence import rows_to_decide, sequence_interval, tuned_days
 from policies.sequences.days import day_sums
 
@@ -91,32 +90,6 @@ def test_misses_are_rare(chances: list[float], rate: float, settings: dict[str, 
 def test_the_miss_rate(chances: list[float], rate: float, settings: dict[str, Any]) -> None:
     """In 1,000 A/A streams with 20 looks the truth is ever excluded in at most 5 %."""
     assert miss_rate(1_000, chances, rate, **settings) <= 0.05
-
-
-def test_the_asymptotic_bound_by_hand(bandit: Any, always: Any) -> None:
-    """Its half width is the closed form for V = Σ x² − (Σ x)² / n, at one day's sums."""
-    log = bandit(3, 2_000, [0.5, 0.5], [0.2, 0.4], days=np.zeros(2_000, dtype=int))
-    days = day_sums(log, always(2_000, 2, 1), estimator="ips")
-    low, high, value = sequence.asymptotic_interval(days, 0.025, 0.025)
-    terms = np.where(log.action == 1, log.reward / 0.5, 0.0)
-    v = float(((terms - terms.mean()) ** 2).sum())
-    rho = best_rho(0.025, sequence.TUNED_ROWS) * v / 2_000
-    half = math.sqrt(2 * (v + rho) * math.log1p(math.sqrt((v + rho) / rho) / 0.05)) / 2_000
-    assert value == pytest.approx(terms.mean())
-    assert (low, high) == pytest.approx((value - half, value + half))
-    assert half > 1.96 * math.sqrt(v) / 2_000
-
-
-def test_the_asymptotic_sequence_is_an_interval_too(contextual: Any) -> None:
-    """evaluate and compare offer it, for the estimators that a sequence takes."""
-    log, target, means = contextual(1, 3_000)
-    uniform = log.eligible / log.eligible.sum(axis=1, keepdims=True)
-    for interval in ("sequence", "asymptotic_sequence"):
-        found = evaluate(log, target, expected_reward=means, interval=interval)
-        assert list(found.index) == ["ips", "dr"]
-        assert (found["low"] < found["value"]).all()
-    pair = compare(log, target, uniform, expected_reward=means, interval="asymptotic_sequence")
-    assert pair.low < pair.difference < pair.high
 
 
 def test_an_ips_value_keeps_its_error_rate() -> None:

@@ -107,8 +107,8 @@ def test_a_suggested_bound_costs_three_percent() -> None:
     bound, spread = terms.suggested_bound(), 0.9 * 2
     assert bound < 0.8 * -terms.least_residual().min()
     room = max(bound - 0.25 * spread, bound / 2)
-    dearer = terms.foreseen_square(terms.moved(np.full(len(terms.action), room)))
-    assert 1.02 * terms.foreseen_square() < dearer <= 1.03 * terms.foreseen_square()
+    dearer = terms.expected_square(terms.moved(np.full(len(terms.action), room)))
+    assert 1.02 * terms.expected_square() < dearer <= 1.03 * terms.expected_square()
 
 
 def test_the_expected_square_is_exact_for_binary_rewards() -> None:
@@ -116,10 +116,10 @@ def test_the_expected_square_is_exact_for_binary_rewards() -> None:
     t, p, q = [-0.4, 0.7, 0.0], [0.5, 0.1, 0.4], [0.2, 0.6, 0.3]
     terms, chance = every_draw(t, p, q, q)
     exact = chance @ terms.residual**2 * len(chance)
-    assert terms.foreseen_square() == pytest.approx(exact)
+    assert terms.expected_square() == pytest.approx(exact)
     other = np.tile([0.5, 0.1, 0.3], (len(chance), 1))
     exact = chance @ replace(terms, model=other).residual ** 2 * len(chance)
-    assert terms.foreseen_square(other) == pytest.approx(exact)
+    assert terms.expected_square(other) == pytest.approx(exact)
 
 
 def test_rows_without_doubt() -> None:

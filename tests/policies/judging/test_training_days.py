@@ -7,10 +7,9 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from engine.errors import JobError
-from engine.settings import Training
-from engine.training.split import Span, Split, split_days
 from policies import LoggedDecisions
+from policies.errors import LearningError
+from policies.judging.training_days import Span, Split, split_days
 from policies.learning.reading import Logs, joined
 
 START = np.datetime64("2026-03-01")
@@ -34,13 +33,12 @@ def days(logs: Logs) -> list[int]:
     """The days of a log, counted from the first."""
     log = joined(logs)
     assert log.decision_date is not None
-    return sorted({int(each) for each in (log.decision_date - START).astype(int)})
+    return sorted({int(day) for day in (log.decision_date - START).astype(int)})
 
 
 def split(n_days: int, reserve: int, share: float = 0.5, matures_after: int = 4) -> Split:
     """The split of a log with so many days."""
-    settings = Training(reserve_days=reserve, fit_share=share)
-    return split_days(log_of(n_days, matures_after), settings)
+    return split_days(log_of(n_days, matures_after), reserve_days=reserve, fit_share=share)
 
 
 def test_days_go_to_one_use_each() -> None:
@@ -53,9 +51,8 @@ def test_days_go_to_one_use_each() -> None:
 
 def test_parts_are_split_as_the_whole_is() -> None:
     """A log in parts goes to the same uses as in one piece, and its spans count its rows."""
-    log, settings = log_of(20), Training(reserve_days=5, fit_share=0.5)
-    parts = [log[:7], log[7:8], log[8:]]
-    found = split_days(parts, settings)
+    log = log_of(20)
+    found = split_days([log[:7], log[7:8], log[8:]], reserve_days=5, fit_share=0.5)
     assert days(found.fit) == [0, 1, 2, 3, 4, 5]
     assert days(found.select) == [6, 7, 8, 9, 10, 11]
     assert days(found.known) == list(range(12))
@@ -79,9 +76,17 @@ def test_each_use_gets_a_day(share: float, fit: int) -> None:
 @pytest.mark.parametrize(("n_days", "reserve"), [(0, 5), (9, 5), (3, 5)])
 def test_too_few_days_are_an_error(n_days: int, reserve: int) -> None:
     """A log too short to keep the uses apart says so, and what to do."""
-    with pytest.raises(JobError) as caught:
+    with pytest.raises(LearningError) as caught:
         split(n_days, reserve)
     assert "wait" in str(caught.value.hint)
+
+
+def test_selection_is_thinned_and_fitting_is_not() -> None:
+    """Rows that select are thinned evenly to a limit; spans and fitting count all rows."""
+    found = split_days(log_of(20), reserve_days=5, fit_share=0.5, select_rows=9)
+    assert (len(found.select), found.select_span.rows) == (9, 18)
+    assert days(found.select) == [6, 7, 8, 9, 10, 11]
+    assert len(joined(found.fit)) == 18
 
 
 def test_the_shortest_log_that_can_be_split() -> None:

@@ -1,4 +1,4 @@
-"""The closed loop for people to look at: a scenario lived through, its picture and its table."""
+"""A scenario's closed loop as a picture and a table, for `nba simulate`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 
 from policies.pictures import BAND, COLOURS, GREY, INK, TRUTH, VERDICTS, canvas, dated
 from simulation import SCENARIOS, scenario
-from simulation.rehearsal import Rehearsal, rehearse
+from simulation.loop_result import LoopResult, run_loop
 
 SPANS = 12  # rows of the printed table
 SMOOTH = 7  # days of the running mean in the picture, so that weekdays do not show
 
 
-def stage(
+def run_scenario(
     name: str,
     days: int,
     customers: int,
@@ -25,25 +25,25 @@ def stage(
     reward: str,
     folder: Path,
     say: Callable[[str], None],
-) -> tuple[Rehearsal, Path]:
-    """Live through a scenario, and leave a picture and the days as CSV in the folder.
+) -> tuple[LoopResult, Path]:
+    """Run the closed loop in a scenario, and leave a picture and the days as CSV in the folder.
 
     Returns:
-        What came of it, and where the picture is.
+        The run, and the path of the picture.
     """
     world = scenario(name, customers, seed, reward=reward)
     say(SCENARIOS[name])
-    rehearsal = rehearse(world, days, say=say)
+    result = run_loop(world, days, say=say)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{customers}-{seed}.png"
-    picture(rehearsal, f"{name}, {customers:,} customers", world.action_ids).savefig(path, dpi=130)
-    rehearsal.table.to_csv(path.with_suffix(".csv"), index=False)
-    return rehearsal, path
+    picture(result, f"{name}, {customers:,} customers", world.action_ids).savefig(path, dpi=130)
+    result.table.to_csv(path.with_suffix(".csv"), index=False)
+    return result, path
 
 
-def picture(rehearsal: Rehearsal, title: str, action_ids: tuple[str, ...]) -> Figure:
-    """True values over time with promotions and alarms, and what the champion does."""
-    table = rehearsal.table
+def picture(result: LoopResult, title: str, action_ids: tuple[str, ...]) -> Figure:
+    """True values over time with promotions and alarms, and the champion's share by action."""
+    table = result.table
     figure, (top, bottom) = canvas(2, 1, (9.0, 6.4))
     at = table["date"]
     kinds = (("best", TRUTH, ":", "best possible"), ("learned", INK, "-", "champion"))
@@ -51,18 +51,18 @@ def picture(rehearsal: Rehearsal, title: str, action_ids: tuple[str, ...]) -> Fi
         smooth = table[column].rolling(SMOOTH, min_periods=1).mean()
         top.plot(at, smooth, color=colour, ls=line, lw=2, label=label)
     top.fill_between(
-        at, *(table[each].rolling(SMOOTH, min_periods=1).mean() for each in ("rules", "learned")),
+        at, *(table[name].rolling(SMOOTH, min_periods=1).mean() for name in ("rules", "learned")),
         color=BAND, alpha=0.4, lw=0,
     )  # fmt: skip
-    marks = [(each.date, VERDICTS["promote"], "promotion") for each in rehearsal.promotions]
-    marks += [(date, VERDICTS["reject"], "loss noticed") for date, _ in rehearsal.alarms]
+    marks = [(row.date, VERDICTS["promote"], "promotion") for row in result.promotions]
+    marks += [(date, VERDICTS["reject"], "loss noticed") for date, _ in result.alarms]
     for number, (date, colour, label) in enumerate(marks):
-        first = [each[2] for each in marks].index(label) == number
+        first = [text for _, _, text in marks].index(label) == number
         top.axvline(date, color=colour, lw=1.2, ls="--", label=label if first else None)
     top.set_title(f"{title}: true reward per decision, mean of {SMOOTH} days", fontsize=10)
     top.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     colours = [COLOURS[number % len(COLOURS)] for number in range(len(action_ids))]
-    bottom.stackplot(at, rehearsal.actions.T, labels=action_ids, colors=colours, alpha=0.85, lw=0)
+    bottom.stackplot(at, result.actions.T, labels=action_ids, colors=colours, alpha=0.85, lw=0)
     bottom.set_ylim(0, 1)
     bottom.set_title("share of decisions by action, as the champion acts", fontsize=10)
     bottom.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -72,9 +72,9 @@ def picture(rehearsal: Rehearsal, title: str, action_ids: tuple[str, ...]) -> Fi
     return figure
 
 
-def spans(rehearsal: Rehearsal) -> pd.DataFrame:
-    """The days in a dozen spans: mean true values, who was champion at the end, what happened."""
-    table, rows = rehearsal.table, []
+def spans(result: LoopResult) -> pd.DataFrame:
+    """The days in a dozen spans: mean true values, the champion at the end, and the events."""
+    table, rows = result.table, []
     for part in np.array_split(np.arange(len(table)), min(SPANS, len(table))):
         some = table.iloc[part]
         values = some[["rules", "learned", "best"]].mean()

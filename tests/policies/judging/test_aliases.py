@@ -7,7 +7,7 @@ import datetime as dt
 import pandas as pd
 import pytest
 
-from engine.models.aliases import PREVIOUS_DAYS, AliasHistory
+from policies.judging.aliases import PREVIOUS_DAYS, AliasHistory, Move
 
 COLUMNS = ["as_of", "moved_at", "alias", "from_version", "to_version"]
 
@@ -20,7 +20,7 @@ def march(day: int) -> dt.date:
 def history(*moves: tuple[int, int, str, str | None, str]) -> AliasHistory:
     """Moves as (day of March, hour of that day, alias, from, to)."""
     rows = [(march(d), pd.Timestamp(2026, 3, d, h), *rest) for d, h, *rest in moves]
-    return AliasHistory(pd.DataFrame(rows, columns=COLUMNS))
+    return AliasHistory.from_frame(pd.DataFrame(rows, columns=COLUMNS))
 
 
 MOVES = history(
@@ -55,11 +55,12 @@ def test_two_moves_of_one_day_are_in_order_of_time() -> None:
 def test_the_champion_before_keeps_a_share_for_four_weeks() -> None:
     """The old champion stays from the day after the move for 28 days, a baseline as None."""
     assert MOVES.previous_champion(march(5)) is None
-    assert MOVES.previous_champion(march(6)) == {"version": None}
-    assert MOVES.previous_champion(march(12)) == {"version": None}
-    assert MOVES.previous_champion(march(13)) == {"version": "1"}
+    first, second = Move(march(5), "champion", None, "1"), Move(march(12), "champion", "1", "3")
+    assert MOVES.previous_champion(march(6)) == first
+    assert MOVES.previous_champion(march(12)) == first
+    assert MOVES.previous_champion(march(13)) == second
     last = march(12) + dt.timedelta(days=PREVIOUS_DAYS)
-    assert MOVES.previous_champion(last) == {"version": "1"}
+    assert MOVES.previous_champion(last) == second
     assert MOVES.previous_champion(last + dt.timedelta(days=1)) is None
 
 
@@ -71,9 +72,15 @@ def test_without_moves_nobody_stands_anywhere() -> None:
 
 def test_one_more_move_is_known_at_once() -> None:
     """A move that was just recorded counts without reading the table again."""
-    moved_at = dt.datetime(2026, 3, 20, 9, tzinfo=dt.timezone.utc)
-    row = {"as_of": march(20), "moved_at": moved_at, "alias": "champion"}
-    more = MOVES.with_move({**row, "from_version": "3", "to_version": "4"})
+    more = MOVES.with_move(Move(march(20), "champion", "3", "4"))
     assert more.version("champion", march(21)) == "4"
     assert MOVES.version("champion", march(21)) == "3"
-    assert history().with_move({**row, "to_version": "4"}).version("champion", march(21)) == "4"
+    first = AliasHistory().with_move(Move(march(20), "champion", None, "4"))
+    assert first.version("champion", march(21)) == "4"
+
+
+def test_a_move_recorded_for_a_past_day_does_not_outlast_later_ones() -> None:
+    """A move of an earlier day, recorded last, is in force until the next day's move."""
+    more = MOVES.with_move(Move(march(10), "champion", "1", "2"))
+    assert more.version("champion", march(11)) == "2"
+    assert more.version("champion", march(13)) == "3"

@@ -1,0 +1,37 @@
+"""The daily check of the log."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.monitoring.health import LOG, health_rows, problems
+from policies import AsDeployed, Exploration, FixedAction, LoggedDecisions, assess
+
+IDS = ("none", "email", "call")
+
+
+def skewed_log(n: int = 3_000) -> LoggedDecisions:
+    """Decisions by a logger that hardly ever calls."""
+    p = np.array([0.58, 0.4, 0.02])
+    action = np.random.default_rng(0).choice(3, size=n, p=p)
+    return LoggedDecisions(
+        IDS,
+        action,
+        p[action],
+        (action == 2).astype(float),
+        distribution=np.tile(p, (n, 1)),
+        reward_range=(0, 1),
+    )
+
+
+def test_the_candidate_is_assessed_as_deployed() -> None:
+    """The check's effective sample size is that of the deployed candidate, not of the raw policy."""
+    log, candidate, exploration = skewed_log(), FixedAction(IDS, "call"), Exploration(0.02, 0.5)
+    rows = health_rows(log, candidate, exploration)
+    expected = assess(log, AsDeployed(candidate, exploration))
+    raw = assess(log, candidate)
+    assert set(rows["subject"]) == {LOG}
+    assert set(rows["value"]) == {expected.effective_n}
+    assert expected.effective_n > 1.1 * raw.effective_n
+    assert set(rows["status"]) == {expected.verdict}
+    assert problems(rows) == []
