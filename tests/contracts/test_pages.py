@@ -47,7 +47,7 @@ def parse(program: click.Group, text: str) -> None:
         text = text.replace(placeholder, value)
     verb, *arguments = shlex.split(text, comments=True)
     command = program.commands[verb]
-    if "$ARGUMENTS" not in arguments:
+    if arguments and "$ARGUMENTS" not in arguments:  # a verb alone only names the command
         command.make_context(verb, arguments)
 
 
