@@ -71,7 +71,7 @@ def test_every_room_says_what_it_holds(page: str) -> None:
     assert [line for line in lines if len(line.split()) < 3] == []
 
 
-@pytest.mark.parametrize("package", ["policies", "engine"])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_layers_are_those_that_are_checked(repository: Path, page: str, package: str) -> None:
     """The Layers block has the order of the import-linter contracts in pyproject.toml."""
     drawn = "\n".join(block(page, "Layers")).split(f"{package}:\n")[1].split("\n\n")[0]

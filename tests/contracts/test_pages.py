@@ -121,3 +121,19 @@ def exists(repository: Path, name: str) -> bool:
         return True
     files = [file for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file()]
     return any(re.search(rf"\b{last}\b", file.read_text(encoding="utf-8")) for file in files)
+
+
+def test_documented_attributes_exist(repository: Path) -> None:
+    """Each `Class.attribute` or `module.CONSTANT` in code stands in the text of that module."""
+    names = matches(repository, r"^([A-Z]\w+\.[a-z]\w+|[a-z]\w+\.[A-Z]\w+)\b")
+    folders = ("policies", "simulation", "engine")
+    files = [file for folder in folders for file in (repository / folder).rglob("*.py")]
+    texts = [(file.stem, file.read_text(encoding="utf-8")) for file in files]
+    missing = []
+    for page, name in names:
+        owner, attribute = name.split(".")
+        homes = [text for stem, text in texts if stem == owner or f"class {owner}" in text]
+        if not any(re.search(rf"\b{attribute}\b", text) for text in homes):
+            missing.append(f"{page}: {name}")
+    assert names
+    assert not missing, "\n".join(missing)
