@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from policies.deciding.deployed import AsDeployed
 from policies.deciding.groups import Groups
@@ -36,7 +35,7 @@ from policies.learning.reading import joined
 from policies.log import LoggedDecisions
 from policies.policy import Policy
 from policies.sequences.days import DaySums, day_sums, noise_share
-from simulation.days import FEATURES, Day
+from simulation.days import Day
 from simulation.world import START, World
 
 RULES = "business_rules"  # the incumbent until a version is champion
@@ -155,7 +154,7 @@ class Loop:
         today, champion, world = self.today, self.champion, self.world
         groups = Groups(world.uniform_share, 0.0, salt=f"groups:{world.response.salt}")
         day = self.course.day(self.policies[champion], floor=world.floor, groups=groups)
-        self.days.append(self._log(day))
+        self.days.append(world.log(day))
         trial, verdict, notes = self._on_trial(today), "", []
         ended = trial is None and self._on_trial(_after(today, -1)) is not None
         if today >= self.due or ended:
@@ -168,15 +167,6 @@ class Loop:
             verdict, note = self._judge(today, trial, champion)
             notes.append(note)
         return day, self.days[-1], verdict, "; ".join(filter(None, notes))
-
-    def _log(self, day: Day) -> LoggedDecisions:
-        columns = self.world.logged_columns(day)
-        contexts = pd.DataFrame({name: columns.pop(name) for name in FEATURES}, copy=False)
-        rest: dict[str, Any] = {**columns, "contexts": contexts}
-        log = LoggedDecisions(
-            action_ids=self.world.action_ids, reward_range=self.world.reward_range, **rest
-        )
-        return log if self.world.corrupt_log is None else self.world.corrupt_log(log)
 
     def _matured(self, today: dt.date) -> dict[dt.date, LoggedDecisions]:
         """The logs by day, since the last alarm, of the days whose rewards are known today."""
