@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import click
@@ -28,11 +27,6 @@ class Target:
     local: bool
     debug: bool
 
-    @cached_property
-    def here(self) -> bool:
-        """Whether the work is done on this machine."""
-        return self.local or not workspace_configured()
-
     def bundle(self) -> Bundle:
         """The checked bundle; prints that the work is done on this machine, and why."""
         path = find_bundle(Path())
@@ -43,12 +37,15 @@ class Target:
         click.echo(f"dbb: running locally under {root} ({why})")
         return read_bundle(path, self.target)
 
-    def hand_over(self, *arguments: str, dry_run: bool = False) -> None:
-        """Run the command by the databricks CLI, and end with its exit code."""
+    def handed_over(self, *arguments: str, dry_run: bool = False) -> bool:
+        """Run the command by the databricks CLI and end with its exit code; False if here."""
+        if self.local or not workspace_configured():
+            return False
         command = ["databricks", "bundle", *arguments, "-t", self.target]
         click.echo(f"dbb: handing over to `{' '.join(command)}`")
         if not dry_run:
             sys.exit(subprocess.run(command, cwd=find_bundle(Path()).parent).returncode)
+        return True
 
 
 _local = click.option("--local", is_flag=True, help="Stay on this machine in any case.")
@@ -72,8 +69,8 @@ def validate(target: Target) -> None:
 
     Jobs, tasks, notebooks, dependencies and parameters.
     """
-    if not target.here:
-        target.hand_over("validate")
+    if target.handed_over("validate"):
+        return
     bundle = target.bundle()
     tasks = sum(len(job.tasks) for job in bundle.jobs.values())
     click.echo(
@@ -92,8 +89,7 @@ def deploy(target: Target, dry_run: bool) -> None:
 
     On a workspace, or the folders of a local run.
     """
-    if not target.here:
-        target.hand_over("deploy", dry_run=dry_run)
+    if target.handed_over("deploy", dry_run=dry_run):
         return
     bundle = target.bundle()
     jobs, schemas = ", ".join(bundle.jobs), ", ".join(bundle.schemas)
@@ -113,9 +109,8 @@ def run(target: Target, job: str, params: tuple[str, ...], dry_run: bool) -> Non
 
     Exits 0 when all tasks succeeded, whatever the verdict.
     """
-    if not target.here:
-        options = [word for text in params for word in ("--params", text)]
-        target.hand_over("run", job, *options, dry_run=dry_run)
+    options = [word for text in params for word in ("--params", text)]
+    if target.handed_over("run", job, *options, dry_run=dry_run):
         return
     given = _parse(params)
     bundle = target.bundle()
@@ -134,8 +129,8 @@ def run(target: Target, job: str, params: tuple[str, ...], dry_run: bool) -> Non
 @_on_target
 def summary(target: Target) -> None:
     """List the jobs with their tasks and schedules."""
-    if not target.here:
-        target.hand_over("summary")
+    if target.handed_over("summary"):
+        return
     bundle = target.bundle()
     for job in bundle.jobs.values():
         click.echo(f"{job.key:20} {job.schedule or 'on demand'}")
@@ -154,9 +149,8 @@ def destroy(target: Target, auto_approve: bool, dry_run: bool) -> None:
 
     The tables, registry and volume of one target.
     """
-    if not target.here:
-        options = ["--auto-approve"] if auto_approve else []
-        target.hand_over("destroy", *options, dry_run=dry_run)
+    options = ["--auto-approve"] if auto_approve else []
+    if target.handed_over("destroy", *options, dry_run=dry_run):
         return
     root = local_root(target.bundle())
     if not root.exists():

@@ -100,13 +100,12 @@ def delta_jars(cache: Path, java_home: Path) -> list[Path]:
     delta = importlib.metadata.version("delta-spark")
     line = ".".join(pyspark.__version__.split(".")[:2])
     suffix = "2.13" if line == "4.0" else f"{line}_2.13"
-    jars = []
-    for artifact in (f"delta-spark_{suffix}", "delta-storage"):
-        jar = cache / "jars" / f"{artifact}-{delta}.jar"
+    artifacts = (f"delta-spark_{suffix}", "delta-storage")
+    jars = {artifact: cache / "jars" / f"{artifact}-{delta}.jar" for artifact in artifacts}
+    for artifact, jar in jars.items():
         if not jar.exists():
             _fetch(artifact, delta, jar, java_home, next((spark / "jars").glob("ivy-*.jar")))
-        jars.append(jar.resolve())
-    return jars
+    return [jar.resolve() for jar in jars.values()]
 
 
 def _fetch(artifact: str, version: str, jar: Path, java_home: Path, ivy: Path) -> None:
@@ -142,10 +141,9 @@ def _trust(work: Path) -> list[str]:
         for number, certificate in enumerate(_certificates(bundle.read_bytes()))
     ]
     store, password = work / "trusted.p12", "changeit"
-    store.parent.mkdir(parents=True, exist_ok=True)
-    store.write_bytes(
-        pkcs12.serialize_java_truststore(trusted, BestAvailableEncryption(password.encode()))
-    )
+    work.mkdir(parents=True, exist_ok=True)
+    encryption = BestAvailableEncryption(password.encode())
+    store.write_bytes(pkcs12.serialize_java_truststore(trusted, encryption))
     options = {"trustStore": str(store), "trustStoreType": "PKCS12", "trustStorePassword": password}
     return [f"-Djavax.net.ssl.{name}={value}" for name, value in options.items()]
 

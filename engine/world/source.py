@@ -143,8 +143,7 @@ class Simulated:
             recent: decisions of these days and of the MEMORY_DAYS before them.
             days: (d,) consecutive days.
         """
-        people = self.world.customers
-        start = days[0] - MEMORY_DAYS
+        people, start = self.world.customers, days[0] - MEMORY_DAYS
         shape = (len(people), MEMORY_DAYS + len(days))
         row = self.world.rows(recent["customer_id"].to_numpy())
         dates = pd.to_datetime(recent["decision_date"]).to_numpy().astype("datetime64[D]")

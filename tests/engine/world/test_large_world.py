@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.world.large import spark_history
+from benchmarks.large_world import spark_history
 from policies import LoggedDecisions
 from simulation import FEATURES, scenario
 

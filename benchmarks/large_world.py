@@ -1,4 +1,4 @@
-"""The history of a world that is too large for one machine, simulated by Spark in parts."""
+"""A history too large for one machine, simulated by Spark in parts: `spark_history`."""
 
 from __future__ import annotations
 
