@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from policies.errors import InvalidLogError, LearningError, NbaError, did_you_mean
+from policies.errors import InvalidLogError, LearningError, NbaError, did_you_mean, require_known
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -40,8 +40,8 @@ def require(
     """
     if not holds.all():
         rows = np.flatnonzero(~holds)
-        first = f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:5]))}"
-        first += ", …" if len(rows) > 5 else ""
+        more = ", …" if len(rows) > 5 else ""
+        first = f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:5]))}{more}"
         raise error(
             f"{rule}: {len(rows)} of {len(holds)} rows break it",
             where=f"{where}, {first}" if where else first,
@@ -180,9 +180,8 @@ def column_names(frame: pd.DataFrame | pa.Table) -> list[Any]:
 
 def require_column(frame: pd.DataFrame | pa.Table, name: Any) -> None:
     """Raise InvalidLogError, with the closest name, unless the table has the column."""
-    names = column_names(frame)
-    if name not in names:
-        raise InvalidLogError(f"no column {name!r} in the frame", hint=did_you_mean(name, names))
+    what = f"no column {name!r} in the frame"
+    require_known(name, column_names(frame), InvalidLogError, what)
 
 
 def take_columns(frame: pd.DataFrame | pa.Table, names: Sequence[str]) -> pd.DataFrame:
@@ -202,21 +201,15 @@ def take_column(frame: pd.DataFrame | pa.Table, column: Column) -> Any:
         require_column(frame, column)
         return frame[column]
     index = frame.index if isinstance(frame, pd.DataFrame) else pd.RangeIndex(len(frame))
-    if isinstance(column, (pd.Series, pd.DataFrame)) and not _aligned(column.index, index):
-        raise InvalidLogError(
-            "a column comes with an index that is not the frame's: its order may be another",
-            hint="in the frame's order: column.loc[frame.index], or .to_numpy()",
-        )
+    if isinstance(column, (pd.Series, pd.DataFrame)) and not column.index.equals(index):
+        # Rows numbered from 0 are in order too, unless the frame has these numbers in another one.
+        plain = column.index.equals(pd.RangeIndex(len(column)))
+        if not plain or index.isin(column.index).all():
+            raise InvalidLogError(
+                "a column comes with an index that is not the frame's: its order may be another",
+                hint="in the frame's order: column.loc[frame.index], or .to_numpy()",
+            )
     return column
-
-
-def _aligned(own: pd.Index[Any], of_frame: pd.Index[Any]) -> bool:
-    """Whether rows with an index of their own are in the frame's order, as far as one can see.
-
-    Rows numbered from 0 are, unless the frame's index holds the same numbers in another order.
-    """
-    plain = own.equals(pd.RangeIndex(len(own)))
-    return own.equals(of_frame) or (plain and not of_frame.isin(own).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,8 +270,7 @@ def read_actions(name: str, column: Any) -> Entries:
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     elif not isinstance(column, pa.Array):
-        codes, values = pd.factorize(pd.Series(column).astype(object))
-        column = _coded(codes, list(values))
+        column = _coded(*pd.factorize(pd.Series(column).astype(object)))
     return Entries(name, len(column), np.arange(len(column)), column)
 
 
