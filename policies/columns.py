@@ -270,7 +270,8 @@ def read_actions(name: str, column: Any) -> Entries:
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     elif not isinstance(column, pa.Array):
-        column = _coded(*pd.factorize(pd.Series(column).astype(object)))
+        codes, values = pd.factorize(pd.Series(column).astype(object))
+        column = _coded(codes, list(values))
     return Entries(name, len(column), np.arange(len(column)), column)
 
 

@@ -133,7 +133,9 @@ class Column:
             code += column.to_numpy(dtype=bool, na_value=False)
         elif self.levels:
             levels = pd.Index(self.levels, dtype=object)
-            code += levels.get_indexer(pd.Index(_strings(column), dtype=object)).astype(np.int32) + 1
+            code += (
+                levels.get_indexer(pd.Index(_strings(column), dtype=object)).astype(np.int32) + 1
+            )
         elif self.edges:
             code += np.searchsorted(self.edges, cast("Floats", values)).astype(np.int32) + 1
         code[~known] = self.n_indicators if self.missing else 0
@@ -239,13 +241,11 @@ class Encoder:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Encoder:
         """The encoder that `to_dict` described."""
-        lists = ("levels", "edges")
-        return cls(
-            tuple(
-                Column(**{**column, **{name: tuple(column[name]) for name in lists}})
-                for column in data["columns"]
-            )
-        )
+        columns = []
+        for column in data["columns"]:
+            levels, edges = tuple(column["levels"]), tuple(column["edges"])
+            columns.append(Column(**{**column, "levels": levels, "edges": edges}))
+        return cls(tuple(columns))
 
 
 def _plain(name: Hashable) -> Hashable:

@@ -14,21 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from policies.columns import (
-    Column,
-    Entries,
-    as_array,
-    as_frame,
-    by_action,
-    column_names,
-    low_high,
-    read_actions,
-    read_lists,
-    read_maps,
-    require,
-    take_column,
-    take_columns,
-)
+from policies import columns as table
+from policies.columns import Column, Entries, as_array, require
 from policies.errors import InvalidLogError
 
 Array = npt.NDArray[Any]
@@ -108,21 +95,24 @@ class LoggedDecisions:
             probabilities = "unknown"
             action_probability = 1 / np.maximum(np.sum(eligible, axis=1), 1)
         if probabilities not in PROBABILITIES:
-            raise InvalidLogError(
-                f"probabilities must be one of {', '.join(PROBABILITIES)}: {probabilities!r}"
-            )
+            known = ", ".join(PROBABILITIES)
+            raise InvalidLogError(f"probabilities must be one of {known}: {probabilities!r}")
         self._set(
             action_ids=ids,
             action=as_array("action", _whole(action), np.int64, (n,)),
             action_probability=as_array("action_probability", action_probability, float, (n,)),
             reward=as_array("reward", reward, float, (n,)),
-            eligible=as_array("eligible", by_action(eligible, ids), bool, (n, k)),
+            eligible=as_array("eligible", table.by_action(eligible, ids), bool, (n, k)),
             contexts=_of_length(contexts, n),
             decision_date=as_array("decision_date", decision_date, "datetime64[D]", (n,)),
             customer_id=as_array("customer_id", customer_id, None, (n,)),
-            distribution=as_array("distribution", by_action(distribution, ids), float, (n, k)),
+            distribution=as_array(
+                "distribution", table.by_action(distribution, ids), float, (n, k)
+            ),
             group=as_array("group", group, None, (n,)),
-            reward_range=None if reward_range is None else low_high("reward_range", reward_range),
+            reward_range=(
+                None if reward_range is None else table.low_high("reward_range", reward_range)
+            ),
             matured_on=as_array("matured_on", matured_on, "datetime64[D]", (n,)),
             probabilities=probabilities,
         )
@@ -280,9 +270,8 @@ class LoggedDecisions:
 
     def _dates(self) -> Dates:
         if self.decision_date is None:
-            raise InvalidLogError(
-                "this log has no dates", hint="give decision_date when the log is made"
-            )
+            hint = "give decision_date when the log is made"
+            raise InvalidLogError("this log has no dates", hint=hint)
         return self.decision_date
 
     @classmethod
@@ -329,25 +318,30 @@ class LoggedDecisions:
                 hint="pd.read_csv(path), or frame.toPandas()",
             )
         _require_given(action=action, reward=reward)
-        keys = [action, action_probability, reward, distribution, eligible]
-        keys += [decision_date, customer_id, group, matured_on]
-        actions = read_actions("action", take_column(frame, action))
-        lists = read_lists("eligible", take_column(frame, eligible))
-        maps = read_maps("distribution", take_column(frame, distribution))
+        plain = {
+            "action_probability": action_probability,
+            "reward": reward,
+            "decision_date": decision_date,
+            "customer_id": customer_id,
+            "group": group,
+            "matured_on": matured_on,
+        }
+        if features is None:
+            keys = (action, eligible, distribution, *plain.values())
+            named = {key for key in keys if isinstance(key, str)}
+            features = [name for name in table.column_names(frame) if name not in named]
+        actions = table.read_actions("action", table.take_column(frame, action))
+        lists = table.read_lists("eligible", table.take_column(frame, eligible))
+        maps = table.read_maps("distribution", table.take_column(frame, distribution))
         ids = _listed(action_ids, (actions, lists, maps))
         return cls(
             action_ids=ids,
             action=actions.indices(ids),
-            action_probability=take_column(frame, action_probability),
-            reward=take_column(frame, reward),
             eligible=lists.matrix(ids) if isinstance(lists, Entries) else lists,
-            contexts=take_columns(frame, _others(frame, keys) if features is None else features),
-            decision_date=take_column(frame, decision_date),
-            customer_id=take_column(frame, customer_id),
+            contexts=table.take_columns(frame, features),
             distribution=maps.matrix(ids) if isinstance(maps, Entries) else maps,
-            group=take_column(frame, group),
             reward_range=reward_range,
-            matured_on=take_column(frame, matured_on),
+            **{name: table.take_column(frame, column) for name, column in plain.items()},
         )
 
 
@@ -359,9 +353,8 @@ def _require_given(**values: Any) -> None:
     """Raise InvalidLogError where something that every log has is None."""
     for name, value in values.items():
         if value is None:
-            raise InvalidLogError(
-                f"{name} must be given", hint="a log says what was done, and what came of it"
-            )
+            hint = "a log says what was done, and what came of it"
+            raise InvalidLogError(f"{name} must be given", hint=hint)
 
 
 def _action_ids(action_ids: Sequence[str]) -> tuple[str, ...]:
@@ -381,12 +374,6 @@ def _listed(action_ids: Any, columns: Iterable[Any]) -> tuple[str, ...]:
     return _action_ids(action_ids)
 
 
-def _others(frame: pd.DataFrame | pa.Table, columns: Iterable[Any]) -> list[str]:
-    """The names of all columns but these."""
-    named = {column for column in columns if isinstance(column, str)}
-    return [name for name in column_names(frame) if name not in named]
-
-
 def _whole(action: Any) -> Any:
     """The actions, when they are whole numbers."""
     if len(action) and not np.issubdtype(np.asarray(action).dtype, np.integer):
@@ -401,7 +388,7 @@ def _of_length(contexts: Any, n: int) -> pd.DataFrame | None:
     """The contexts as a frame of n rows, numbered from 0."""
     if contexts is None:
         return None
-    frame = as_frame(contexts, InvalidLogError)
+    frame = table.as_frame(contexts, InvalidLogError)
     if len(frame) != n:
         raise InvalidLogError(f"contexts has {len(frame)} rows, the log has {n}")
     return frame.set_axis(pd.RangeIndex(n))

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from policies.columns import by_action, require
-from policies.errors import InvalidPolicyError, NbaError, did_you_mean, require_known
+from policies.errors import InvalidPolicyError, NbaError, require_known
 from policies.log import Bools, Floats, Logs
 
 Described = Optional[Mapping[str, Mapping[str, Union[float, str]]]]  # actions, by id

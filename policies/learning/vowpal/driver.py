@@ -93,9 +93,8 @@ def predictions(
     if adf:
         costs = [workspace.predict([f"shared |s{row}", *actions]) for row in features]
     else:
-        costs = [
-            _unclipped(workspace, f"|s{row} {action}") for row in features for action in actions
-        ]
+        lines = (f"|s{row} {action}" for row in features for action in actions)
+        costs = [_unclipped(workspace, line) for line in lines]
     workspace.finish()
     return np.array(costs, dtype=np.float64).reshape(len(features), len(actions))
 
