@@ -152,9 +152,8 @@ def _plain(value: object) -> object:
 def _check(action: Action) -> None:
     where = f"action {action.id}"
     if action.valid_from and action.valid_to and action.valid_from > action.valid_to:
-        raise CatalogueError(
-            f"valid_from {action.valid_from} is after valid_to {action.valid_to}", where=where
-        )
+        what = f"valid_from {action.valid_from} is after valid_to {action.valid_to}"
+        raise CatalogueError(what, where=where)
     if not np.isfinite([action.value, action.cost]).all():
         raise CatalogueError("value and cost are amounts, not NaN or infinite", where=where)
     for key, text in action.predicates.items():

@@ -85,11 +85,8 @@ def by_action(
     if names == [str(place) for place in range(len(ids))]:
         return values
     if sorted(names) != sorted(ids):
-        raise error(
-            f"columns {names} are not the actions {list(ids)}",
-            where=where,
-            hint="one column per action id",
-        )
+        what = f"columns {names} are not the actions {list(ids)}"
+        raise error(what, where=where, hint="one column per action id")
     return values.iloc[:, [names.index(action_id) for action_id in ids]]
 
 
@@ -107,9 +104,8 @@ def as_array(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
         array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype)
     except (TypeError, ValueError) as error:
         kind = "dates" if dtype == "datetime64[D]" else "numbers"
-        raise InvalidLogError(
-            f"{name} cannot be read as {kind}: {error}", hint=f"convert the column to {kind} first"
-        ) from error
+        hint = f"convert the column to {kind} first"
+        raise InvalidLogError(f"{name} cannot be read as {kind}: {error}", hint=hint) from error
     if array.shape != shape:
         raise InvalidLogError(f"{name} must have shape {shape}, and has {array.shape}")
     array = array.view()
@@ -123,10 +119,8 @@ def _yes_or_no(name: str, value: Any) -> Any:
     if array.dtype.kind != "b" and array.size:
         known = np.reshape(pd.Series(array.ravel()).isin([0, 1]), array.shape)
         if not known.all():
-            raise InvalidLogError(
-                f"{name} must hold True and False, and holds {array[~known].tolist()[0]!r}",
-                hint="booleans, or 0 and 1",
-            )
+            what = f"{name} must hold True and False, and holds {array[~known].tolist()[0]!r}"
+            raise InvalidLogError(what, hint="booleans, or 0 and 1")
     return array
 
 
@@ -151,14 +145,9 @@ def _dates(name: str, value: Any) -> Any:
                 hint="pd.to_datetime(column, format=…) says how they are written",
             ) from error
     if array.dtype == object:
-        return [_local(date) for date in array.flat]
+        dates: list[Any] = [None if date is pd.NaT else date for date in array.flat]
+        return [date.replace(tzinfo=None) if hasattr(date, "tzinfo") else date for date in dates]
     return value
-
-
-def _local(date: Any) -> Any:
-    if date is pd.NaT:
-        return None
-    return date if getattr(date, "tzinfo", None) is None else date.replace(tzinfo=None)
 
 
 def as_frame(contexts: Any, error: type[NbaError] = LearningError) -> pd.DataFrame:

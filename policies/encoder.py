@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from policies.errors import LearningError, require_known
+from policies.log import Floats
 
-Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
 KINDS = {
     "boolean": "boolean",
@@ -252,10 +252,8 @@ def _plain(name: Hashable) -> Hashable:
     """A column's name as JSON can keep it."""
     name = name.item() if isinstance(name, np.generic) else name
     if not isinstance(name, (str, int, float)):
-        raise LearningError(
-            f"the column name {name!r} is a {type(name).__name__}, and cannot be saved",
-            hint='name columns by texts: frame.columns = ["income", …]',
-        )
+        what = f"the column name {name!r} is a {type(name).__name__}, and cannot be saved"
+        raise LearningError(what, hint='name columns by texts: frame.columns = ["income", …]')
     return name
 
 

@@ -150,9 +150,8 @@ class LoggedDecisions:
         if self.distribution is not None:
             self._check_distribution(self.distribution, rows)
         for name in ("decision_date", "matured_on", "customer_id"):
-            value = getattr(self, name)
-            if value is not None:
-                require(~pd.isna(value), f"{name} must not be missing")
+            if getattr(self, name) is not None:
+                require(~pd.isna(getattr(self, name)), f"{name} must not be missing")
         if self.matured_on is not None and self.decision_date is not None:
             require(self.matured_on >= self.decision_date, "matured_on must not precede the date")
 
@@ -230,15 +229,15 @@ class LoggedDecisions:
             rows: numbers of rows that are there, or a slice.
         """
         part = object.__new__(LoggedDecisions)
-        for name in (field.name for field in fields(self)):
-            value = getattr(self, name)
+        for field in fields(self):
+            value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
                 value = value[rows]
                 value.flags.writeable = False
             elif isinstance(value, pd.DataFrame):
                 value = value.iloc[rows]
                 value.index = pd.RangeIndex(len(value))
-            part._set(**{name: value})
+            part._set(**{field.name: value})
         return part
 
     def split_by_date(self, date: Any) -> tuple[LoggedDecisions, LoggedDecisions]:

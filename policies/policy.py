@@ -163,9 +163,8 @@ class Policy(ABC):
         _registered(self.kind, self._where)
         directory = Path(path)
         if directory.exists() and not directory.is_dir():
-            raise InvalidPolicyError(
-                "a policy is saved into a directory, and this is a file", where=str(directory)
-            )
+            what = "a policy is saved into a directory, and this is a file"
+            raise InvalidPolicyError(what, where=str(directory))
         directory.mkdir(parents=True, exist_ok=True)
         content = {
             "schema_version": 1,

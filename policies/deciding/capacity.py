@@ -14,10 +14,7 @@ _SLACK = 1e-9  # relative: counts are sums of rounded probabilities
 
 
 def within_capacity(
-    distribution: Floats,
-    eligible: Bools,
-    capacity: Mapping[int, float],
-    floor: ArrayLike,
+    distribution: Floats, eligible: Bools, capacity: Mapping[int, float], floor: ArrayLike
 ) -> Floats:
     """Scale scarce actions down until sum over rows of P(action) <= capacity.
 

@@ -105,13 +105,12 @@ def decide(
         wanted[old] = previous.distribution(frame[old], eligible[old])
         logged[old] = drawn_from[old] = _mixed(wanted[old], eligible[old], floor, 0.0)
     action = draw(drawn_from, experiment.uniforms(ids, date, salt))
-    rows = np.arange(len(action))
     chosen = _chosen(rewards, action)
     if old.any() and previous is not None:
         chosen[old] = _chosen(previous.expected_reward(frame[old]), action[old])
     return Decisions(
         action=action,
-        action_probability=logged[rows, action],
+        action_probability=logged[np.arange(len(action)), action],
         group=group,
         reason=_reasons(group, wanted, action, rules.blocked, catalogue),
         distribution=logged,
@@ -208,12 +207,7 @@ def _mixed(wanted: Floats, eligible: Bools, floor: float, uniform_share: float) 
     return mixed
 
 
-def _drawn_from(
-    logged: Floats,
-    eligible: Bools,
-    at_random: Bools,
-    share: float,
-) -> Floats:
+def _drawn_from(logged: Floats, eligible: Bools, at_random: Bools, share: float) -> Floats:
     """(n, k) the distribution of the draw, given the group: uniform, or the policy's part.
 
     The logged distribution is (1-u) of the policy's part plus u of uniform.

@@ -42,9 +42,8 @@ class BestAverage(Policy):
         if averages is not None and not (
             len(averages) == len(self.action_ids) and np.isfinite(averages).all()
         ):
-            raise self._refused(
-                f"{len(self.action_ids)} actions need as many finite averages, not {averages}"
-            )
+            k = len(self.action_ids)
+            raise self._refused(f"{k} actions need as many finite averages, not {averages}")
 
     def fit(self, log: Logs) -> BestAverage:
         """Learn every action's average reward from choice rows, weighted by 1 / probability.

@@ -161,10 +161,8 @@ def _parts(logs: Logs) -> Iterable[LoggedDecisions]:
 
 
 def _no_log(given: object) -> LearningError:
-    return LearningError(
-        f"a policy learns from LoggedDecisions, not from a {type(given).__name__}",
-        hint="LoggedDecisions.from_frame(frame, …) makes one",
-    )
+    what = f"a policy learns from LoggedDecisions, not from a {type(given).__name__}"
+    return LearningError(what, hint="LoggedDecisions.from_frame(frame, …) makes one")
 
 
 def _check(log: LoggedDecisions, action_ids: Sequence[str]) -> None:

@@ -10,15 +10,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from policies.errors import LearningError
+from policies.log import Floats
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # 9.10 warns of its own use of pkg_resources
     import vowpalwabbit
-
-Floats = npt.NDArray[np.float64]
 
 
 def learn(

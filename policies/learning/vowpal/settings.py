@@ -155,10 +155,8 @@ class VowpalSettings:
                 object.__setattr__(self, setting.name, read(setting.name, value))
         for name in ("half_life", "bootstrap"):
             if getattr(self, name) is not None and self.cb_type != "mtr":
-                raise LearningError(
-                    f"{name} weighs regressions, and cb_type {self.cb_type!r} is none",
-                    hint='use cb_type "mtr"',
-                )
+                what = f"{name} weighs regressions, and cb_type {self.cb_type!r} is none"
+                raise LearningError(what, hint='use cb_type "mtr"')
         if self.cb_type == "sm" and exploring.needs_rewards(self.exploration):
             raise LearningError(
                 f"{self.exploration!r} explores by expected rewards, and cb_type 'sm' has none",
