@@ -312,10 +312,9 @@ class LoggedDecisions:
             InvalidLogError: a column that is not there, an unknown action, or a broken invariant.
         """
         if not isinstance(frame, (pd.DataFrame, pa.Table)):
-            raise InvalidLogError(
-                f"from_frame takes a pandas DataFrame or an Arrow table, not a {type(frame).__name__}",
-                hint="pd.read_csv(path), or frame.toPandas()",
-            )
+            kind = type(frame).__name__
+            what = f"from_frame takes a pandas DataFrame or an Arrow table, not a {kind}"
+            raise InvalidLogError(what, hint="pd.read_csv(path), or frame.toPandas()")
         _require_given(action=action, reward=reward)
         plain = {
             "action_probability": action_probability,
@@ -326,9 +325,7 @@ class LoggedDecisions:
             "matured_on": matured_on,
         }
         if features is None:
-            keys = (action, eligible, distribution, *plain.values())
-            named = {key for key in keys if isinstance(key, str)}
-            features = [name for name in table.column_names(frame) if name not in named]
+            features = _others(frame, [action, eligible, distribution, *plain.values()])
         actions = table.read_actions("action", table.take_column(frame, action))
         lists = table.read_lists("eligible", table.take_column(frame, eligible))
         maps = table.read_maps("distribution", table.take_column(frame, distribution))
@@ -371,6 +368,12 @@ def _listed(action_ids: Any, columns: Iterable[Any]) -> tuple[str, ...]:
         named = [column.ids for column in columns if isinstance(column, Entries)]
         action_ids = sorted(set(chain.from_iterable(named)))
     return _action_ids(action_ids)
+
+
+def _others(frame: pd.DataFrame | pa.Table, columns: Iterable[Any]) -> list[str]:
+    """The names of all columns but these."""
+    named = {column for column in columns if isinstance(column, str)}
+    return [name for name in table.column_names(frame) if name not in named]
 
 
 def _whole(action: Any) -> Any:
