@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from policies import columns as table
-from policies.columns import Column, Entries, as_array, require
+from policies.columns import Column, Entries, as_array, by_action, low_high, require
 from policies.errors import InvalidLogError
 
 Array = npt.NDArray[Any]
@@ -102,17 +102,13 @@ class LoggedDecisions:
             action=as_array("action", _whole(action), np.int64, (n,)),
             action_probability=as_array("action_probability", action_probability, float, (n,)),
             reward=as_array("reward", reward, float, (n,)),
-            eligible=as_array("eligible", table.by_action(eligible, ids), bool, (n, k)),
+            eligible=as_array("eligible", by_action(eligible, ids), bool, (n, k)),
             contexts=_of_length(contexts, n),
             decision_date=as_array("decision_date", decision_date, "datetime64[D]", (n,)),
             customer_id=as_array("customer_id", customer_id, None, (n,)),
-            distribution=as_array(
-                "distribution", table.by_action(distribution, ids), float, (n, k)
-            ),
+            distribution=as_array("distribution", by_action(distribution, ids), float, (n, k)),
             group=as_array("group", group, None, (n,)),
-            reward_range=(
-                None if reward_range is None else table.low_high("reward_range", reward_range)
-            ),
+            reward_range=None if reward_range is None else low_high("reward_range", reward_range),
             matured_on=as_array("matured_on", matured_on, "datetime64[D]", (n,)),
             probabilities=probabilities,
         )
