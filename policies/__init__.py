@@ -28,57 +28,16 @@ from policies.judging.segments import evaluate_by
 from policies.judging.selection import Selection, default_grid, select
 from policies.judging.values import Comparison, compare, evaluate
 from policies.learning.averaged import Averaged
-from policies.learning.baselines import (
-    BusinessRules,
-    FixedAction,
-    UniformPolicy,
-)
+from policies.learning.baselines import BusinessRules, FixedAction, UniformPolicy
 from policies.learning.best_average import BestAverage
 from policies.learning.vowpal.policy import VowpalPolicy
 from policies.log import LoggedDecisions
 from policies.policy import Policy, load_policy
 
-__all__ = [
-    "DM",
-    "DR",
-    "IPS",
-    "IX",
-    "LS",
-    "SNDR",
-    "SNIPS",
-    "Action",
-    "AsDeployed",
-    "Assessment",
-    "Auto",
-    "Averaged",
-    "BestAverage",
-    "BusinessRules",
-    "Catalogue",
-    "ClippedIPS",
-    "Comparison",
-    "DRos",
-    "Estimator",
-    "Exploration",
-    "FixedAction",
-    "Gate",
-    "LoggedDecisions",
-    "Policy",
-    "Replay",
-    "Selection",
-    "SubGaussianDR",
-    "SubGaussianIPS",
-    "SwitchDR",
-    "UniformPolicy",
-    "Verdict",
-    "VowpalPolicy",
-    "assess",
-    "compare",
-    "cross_fit",
-    "default_grid",
-    "estimate_probabilities",
-    "evaluate",
-    "evaluate_by",
-    "final_distribution",
-    "load_policy",
-    "select",
-]
+__all__ = ["Action", "Catalogue", "LoggedDecisions", "estimate_probabilities"]
+__all__ += ["AsDeployed", "Averaged", "BestAverage", "BusinessRules", "Exploration", "FixedAction"]
+__all__ += ["Policy", "UniformPolicy", "VowpalPolicy", "final_distribution", "load_policy"]
+__all__ += ["DM", "DR", "IPS", "IX", "LS", "SNDR", "SNIPS", "Auto", "ClippedIPS", "DRos"]
+__all__ += ["Estimator", "Replay", "SubGaussianDR", "SubGaussianIPS", "SwitchDR", "cross_fit"]
+__all__ += ["Assessment", "Comparison", "Gate", "Selection", "Verdict", "assess", "compare"]
+__all__ += ["default_grid", "evaluate", "evaluate_by", "select"]

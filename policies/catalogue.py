@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.errors import CatalogueError, did_you_mean, located
+from policies.errors import CatalogueError, located, require_known
 from policies.predicates import Predicate
 
 NO_CHANNEL = "none"
@@ -132,39 +132,28 @@ class Catalogue:
         Raises:
             CatalogueError: there is no such action; it names the closest.
         """
-        if action_id not in self.action_ids:
-            raise CatalogueError(
-                f"there is no action {action_id!r}",
-                where="the catalogue",
-                hint=did_you_mean(action_id, self.action_ids),
-            )
+        what = f"there is no action {action_id!r}"
+        require_known(action_id, self.action_ids, CatalogueError, what, "the catalogue")
         return self.action_ids.index(action_id)
 
     @property
     def hash(self) -> str:
         """12 hexadecimal digits that change when anything in the catalogue does."""
-        content = {
-            "currency": self.currency,
-            "no_contact": self.no_contact,
-            "actions": [
-                {part.name: getattr(action, part.name) for part in fields(action)}
-                for action in self.actions
-            ],
-        }
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=_plain)
+        text = json.dumps(vars(self), sort_keys=True, separators=(",", ":"), default=_plain)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, Action):
+        return vars(value)
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def _check(action: Action) -> None:
     where = f"action {action.id}"
     if action.valid_from and action.valid_to and action.valid_from > action.valid_to:
-        raise CatalogueError(
-            f"valid_from {action.valid_from} is after valid_to {action.valid_to}", where=where
-        )
+        what = f"valid_from {action.valid_from} is after valid_to {action.valid_to}"
+        raise CatalogueError(what, where=where)
     if not np.isfinite([action.value, action.cost]).all():
         raise CatalogueError("value and cost are amounts, not NaN or infinite", where=where)
     for key, text in action.predicates.items():

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from policies.errors import InvalidLogError, LearningError, NbaError, did_you_mean
+from policies.errors import InvalidLogError, LearningError, NbaError, did_you_mean, require_known
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -40,8 +40,8 @@ def require(
     """
     if not holds.all():
         rows = np.flatnonzero(~holds)
-        first = f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:5]))}"
-        first += ", …" if len(rows) > 5 else ""
+        more = ", …" if len(rows) > 5 else ""
+        first = f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:5]))}{more}"
         raise error(
             f"{rule}: {len(rows)} of {len(holds)} rows break it",
             where=f"{where}, {first}" if where else first,
@@ -85,11 +85,8 @@ def by_action(
     if names == [str(place) for place in range(len(ids))]:
         return values
     if sorted(names) != sorted(ids):
-        raise error(
-            f"columns {names} are not the actions {list(ids)}",
-            where=where,
-            hint="one column per action id",
-        )
+        what = f"columns {names} are not the actions {list(ids)}"
+        raise error(what, where=where, hint="one column per action id")
     return values.iloc[:, [names.index(action_id) for action_id in ids]]
 
 
@@ -107,9 +104,8 @@ def as_array(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
         array = np.asarray(value) if dtype is None else np.asarray(value, dtype=dtype)
     except (TypeError, ValueError) as error:
         kind = "dates" if dtype == "datetime64[D]" else "numbers"
-        raise InvalidLogError(
-            f"{name} cannot be read as {kind}: {error}", hint=f"convert the column to {kind} first"
-        ) from error
+        hint = f"convert the column to {kind} first"
+        raise InvalidLogError(f"{name} cannot be read as {kind}: {error}", hint=hint) from error
     if array.shape != shape:
         raise InvalidLogError(f"{name} must have shape {shape}, and has {array.shape}")
     array = array.view()
@@ -123,10 +119,8 @@ def _yes_or_no(name: str, value: Any) -> Any:
     if array.dtype.kind != "b" and array.size:
         known = np.reshape(pd.Series(array.ravel()).isin([0, 1]), array.shape)
         if not known.all():
-            raise InvalidLogError(
-                f"{name} must hold True and False, and holds {array[~known].tolist()[0]!r}",
-                hint="booleans, or 0 and 1",
-            )
+            what = f"{name} must hold True and False, and holds {array[~known].tolist()[0]!r}"
+            raise InvalidLogError(what, hint="booleans, or 0 and 1")
     return array
 
 
@@ -151,14 +145,9 @@ def _dates(name: str, value: Any) -> Any:
                 hint="pd.to_datetime(column, format=…) says how they are written",
             ) from error
     if array.dtype == object:
-        return [_local(date) for date in array.flat]
+        dates: list[Any] = [None if date is pd.NaT else date for date in array.flat]
+        return [date.replace(tzinfo=None) if hasattr(date, "tzinfo") else date for date in dates]
     return value
-
-
-def _local(date: Any) -> Any:
-    if date is pd.NaT:
-        return None
-    return date if getattr(date, "tzinfo", None) is None else date.replace(tzinfo=None)
 
 
 def as_frame(contexts: Any, error: type[NbaError] = LearningError) -> pd.DataFrame:
@@ -180,9 +169,8 @@ def column_names(frame: pd.DataFrame | pa.Table) -> list[Any]:
 
 def require_column(frame: pd.DataFrame | pa.Table, name: Any) -> None:
     """Raise InvalidLogError, with the closest name, unless the table has the column."""
-    names = column_names(frame)
-    if name not in names:
-        raise InvalidLogError(f"no column {name!r} in the frame", hint=did_you_mean(name, names))
+    what = f"no column {name!r} in the frame"
+    require_known(name, column_names(frame), InvalidLogError, what)
 
 
 def take_columns(frame: pd.DataFrame | pa.Table, names: Sequence[str]) -> pd.DataFrame:
@@ -202,21 +190,15 @@ def take_column(frame: pd.DataFrame | pa.Table, column: Column) -> Any:
         require_column(frame, column)
         return frame[column]
     index = frame.index if isinstance(frame, pd.DataFrame) else pd.RangeIndex(len(frame))
-    if isinstance(column, (pd.Series, pd.DataFrame)) and not _aligned(column.index, index):
-        raise InvalidLogError(
-            "a column comes with an index that is not the frame's: its order may be another",
-            hint="in the frame's order: column.loc[frame.index], or .to_numpy()",
-        )
+    if isinstance(column, (pd.Series, pd.DataFrame)) and not column.index.equals(index):
+        # Rows numbered from 0 are in order too, unless the frame has these numbers in another one.
+        plain = column.index.equals(pd.RangeIndex(len(column)))
+        if not plain or index.isin(column.index).all():
+            raise InvalidLogError(
+                "a column comes with an index that is not the frame's: its order may be another",
+                hint="in the frame's order: column.loc[frame.index], or .to_numpy()",
+            )
     return column
-
-
-def _aligned(own: pd.Index[Any], of_frame: pd.Index[Any]) -> bool:
-    """Whether rows with an index of their own are in the frame's order, as far as one can see.
-
-    Rows numbered from 0 are, unless the frame's index holds the same numbers in another order.
-    """
-    plain = own.equals(pd.RangeIndex(len(own)))
-    return own.equals(of_frame) or (plain and not of_frame.isin(own).all())
 
 
 @dataclass(frozen=True, eq=False)

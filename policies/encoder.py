@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from policies.errors import LearningError, did_you_mean
+from policies.errors import LearningError, require_known
+from policies.log import Floats
 
-Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
 KINDS = {
     "boolean": "boolean",
@@ -99,15 +99,13 @@ class Column:
         mean, scale = 0.0, size or 1.0
         if standardise and known.size:
             mean, spread = float(known.mean()), float(known.std())
-            constant = spread <= 1e-9 * abs(mean)  # what is left is rounding
-            scale = 1.0 if constant else spread
+            scale = 1.0 if spread <= 1e-9 * abs(mean) else spread  # what is left is rounding
         edges: tuple[float, ...] = ()
         if bins and known.size:
             cuts = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="lower"))
-            edges = tuple(float(cut) for cut in cuts[cuts < known.max()])
-        return cls(
-            _plain(column.name), "number", known.size < values.size, mean, scale, edges=edges
-        )
+            edges = tuple(cuts[cuts < known.max()].tolist())
+        missing = known.size < values.size
+        return cls(_plain(column.name), "number", missing, mean, scale, edges=edges)
 
     def encode(self, column: pd.Series[Any]) -> tuple[Optional[Floats], Optional[Codes]]:
         """Its scaled number, and which of its 0/1 columns is 1 (from 1 on; 0 is none).
@@ -124,7 +122,8 @@ class Column:
         if self.kind == "number":
             values = _numbers(column)
             known = np.isfinite(values)
-            number = _scaled(np.where(known, values, self.mean), self.mean, self.scale)
+            scaled = (np.where(known, values, self.mean) - self.mean) / self.scale
+            number = np.rint(np.clip(scaled, -SATURATION, SATURATION) * STEPS) / STEPS
         else:
             known = column.notna().to_numpy(dtype=bool)
         if not self.n_indicators:
@@ -134,11 +133,11 @@ class Column:
             code += column.to_numpy(dtype=bool, na_value=False)
         elif self.levels:
             levels = pd.Index(self.levels, dtype=object)
-            code += levels.get_indexer(pd.Index(_strings(column), dtype=object)).astype(np.int32)
-            code += 1
+            code += (
+                levels.get_indexer(pd.Index(_strings(column), dtype=object)).astype(np.int32) + 1
+            )
         elif self.edges:
-            code += np.searchsorted(self.edges, cast("Floats", values)).astype(np.int32)
-            code += 1
+            code += np.searchsorted(self.edges, cast("Floats", values)).astype(np.int32) + 1
         code[~known] = self.n_indicators if self.missing else 0
         return number, code
 
@@ -253,25 +252,13 @@ def _plain(name: Hashable) -> Hashable:
     """A column's name as JSON can keep it."""
     name = name.item() if isinstance(name, np.generic) else name
     if not isinstance(name, (str, int, float)):
-        raise LearningError(
-            f"the column name {name!r} is a {type(name).__name__}, and cannot be saved",
-            hint='name columns by texts: frame.columns = ["income", …]',
-        )
+        what = f"the column name {name!r} is a {type(name).__name__}, and cannot be saved"
+        raise LearningError(what, hint='name columns by texts: frame.columns = ["income", …]')
     return name
 
 
-def _scaled(values: Floats, mean: float, scale: float) -> Floats:
-    clipped = np.clip((values - mean) / scale, -SATURATION, SATURATION)
-    rounded: Floats = np.rint(clipped * STEPS) / STEPS
-    return rounded
-
-
 def _column(contexts: pd.DataFrame, name: Hashable) -> pd.Series[Any]:
-    if name not in contexts.columns:
-        raise LearningError(
-            f"the contexts have no column {name!r}",
-            hint=did_you_mean(str(name), map(str, contexts.columns)),
-        )
+    require_known(name, contexts.columns, LearningError, f"the contexts have no column {name!r}")
     column = contexts[name]
     if not isinstance(column, pd.Series):
         raise LearningError(f"column {name!r} is there twice", hint="rename one of the two")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Optional
 
@@ -66,7 +66,19 @@ def located(where: str) -> Iterator[None]:
         raise type(error)(error.what, where=where, hint=error.hint) from error
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def require_known(
+    name: object,
+    known: Collection[object],
+    error: type[NbaError],
+    what: str,
+    where: Optional[str] = None,
+) -> None:
+    """Raise `error(what)` unless `name` is one of `known`; the hint suggests the closest one."""
+    if name not in known:
+        raise error(what, where=where, hint=did_you_mean(str(name), known))
+
+
+def did_you_mean(name: str, known: Iterable[object]) -> str:
     """A hint that names the closest known name, or lists them all."""
     names = [str(name) for name in known]
     close = difflib.get_close_matches(name, names, n=1)

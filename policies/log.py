@@ -14,21 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from policies.columns import (
-    Column,
-    Entries,
-    as_array,
-    as_frame,
-    by_action,
-    column_names,
-    low_high,
-    read_actions,
-    read_lists,
-    read_maps,
-    require,
-    take_column,
-    take_columns,
-)
+from policies import columns as table
+from policies.columns import Column, Entries, as_array, by_action, low_high, require
 from policies.errors import InvalidLogError
 
 Array = npt.NDArray[Any]
@@ -108,9 +95,8 @@ class LoggedDecisions:
             probabilities = "unknown"
             action_probability = 1 / np.maximum(np.sum(eligible, axis=1), 1)
         if probabilities not in PROBABILITIES:
-            raise InvalidLogError(
-                f"probabilities must be one of {', '.join(PROBABILITIES)}: {probabilities!r}"
-            )
+            known = ", ".join(PROBABILITIES)
+            raise InvalidLogError(f"probabilities must be one of {known}: {probabilities!r}")
         self._set(
             action_ids=ids,
             action=as_array("action", _whole(action), np.int64, (n,)),
@@ -160,9 +146,8 @@ class LoggedDecisions:
         if self.distribution is not None:
             self._check_distribution(self.distribution, rows)
         for name in ("decision_date", "matured_on", "customer_id"):
-            value = getattr(self, name)
-            if value is not None:
-                require(~pd.isna(value), f"{name} must not be missing")
+            if getattr(self, name) is not None:
+                require(~pd.isna(getattr(self, name)), f"{name} must not be missing")
         if self.matured_on is not None and self.decision_date is not None:
             require(self.matured_on >= self.decision_date, "matured_on must not precede the date")
 
@@ -240,15 +225,15 @@ class LoggedDecisions:
             rows: numbers of rows that are there, or a slice.
         """
         part = object.__new__(LoggedDecisions)
-        for name in (field.name for field in fields(self)):
-            value = getattr(self, name)
+        for field in fields(self):
+            value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
                 value = value[rows]
                 value.flags.writeable = False
             elif isinstance(value, pd.DataFrame):
                 value = value.iloc[rows]
                 value.index = pd.RangeIndex(len(value))
-            part._set(**{name: value})
+            part._set(**{field.name: value})
         return part
 
     def split_by_date(self, date: Any) -> tuple[LoggedDecisions, LoggedDecisions]:
@@ -280,9 +265,8 @@ class LoggedDecisions:
 
     def _dates(self) -> Dates:
         if self.decision_date is None:
-            raise InvalidLogError(
-                "this log has no dates", hint="give decision_date when the log is made"
-            )
+            hint = "give decision_date when the log is made"
+            raise InvalidLogError("this log has no dates", hint=hint)
         return self.decision_date
 
     @classmethod
@@ -324,30 +308,32 @@ class LoggedDecisions:
             InvalidLogError: a column that is not there, an unknown action, or a broken invariant.
         """
         if not isinstance(frame, (pd.DataFrame, pa.Table)):
-            raise InvalidLogError(
-                f"from_frame takes a pandas DataFrame or an Arrow table, not a {type(frame).__name__}",
-                hint="pd.read_csv(path), or frame.toPandas()",
-            )
+            kind = type(frame).__name__
+            what = f"from_frame takes a pandas DataFrame or an Arrow table, not a {kind}"
+            raise InvalidLogError(what, hint="pd.read_csv(path), or frame.toPandas()")
         _require_given(action=action, reward=reward)
-        keys = [action, action_probability, reward, distribution, eligible]
-        keys += [decision_date, customer_id, group, matured_on]
-        actions = read_actions("action", take_column(frame, action))
-        lists = read_lists("eligible", take_column(frame, eligible))
-        maps = read_maps("distribution", take_column(frame, distribution))
+        plain = {
+            "action_probability": action_probability,
+            "reward": reward,
+            "decision_date": decision_date,
+            "customer_id": customer_id,
+            "group": group,
+            "matured_on": matured_on,
+        }
+        if features is None:
+            features = _others(frame, [action, eligible, distribution, *plain.values()])
+        actions = table.read_actions("action", table.take_column(frame, action))
+        lists = table.read_lists("eligible", table.take_column(frame, eligible))
+        maps = table.read_maps("distribution", table.take_column(frame, distribution))
         ids = _listed(action_ids, (actions, lists, maps))
         return cls(
             action_ids=ids,
             action=actions.indices(ids),
-            action_probability=take_column(frame, action_probability),
-            reward=take_column(frame, reward),
             eligible=lists.matrix(ids) if isinstance(lists, Entries) else lists,
-            contexts=take_columns(frame, _others(frame, keys) if features is None else features),
-            decision_date=take_column(frame, decision_date),
-            customer_id=take_column(frame, customer_id),
+            contexts=table.take_columns(frame, features),
             distribution=maps.matrix(ids) if isinstance(maps, Entries) else maps,
-            group=take_column(frame, group),
             reward_range=reward_range,
-            matured_on=take_column(frame, matured_on),
+            **{name: table.take_column(frame, column) for name, column in plain.items()},
         )
 
 
@@ -359,9 +345,8 @@ def _require_given(**values: Any) -> None:
     """Raise InvalidLogError where something that every log has is None."""
     for name, value in values.items():
         if value is None:
-            raise InvalidLogError(
-                f"{name} must be given", hint="a log says what was done, and what came of it"
-            )
+            hint = "a log says what was done, and what came of it"
+            raise InvalidLogError(f"{name} must be given", hint=hint)
 
 
 def _action_ids(action_ids: Sequence[str]) -> tuple[str, ...]:
@@ -384,7 +369,7 @@ def _listed(action_ids: Any, columns: Iterable[Any]) -> tuple[str, ...]:
 def _others(frame: pd.DataFrame | pa.Table, columns: Iterable[Any]) -> list[str]:
     """The names of all columns but these."""
     named = {column for column in columns if isinstance(column, str)}
-    return [name for name in column_names(frame) if name not in named]
+    return [name for name in table.column_names(frame) if name not in named]
 
 
 def _whole(action: Any) -> Any:
@@ -401,7 +386,7 @@ def _of_length(contexts: Any, n: int) -> pd.DataFrame | None:
     """The contexts as a frame of n rows, numbered from 0."""
     if contexts is None:
         return None
-    frame = as_frame(contexts, InvalidLogError)
+    frame = table.as_frame(contexts, InvalidLogError)
     if len(frame) != n:
         raise InvalidLogError(f"contexts has {len(frame)} rows, the log has {n}")
     return frame.set_axis(pd.RangeIndex(n))

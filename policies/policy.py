@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Optional, Union, final
+from pkgutil import resolve_name
+from typing import Any, ClassVar, Optional, Union, cast, final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from policies.columns import by_action, require
-from policies.errors import InvalidPolicyError, NbaError, did_you_mean
+from policies.errors import InvalidPolicyError, NbaError, require_known
 from policies.log import Bools, Floats, Logs
 
 Described = Optional[Mapping[str, Mapping[str, Union[float, str]]]]  # actions, by id
@@ -53,9 +53,7 @@ class Policy(ABC):
         self.about: dict[str, str] = {}  # where the policy came from, as given to `save`
         self.action_ids: tuple[str, ...] = tuple(str(action_id) for action_id in action_ids)
         if not self.action_ids or len(set(self.action_ids)) != len(self.action_ids):
-            raise InvalidPolicyError(
-                f"a policy needs distinct action ids, not {self.action_ids}", where=self._where
-            )
+            raise self._refused(f"a policy needs distinct action ids, not {self.action_ids}")
 
     @abstractmethod
     def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
@@ -136,9 +134,7 @@ class Policy(ABC):
         mask = self._eligible_set(contexts, eligible)
         weights = np.asarray(self._weights(contexts, mask), dtype=np.float64)
         if weights.shape != mask.shape:
-            raise InvalidPolicyError(
-                f"weights have shape {weights.shape}, not {mask.shape}", where=self._where
-            )
+            raise self._refused(f"weights have shape {weights.shape}, not {mask.shape}")
         single = np.count_nonzero(mask, axis=1) == 1
         weights = np.where(mask, weights, 0.0)
         np.copyto(weights, mask, where=single[:, None])
@@ -167,17 +163,15 @@ class Policy(ABC):
         _registered(self.kind, self._where)
         directory = Path(path)
         if directory.exists() and not directory.is_dir():
-            raise InvalidPolicyError(
-                "a policy is saved into a directory, and this is a file", where=str(directory)
-            )
+            what = "a policy is saved into a directory, and this is a file"
+            raise InvalidPolicyError(what, where=str(directory))
         directory.mkdir(parents=True, exist_ok=True)
-        state = {"action_ids": list(self.action_ids), **self._state()}
         content = {
             "schema_version": 1,
             "kind": self.kind,
             "about": dict(self.about if about is None else about),
             "params": self.params,
-            "state": state,
+            "state": {"action_ids": list(self.action_ids), **self._state()},
         }
         (directory / _FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         self._save_files(directory)
@@ -186,32 +180,30 @@ class Policy(ABC):
     def _where(self) -> str:
         return f"policy {type(self).__name__}"
 
+    def _refused(self, what: str, hint: str | None = None) -> InvalidPolicyError:
+        return InvalidPolicyError(what, where=self._where, hint=hint)
+
     def _eligible_set(self, contexts: pd.DataFrame | None, eligible: ArrayLike | None) -> Bools:
         k = len(self.action_ids)
         if eligible is None:
             if contexts is None:
-                raise InvalidPolicyError(
+                raise self._refused(
                     "without contexts and eligible sets there are no rows",
-                    where=self._where,
-                    hint="pass contexts, or eligible as an (n, k) array of bool",
+                    "pass contexts, or eligible as an (n, k) array of bool",
                 )
             return np.ones((len(contexts), k), dtype=bool)
         named = by_action(eligible, self.action_ids, self._where, InvalidPolicyError)
         try:
             mask = np.asarray(named)
         except ValueError as error:
-            raise InvalidPolicyError(
-                f"eligible cannot be read as an (n, {k}) array: {error}", where=self._where
-            ) from error
+            raise self._refused(f"eligible cannot be read as an (n, {k}) array: {error}") from error
         if mask.dtype != np.bool_ or mask.ndim != 2 or mask.shape[1] != k:
-            raise InvalidPolicyError(
-                f"eligible is {mask.dtype} of shape {mask.shape}, not bool of shape (n, {k})",
-                where=self._where,
+            raise self._refused(
+                f"eligible is {mask.dtype} of shape {mask.shape}, not bool of shape (n, {k})"
             )
         if contexts is not None and len(contexts) != len(mask):
-            raise InvalidPolicyError(
-                f"{len(contexts)} rows of contexts do not go with {len(mask)} eligible sets",
-                where=self._where,
+            raise self._refused(
+                f"{len(contexts)} rows of contexts do not go with {len(mask)} eligible sets"
             )
         self._require(mask.any(axis=1), "some action must be eligible")
         return mask
@@ -229,16 +221,12 @@ def require_features(
         InvalidPolicyError: there are no contexts, or a column is missing; it names the closest.
     """
     if contexts is None:
-        raise InvalidPolicyError(
-            f"contexts are needed for the features {', '.join(features)}", where=where
-        )
+        what = f"contexts are needed for the features {', '.join(features)}"
+        raise InvalidPolicyError(what, where=where)
     missing = [name for name in features if name not in contexts.columns]
     if missing:
-        raise InvalidPolicyError(
-            f"contexts lack {len(missing)} of {len(features)} features; first: {missing[0]!r}",
-            where=where,
-            hint=did_you_mean(missing[0], contexts.columns),
-        )
+        what = f"contexts lack {len(missing)} of {len(features)} features; first: {missing[0]!r}"
+        require_known(missing[0], contexts.columns, InvalidPolicyError, what, where)
     return contexts
 
 
@@ -261,9 +249,9 @@ def load_policy(path: str | Path) -> Policy:
     policy_class = _registered(kind, str(file))
     try:
         policy = policy_class._load(Path(path), state)
+    except NbaError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, NbaError):
-            raise
         raise InvalidPolicyError(
             f"the saved {kind} policy is incomplete or damaged: {error!r}",
             where=str(path),
@@ -274,15 +262,7 @@ def load_policy(path: str | Path) -> Policy:
 
 
 def _registered(kind: str, where: str) -> type[Policy]:
-    if kind not in POLICIES:
-        raise InvalidPolicyError(
-            f"the kind of policy {kind!r} is not in policies.policy.POLICIES",
-            where=where,
-            hint=did_you_mean(kind, POLICIES),
-        )
+    what = f"the kind of policy {kind!r} is not in policies.policy.POLICIES"
+    require_known(kind, POLICIES, InvalidPolicyError, what, where)
     entry = POLICIES[kind]
-    if isinstance(entry, str):
-        module, _, name = entry.partition(":")
-        policy_class: type[Policy] = getattr(importlib.import_module(module), name)
-        return policy_class
-    return entry
+    return cast("type[Policy]", resolve_name(entry)) if isinstance(entry, str) else entry

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from policies.errors import PredicateError, did_you_mean, located
+from policies.errors import PredicateError, located, require_known
 
 _GRAMMAR = (
     "use columns, numbers, 'strings', DATE '2026-01-31', TRUE, FALSE, = <> < <= > >=, "
@@ -133,8 +133,7 @@ def read_column(frame: pd.DataFrame, name: str) -> Value:
         PredicateError: the column is missing, or holds something else than numbers, strings,
             booleans or dates.
     """
-    if name not in frame.columns:
-        raise PredicateError(f"there is no column {name!r}", hint=did_you_mean(name, frame.columns))
+    require_known(name, frame.columns, PredicateError, f"there is no column {name!r}")
     series = frame[name]
     if isinstance(series.dtype, np.dtype) and series.dtype.kind in _PLAIN:
         return _plain(series.to_numpy(), *_PLAIN[series.dtype.kind])
@@ -172,9 +171,8 @@ def _tree(text: str) -> exp.Expression:
     try:
         trees = sqlglot.parse(text, read="spark")
     except SqlglotError as error:
-        raise PredicateError(
-            f"not a predicate: {str(error).splitlines()[0]}", hint=_GRAMMAR
-        ) from error
+        what = f"not a predicate: {str(error).splitlines()[0]}"
+        raise PredicateError(what, hint=_GRAMMAR) from error
     if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
         raise PredicateError("a predicate is one expression", hint=_GRAMMAR)
     return trees[0]

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from policies.errors import CapacityError
+from policies.log import Bools, Floats
 
 _SLACK = 1e-9  # relative: counts are sums of rounded probabilities
 
 
 def within_capacity(
-    distribution: NDArray[np.float64],
-    eligible: NDArray[np.bool_],
-    capacity: Mapping[int, float],
-    floor: ArrayLike,
-) -> NDArray[np.float64]:
+    distribution: Floats, eligible: Bools, capacity: Mapping[int, float], floor: ArrayLike
+) -> Floats:
     """Scale scarce actions down until sum over rows of P(action) <= capacity.
 
     p' = floor + theta_a (p - floor) with one factor theta_a per scarce action (its price); what a
@@ -50,9 +48,8 @@ def within_capacity(
     open_to = eligible.copy()
     while True:
         counts = result.sum(axis=0)
-        over = [
-            c for c in capacity if open_to[:, c].any() and counts[c] > capacity[c] * (1 + _SLACK)
-        ]
+        full = [column for column in capacity if counts[column] > capacity[column] * (1 + _SLACK)]
+        over = [column for column in full if open_to[:, column].any()]
         if not over:
             return result
         open_to[:, over] = False
@@ -65,9 +62,7 @@ def within_capacity(
         result += freed[:, None] * _shares(result, open_to, freed > 0)
 
 
-def _shares(
-    result: NDArray[np.float64], open_to: NDArray[np.bool_], rows: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def _shares(result: Floats, open_to: Bools, rows: Bools) -> Floats:
     """How a row's freed mass is shared among its actions that still have room; 0 off `rows`."""
     if not open_to[rows].any(axis=1).all():
         raise CapacityError(

@@ -11,19 +11,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from policies.catalogue import Catalogue
+from policies.deciding import groups as experiment
 from policies.deciding.capacity import within_capacity
 from policies.deciding.exploration import uniform
-from policies.deciding.groups import (
-    HOLDOUT,
-    PREVIOUS,
-    UNIFORM,
-    Groups,
-    assign_groups,
-    hashed_ids,
-    uniforms,
-)
 from policies.deciding.rules import NOT_VALID, Day, funnel
 from policies.errors import CatalogueError, InvalidPolicyError
+from policies.log import Bools, Floats, Ints
 from policies.policy import Policy
 
 REASONS = (
@@ -35,10 +28,6 @@ REASONS = (
     "only_choice",
     "no_eligible_action",
 )
-
-
-_BY_GROUP = ("holdout", "previous", "control_uniform")
-_BY_CHOICE = ("no_eligible_action", "only_choice", "exploit")
 
 
 @dataclass(frozen=True)
@@ -56,14 +45,14 @@ class Decisions:
         chosen_expected_reward: (n,) in reward units, by the deciding policy; NaN where unknown.
     """
 
-    action: NDArray[np.int64]
-    action_probability: NDArray[np.float64]
+    action: Ints
+    action_probability: Floats
     group: NDArray[np.int8]
     reason: NDArray[np.int8]
-    distribution: NDArray[np.float64]
-    eligible: NDArray[np.bool_]
+    distribution: Floats
+    eligible: Bools
     blocked: NDArray[np.int8]
-    chosen_expected_reward: NDArray[np.float64]
+    chosen_expected_reward: Floats
 
 
 def decide(
@@ -73,7 +62,7 @@ def decide(
     *,
     date: Day,
     floor: float,
-    groups: Groups,
+    groups: experiment.Groups,
     previous: Policy | None = None,
     salt: str = "draw",
     hashes: NDArray[np.uint64] | None = None,
@@ -103,11 +92,11 @@ def decide(
     ids = _hashes(frame) if hashes is None else hashes
     rules = funnel(catalogue, frame, date)
     eligible = rules.eligible
-    group = assign_groups(ids, date, groups)
+    group = experiment.assign_groups(ids, date, groups)
     wanted, rewards = policy.distribution(frame, eligible), policy.expected_reward(frame)
     logged = _mixed(wanted, eligible, floor, groups.uniform)
-    drawn_from = _drawn_from(logged, eligible, group == UNIFORM, groups.uniform)
-    held, old = group == HOLDOUT, group == PREVIOUS
+    drawn_from = _drawn_from(logged, eligible, group == experiment.UNIFORM, groups.uniform)
+    held, old = group == experiment.HOLDOUT, group == experiment.PREVIOUS
     nothing = np.arange(len(catalogue.actions)) == catalogue.index(catalogue.no_contact)
     logged[held] = drawn_from[held] = nothing
     if old.any():
@@ -115,14 +104,13 @@ def decide(
             raise InvalidPolicyError("a share stays with a previous policy, but there is none")
         wanted[old] = previous.distribution(frame[old], eligible[old])
         logged[old] = drawn_from[old] = _mixed(wanted[old], eligible[old], floor, 0.0)
-    action = draw(drawn_from, uniforms(ids, date, salt))
-    rows = np.arange(len(action))
+    action = draw(drawn_from, experiment.uniforms(ids, date, salt))
     chosen = _chosen(rewards, action)
     if old.any() and previous is not None:
         chosen[old] = _chosen(previous.expected_reward(frame[old]), action[old])
     return Decisions(
         action=action,
-        action_probability=logged[rows, action],
+        action_probability=logged[np.arange(len(action)), action],
         group=group,
         reason=_reasons(group, wanted, action, rules.blocked, catalogue),
         distribution=logged,
@@ -140,7 +128,7 @@ def final_distribution(
     floor: float,
     uniform_share: float,
     capacity: Mapping[int, float] | None = None,
-) -> NDArray[np.float64]:
+) -> Floats:
     """The distribution with which a policy would really act on one day.
 
     q = (1 - u) pi + u / m over a row's m eligible actions, then p = (1 - l) q + l / m with the
@@ -170,7 +158,7 @@ def final_distribution(
     return within_capacity(result, mask, capacity, kept)
 
 
-def draw(distribution: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[np.int64]:
+def draw(distribution: Floats, u: Floats) -> Ints:
     """(n,) actions by inverse CDF in column order; one of probability 0 is never drawn.
 
     Args:
@@ -193,12 +181,10 @@ def draw(distribution: NDArray[np.float64], u: NDArray[np.float64]) -> NDArray[n
 def _hashes(frame: pd.DataFrame) -> NDArray[np.uint64]:
     if "customer_id" not in frame.columns or frame["customer_id"].isna().any():
         raise CatalogueError("a decision needs a customer_id in every row", where="customer_id")
-    return hashed_ids(frame["customer_id"].to_numpy(dtype=object))
+    return experiment.hashed_ids(frame["customer_id"].to_numpy(dtype=object))
 
 
-def _mixed(
-    wanted: NDArray[np.float64], eligible: NDArray[np.bool_], floor: float, uniform_share: float
-) -> NDArray[np.float64]:
+def _mixed(wanted: Floats, eligible: Bools, floor: float, uniform_share: float) -> Floats:
     """`final_distribution` before capacity."""
     m = np.count_nonzero(eligible, axis=1, keepdims=True)
     choice = m > 1
@@ -221,12 +207,7 @@ def _mixed(
     return mixed
 
 
-def _drawn_from(
-    logged: NDArray[np.float64],
-    eligible: NDArray[np.bool_],
-    at_random: NDArray[np.bool_],
-    share: float,
-) -> NDArray[np.float64]:
+def _drawn_from(logged: Floats, eligible: Bools, at_random: Bools, share: float) -> Floats:
     """(n, k) the distribution of the draw, given the group: uniform, or the policy's part.
 
     The logged distribution is (1-u) of the policy's part plus u of uniform.
@@ -238,7 +219,7 @@ def _drawn_from(
     return np.where(at_random[:, None], even, rest)
 
 
-def _chosen(rewards: NDArray[np.float64] | None, action: NDArray[np.int64]) -> NDArray[np.float64]:
+def _chosen(rewards: Floats | None, action: Ints) -> Floats:
     """(n,) expected reward of the action taken; NaN where a policy has none."""
     if rewards is None:
         return np.full(len(action), np.nan)
@@ -257,8 +238,8 @@ def _same_actions(policy: Policy | None, catalogue: Catalogue) -> None:
 
 def _reasons(
     group: NDArray[np.int8],
-    wanted: NDArray[np.float64],
-    action: NDArray[np.int64],
+    wanted: Floats,
+    action: Ints,
     blocked: NDArray[np.int8],
     catalogue: Catalogue,
 ) -> NDArray[np.int8]:
@@ -266,8 +247,13 @@ def _reasons(
     only = np.count_nonzero(blocked == 0, axis=1) == 1
     ruled_out = (blocked[:, contacts] > NOT_VALID).any(axis=1)
     best = wanted[np.arange(len(action)), action] >= wanted.max(axis=1, initial=0.0)
-    return np.select(
-        [group == HOLDOUT, group == PREVIOUS, group == UNIFORM, only & ruled_out, only, best],
-        [REASONS.index(name) for name in (*_BY_GROUP, *_BY_CHOICE)],
-        REASONS.index("explore"),
-    ).astype(np.int8)
+    cases = {
+        "holdout": group == experiment.HOLDOUT,
+        "previous": group == experiment.PREVIOUS,
+        "control_uniform": group == experiment.UNIFORM,
+        "no_eligible_action": only & ruled_out,
+        "only_choice": only,
+        "exploit": best,
+    }
+    codes = [REASONS.index(name) for name in cases]
+    return np.select(list(cases.values()), codes, REASONS.index("explore")).astype(np.int8)

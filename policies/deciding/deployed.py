@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from policies.deciding.decision import final_distribution
-from policies.policy import Policy, load_policy
+from policies.log import Bools, Floats
+from policies.policy import Described, Policy, load_policy
 
 
 @dataclass(frozen=True)
@@ -42,20 +41,16 @@ class AsDeployed(Policy):
         super().__init__(policy.action_ids)
         self.policy, self.exploration = policy, exploration
 
-    def _weights(
-        self, contexts: pd.DataFrame | None, eligible: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
+    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
         return final_distribution(self.policy, contexts, eligible, **self._state())
 
     def for_actions(
-        self,
-        action_ids: Sequence[str],
-        action_features: Mapping[str, Mapping[str, float | str]] | None = None,
+        self, action_ids: Sequence[str], action_features: Described = None
     ) -> AsDeployed:
         """The wrapped policy for these actions, deployed alike."""
         return AsDeployed(self.policy.for_actions(action_ids, action_features), self.exploration)
 
-    def expected_reward(self, contexts: pd.DataFrame) -> NDArray[np.float64] | None:
+    def expected_reward(self, contexts: pd.DataFrame) -> Floats | None:
         """The wrapped policy's."""
         return self.policy.expected_reward(contexts)
 
@@ -73,6 +68,5 @@ class AsDeployed(Policy):
 
     @classmethod
     def _load(cls, path: Path, state: dict[str, Any]) -> Policy:
-        return cls(
-            load_policy(path / "policy"), Exploration(state["floor"], state["uniform_share"])
-        )
+        exploration = Exploration(state["floor"], state["uniform_share"])
+        return cls(load_policy(path / "policy"), exploration)

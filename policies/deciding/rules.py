@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from policies.catalogue import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
-from policies.errors import CatalogueError, did_you_mean, located
+from policies.errors import CatalogueError, located, require_known
 from policies.log import Bools
 from policies.predicates import Columns, Predicate
 
@@ -72,26 +72,18 @@ def as_days(date: Day) -> NDArray[np.datetime64]:
 
 
 def _valid(action: Action, days: NDArray[np.datetime64]) -> NDArray[Any]:
-    start = np.asarray(True) if action.valid_from is None else days >= as_days(action.valid_from)
-    end = np.asarray(True) if action.valid_to is None else days <= as_days(action.valid_to)
-    return np.asarray(start & end)
+    begun = action.valid_from is None or days >= as_days(action.valid_from)
+    return np.asarray(begun & (action.valid_to is None or days <= as_days(action.valid_to)))
 
 
 def _consents(action: Action, columns: Columns) -> NDArray[Any]:
     if action.channel == NO_CHANNEL:
         return np.asarray(True)
-    name = f"consent_{action.channel}"
-    if name not in columns.frame.columns:
-        consents = [name for name in map(str, columns.frame.columns) if name.startswith("consent_")]
-        raise CatalogueError(
-            f"the customers have no column {name!r}",
-            where=f"action {action.id}, channel",
-            hint=did_you_mean(name, consents),
-        )
+    name, where = f"consent_{action.channel}", f"action {action.id}, channel"
+    known = [column for column in map(str, columns.frame.columns) if column.startswith("consent_")]
+    require_known(name, known, CatalogueError, f"the customers have no column {name!r}", where)
     consent = columns.read(name)
     if consent.kind not in ("boolean", "null"):
-        raise CatalogueError(
-            f"the column {name!r} holds {consent.kind} values, not booleans",
-            where=f"action {action.id}, channel",
-        )
+        what = f"the column {name!r} holds {consent.kind} values, not booleans"
+        raise CatalogueError(what, where=where)
     return np.asarray(consent.values & ~consent.null)

@@ -47,16 +47,11 @@ class Averaged(Policy):
             if not isinstance(member, Policy):
                 raise LearningError(f"{member!r} is no policy, and cannot be averaged")
             if member.action_ids != members[0].action_ids:
-                raise LearningError(
-                    f"{member.name} has the actions {member.action_ids},"
-                    f" not {members[0].action_ids}",
-                    hint="average policies of the same actions only",
-                )
+                what = f"{member.name} has the actions {member.action_ids}, not {members[0].action_ids}"
+                raise LearningError(what, hint="average policies of the same actions only")
         super().__init__(members[0].action_ids)
         self.members, self.exploration = tuple(members), str(exploration)
-        self._explore = (
-            exploring.greedy if exploration == VOTES else exploring.parse(str(exploration))
-        )
+        self._explore = exploring.parse("greedy" if exploration == VOTES else self.exploration)
 
     @property
     def name(self) -> str:
@@ -90,9 +85,8 @@ class Averaged(Policy):
         for member in self.members:
             expected = member.expected_reward(contexts)
             if expected is None:
-                raise LearningError(
-                    f"{member.name} has no expected rewards to average", hint="leave it out"
-                )
+                what = f"{member.name} has no expected rewards to average"
+                raise LearningError(what, hint="leave it out")
             total += expected
         return total / len(self.members)
 
@@ -100,10 +94,8 @@ class Averaged(Policy):
         if contexts is None:
             raise LearningError(f"the policy {self.name} decides by contexts", hint="pass them")
         if self.exploration == VOTES:
-            votes = [
-                exploring.greedy(member.distribution(contexts, eligible), eligible)
-                for member in self.members
-            ]
+            wishes = (member.distribution(contexts, eligible) for member in self.members)
+            votes = [exploring.greedy(wish, eligible) for wish in wishes]
             return np.asarray(np.mean(votes, axis=0))
         return self._explore(self.expected_reward(contexts), eligible)
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from policies.errors import InvalidPolicyError, did_you_mean
+from policies.errors import InvalidPolicyError, require_known
 from policies.log import Bools, Floats
 from policies.policy import Policy, require_features
 from policies.predicates import Columns, Predicate
@@ -87,19 +87,14 @@ class BusinessRules(Policy):
 
     def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
         columns = sorted({name for rule, _ in self._rules for name in rule.columns})
-        frame = require_features(contexts, columns, self._where)
-        read = Columns(frame)
+        read = Columns(require_features(contexts, columns, self._where))
         holds = [(column, rule.holds(read)) for rule, column in self._rules]
         return _first_eligible([*holds, *self._last], eligible)
 
 
 def _column(policy: Policy, action: str) -> int:
-    if action not in policy.action_ids:
-        raise InvalidPolicyError(
-            f"there is no action {action!r}",
-            where=f"policy {type(policy).__name__}",
-            hint=did_you_mean(action, policy.action_ids),
-        )
+    what = f"there is no action {action!r}"
+    require_known(action, policy.action_ids, InvalidPolicyError, what, policy._where)
     return policy.action_ids.index(action)
 
 
@@ -108,9 +103,7 @@ def _first_eligible(choices: Sequence[tuple[int, Bools | None]], eligible: Bools
     weights = np.zeros_like(eligible, dtype=np.float64)
     open_rows = np.ones(len(eligible), dtype=bool)
     for column, holds in choices:
-        chosen = open_rows & eligible[:, column]
-        if holds is not None:
-            chosen &= holds
+        chosen = open_rows & eligible[:, column] & (True if holds is None else holds)
         weights[:, column] += chosen
         open_rows &= ~chosen
     weights += open_rows[:, None] & eligible

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from policies.deciding.exploration import greedy
-from policies.errors import InvalidPolicyError, LearningError
+from policies.errors import LearningError
 from policies.learning.reading import blocks, survey
 from policies.log import Bools, Floats, Logs
 from policies.policy import Described, Policy
@@ -42,10 +42,8 @@ class BestAverage(Policy):
         if averages is not None and not (
             len(averages) == len(self.action_ids) and np.isfinite(averages).all()
         ):
-            raise InvalidPolicyError(
-                f"{len(self.action_ids)} actions need as many finite averages, not {averages}",
-                where=self._where,
-            )
+            k = len(self.action_ids)
+            raise self._refused(f"{k} actions need as many finite averages, not {averages}")
 
     def fit(self, log: Logs) -> BestAverage:
         """Learn every action's average reward from choice rows, weighted by 1 / probability.

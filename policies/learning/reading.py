@@ -102,11 +102,10 @@ def joined(logs: Logs, most: int | None = None) -> LoggedDecisions:
         raise _empty()
     if len(parts) == 1:
         return parts[0]
-    columns = {
-        field.name: _chained([getattr(part, field.name) for part in parts])
-        for field in fields(LoggedDecisions)
-    }
-    return LoggedDecisions(**columns)
+    names = [field.name for field in fields(LoggedDecisions)]
+    return LoggedDecisions(
+        **{name: _chained([getattr(part, name) for part in parts]) for name in names}
+    )
 
 
 def _chained(values: list[Any]) -> Any:
@@ -162,10 +161,8 @@ def _parts(logs: Logs) -> Iterable[LoggedDecisions]:
 
 
 def _no_log(given: object) -> LearningError:
-    return LearningError(
-        f"a policy learns from LoggedDecisions, not from a {type(given).__name__}",
-        hint="LoggedDecisions.from_frame(frame, …) makes one",
-    )
+    what = f"a policy learns from LoggedDecisions, not from a {type(given).__name__}"
+    return LearningError(what, hint="LoggedDecisions.from_frame(frame, …) makes one")
 
 
 def _check(log: LoggedDecisions, action_ids: Sequence[str]) -> None:

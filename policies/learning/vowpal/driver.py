@@ -10,15 +10,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from policies.errors import LearningError
+from policies.log import Floats
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # 9.10 warns of its own use of pkg_resources
     import vowpalwabbit
-
-Floats = npt.NDArray[np.float64]
 
 
 def learn(
@@ -93,9 +91,8 @@ def predictions(
     if adf:
         costs = [workspace.predict([f"shared |s{row}", *actions]) for row in features]
     else:
-        costs = [
-            _unclipped(workspace, f"|s{row} {action}") for row in features for action in actions
-        ]
+        lines = (f"|s{row} {action}" for row in features for action in actions)
+        costs = [_unclipped(workspace, line) for line in lines]
     workspace.finish()
     return np.array(costs, dtype=np.float64).reshape(len(features), len(actions))
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from policies.encoder import SATURATION, STEPS, Encoded
+from policies.log import Bools, Floats, Ints
 
-Floats = npt.NDArray[np.float64]
 Pieces = list[Union[str, pa.Array]]  # text columns, and text that every row shares
 
 
@@ -70,11 +70,7 @@ def _safe(*parts: str) -> str:
 
 
 def regression_lines(
-    features: Pieces,
-    actions: Sequence[str],
-    action: npt.NDArray[np.int64],
-    cost: Floats,
-    weight: Floats,
+    features: Pieces, actions: Sequence[str], action: Ints, cost: Floats, weight: Floats
 ) -> memoryview:
     """One importance-weighted regression line a decision: `cost weight |s … |a …`."""
     ends = _take([f" {text}\n" for text in actions], action)
@@ -84,10 +80,10 @@ def regression_lines(
 def adf_lines(
     features: Pieces,
     actions: Sequence[str],
-    action: npt.NDArray[np.int64],
+    action: Ints,
     cost: Floats,
     probability: Floats,
-    eligible: npt.NDArray[np.bool_],
+    eligible: Bools,
 ) -> memoryview:
     """Full `cb_adf` text: a shared line, a line an eligible action; the drawn one has a label."""
     label = _rows(["0:", _decimals(cost), ":", _decimals(probability), " "])

@@ -19,16 +19,9 @@ from policies.columns import as_frame
 from policies.deciding import exploration as exploring
 from policies.deciding.groups import uniforms
 from policies.encoder import Encoded, Encoder
-from policies.errors import LearningError, did_you_mean
+from policies.errors import LearningError, require_known
 from policies.learning.reading import BLOCK, Survey, blocks, survey
-from policies.learning.vowpal import driver
-from policies.learning.vowpal.examples import (
-    action_texts,
-    adf_lines,
-    feature_text,
-    regression_lines,
-    row_texts,
-)
+from policies.learning.vowpal import driver, examples
 from policies.learning.vowpal.scorer import LinearScorer
 from policies.learning.vowpal.settings import VowpalSettings
 from policies.log import Bools, Floats, Ints, LoggedDecisions, Logs
@@ -92,13 +85,10 @@ class VowpalPolicy(Policy):
         common = {} if settings is None else asdict(settings)
         self.settings = VowpalSettings.of({**common, **given})
         for action in self.settings.action_features:
-            if action not in self.action_ids:
-                raise LearningError(
-                    f"action_features describe {action!r}, which is no action",
-                    hint=did_you_mean(str(action), self.action_ids),
-                )
+            what = f"action_features describe {action!r}, which is no action"
+            require_known(action, self.action_ids, LearningError, what)
         self._explore = exploring.parse(self.settings.exploration)
-        self._actions = action_texts(self.action_ids, self.settings.action_features)
+        self._actions = examples.action_texts(self.action_ids, self.settings.action_features)
         self._learned: VowpalState | None = None
         self._scorer: LinearScorer | None = None
 
@@ -179,7 +169,7 @@ class VowpalPolicy(Policy):
     def vowpal_scores(self, contexts: pd.DataFrame) -> Floats:
         """The (n, k) unclipped scores by Vowpal Wabbit itself, row by row: slow, for comparison."""
         state, _ = self._fitted()
-        return self._predictor(state)(row_texts(state.encoder.encode(as_frame(contexts))))
+        return self._predictor(state)(examples.row_texts(state.encoder.encode(as_frame(contexts))))
 
     def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
         if contexts is None:
@@ -224,7 +214,9 @@ class VowpalPolicy(Policy):
         enough = int(np.ceil(np.log2(64 * tokens * (encoder.size + 2))))
         bits = chosen.bits or min(max(18, enough), 31)
         low, high = chosen.reward_range or (known.low, known.high)
-        return VowpalState(encoder, float(low), float(high), bits, _unit(known.largest))
+        usual = known.largest == 0 or 0.1 <= known.largest <= 10
+        unit = 1.0 if usual else float(2.0 ** round(math.log2(known.largest)))
+        return VowpalState(encoder, float(low), float(high), bits, unit)
 
     def _continued(self, start: VowpalPolicy, known: Survey) -> VowpalState:
         """The state of a policy that was made like this one."""
@@ -236,9 +228,8 @@ class VowpalPolicy(Policy):
         state, _ = start._fitted()
         if self.settings.reward_range is not None:
             return state
-        return replace(
-            state, low=float(min(known.low, state.low)), high=float(max(known.high, state.high))
-        )
+        low, high = min(known.low, state.low), max(known.high, state.high)
+        return replace(state, low=float(low), high=float(high))
 
     def _learn(self, log: Logs, known: Survey, before: VowpalState) -> VowpalState:
         """The state after the log."""
@@ -266,22 +257,17 @@ class VowpalPolicy(Policy):
         return replace(before, model=model, rows=rows, eligible=eligible, tried=sorted(tried))
 
     def _text(
-        self,
-        earlier: int,
-        block: LoggedDecisions,
-        known: Survey,
-        before: VowpalState,
-        counts: Ints,
+        self, earlier: int, block: LoggedDecisions, known: Survey, before: VowpalState, counts: Ints
     ) -> memoryview:
         """A block as text; adds its rows and eligible actions to `counts`."""
         chosen, actions, action = self.settings, self._actions, block.action
         assert block.contexts is not None  # `blocks` has checked it
-        features = feature_text(before.encoder.encode(block.contexts))
+        features = examples.feature_text(before.encoder.encode(block.contexts))
         cost, probability = -block.reward / before.unit, block.action_probability
         if chosen.max_weight is not None:
             probability = np.maximum(probability, 1 / chosen.max_weight)
         if chosen.cb_type != "mtr":
-            return adf_lines(features, actions, action, cost, probability, block.eligible)
+            return examples.adf_lines(features, actions, action, cost, probability, block.eligible)
         # mtr is regression on logged actions, weighted by (rows so far / their eligible actions) /
         # probability: measured equal to cb_adf, and read several times as fast.
         rows = counts[0] + np.arange(1, len(cost) + 1)
@@ -292,7 +278,7 @@ class VowpalPolicy(Policy):
             weight *= _recency(block, known, chosen.half_life)
         if chosen.bootstrap is not None:
             weight *= _poisson(before.rows + earlier, len(cost), chosen.bootstrap)
-        return regression_lines(features, actions, action, cost, weight)
+        return examples.regression_lines(features, actions, action, cost, weight)
 
     def _predictor(self, state: VowpalState) -> Callable[[list[str]], Floats]:
         """A function that gives the model's own (m, k) scores of m contexts, as rewards."""
@@ -332,22 +318,13 @@ class VowpalPolicy(Policy):
         return policy
 
 
-def _unit(largest: float) -> float:
-    """1 for rewards of usual size, else the power of 2 next to the largest."""
-    if 0.1 <= largest <= 10 or largest == 0:
-        return 1.0
-    return float(2.0 ** round(math.log2(largest)))
-
-
 def _recency(block: LoggedDecisions, known: Survey, half_life: float) -> Floats:
     """(n,) 1 for a decision of the newest day, half as much for one `half_life` days older."""
     if block.decision_date is None or known.newest is None:
-        raise LearningError(
-            "half_life needs the decisions' dates", hint="give the log its decision_date"
-        )
+        hint = "give the log its decision_date"
+        raise LearningError("half_life needs the decisions' dates", hint=hint)
     age = (known.newest - block.decision_date) / np.timedelta64(1, "D")
-    weight: Floats = 0.5 ** (age / half_life)
-    return weight
+    return np.asarray(0.5 ** (age / half_life))
 
 
 def _poisson(first: int, n: int, number: int) -> Floats:

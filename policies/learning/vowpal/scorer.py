@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from policies.encoder import Encoded
 from policies.errors import LearningError
 from policies.learning.vowpal.examples import row_texts, unit_texts
+from policies.log import Floats
 
-Floats = npt.NDArray[np.float64]
 TOLERANCE = 1e-5  # of the scores' scale; Vowpal Wabbit computes in float32
 
 

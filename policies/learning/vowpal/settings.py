@@ -10,7 +10,7 @@ import numpy as np
 
 from policies.columns import low_high, number
 from policies.deciding import exploration as exploring
-from policies.errors import LearningError, did_you_mean
+from policies.errors import LearningError, require_known
 
 CB_TYPES = ("mtr", "dr", "ips", "dm", "sm")
 
@@ -46,10 +46,7 @@ def _listed(name: str, values: Any) -> list[Any]:
 
 
 def _cb_type(name: str, value: Any) -> str:
-    if value not in CB_TYPES:
-        raise LearningError(
-            f"unknown cb_type {str(value)!r}", hint=did_you_mean(str(value), CB_TYPES)
-        )
+    require_known(value, CB_TYPES, LearningError, f"unknown cb_type {str(value)!r}")
     return str(value)
 
 
@@ -70,27 +67,21 @@ def _yes_or_no(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def _range(name: str, value: Any) -> list[float]:
-    return list(low_high(name, value, LearningError))
-
-
 def _descriptions(name: str, given: Any) -> dict[str, dict[str, float | str]]:
     """Texts and numbers by name, by action."""
     given = {} if given is None else given
-    if not isinstance(given, Mapping) or not all(
-        isinstance(features, Mapping) for features in given.values()
-    ):
+    maps = given.values() if isinstance(given, Mapping) else [given]
+    if not all(isinstance(features, Mapping) for features in maps):
         raise LearningError(
             f"{name} must map each action to what describes it, and are {given!r}",
             hint='{"email": {"channel": "mail", "cost": 0.1}}',
         )
+
+    def read(key: str, value: Any) -> float | str:
+        return value if isinstance(value, str) else number(key, value, LearningError)
+
     return {
-        action: {
-            str(key): (
-                value if isinstance(value, str) else number(f"{action}.{key}", value, LearningError)
-            )
-            for key, value in features.items()
-        }
+        action: {str(key): read(f"{action}.{key}", value) for key, value in features.items()}
         for action, features in given.items()
     }
 
@@ -151,7 +142,9 @@ class VowpalSettings:
     max_weight: float | None = _setting(None, _real(lambda x: x >= 1, "1 or more, or None"))
     exploration: str = _setting("greedy", lambda name, value: str(value))
     seed: int = _setting(0, _whole(lambda x: x >= 0, "0 or more"))
-    reward_range: list[float] | None = _setting(None, _range)  # noqa: RUF009 - likewise
+    reward_range: list[float] | None = _setting(  # noqa: RUF009 - likewise
+        None, lambda name, value: list(low_high(name, value, LearningError))
+    )
     bits: int | None = _setting(None, _whole(lambda x: 1 <= x <= 31, "from 1 to 31, or None"))
 
     def __post_init__(self) -> None:
@@ -162,10 +155,8 @@ class VowpalSettings:
                 object.__setattr__(self, setting.name, read(setting.name, value))
         for name in ("half_life", "bootstrap"):
             if getattr(self, name) is not None and self.cb_type != "mtr":
-                raise LearningError(
-                    f"{name} weighs regressions, and cb_type {self.cb_type!r} is none",
-                    hint='use cb_type "mtr"',
-                )
+                what = f"{name} weighs regressions, and cb_type {self.cb_type!r} is none"
+                raise LearningError(what, hint='use cb_type "mtr"')
         if self.cb_type == "sm" and exploring.needs_rewards(self.exploration):
             raise LearningError(
                 f"{self.exploration!r} explores by expected rewards, and cb_type 'sm' has none",
@@ -181,6 +172,5 @@ class VowpalSettings:
         """
         names = [setting.name for setting in fields(cls)]
         for name in given:
-            if name not in names:
-                raise LearningError(f"unknown setting {name!r}", hint=did_you_mean(name, names))
+            require_known(name, names, LearningError, f"unknown setting {name!r}")
         return cls(**given)
