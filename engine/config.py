@@ -63,7 +63,10 @@ def load_config(
         ConfigError: a file, key or value is wrong; says file, line and key path.
     """
     engine_doc = read_document(conf_dir / "engine.yml")
-    source_doc = _source_document(conf_dir, source)
+    path = conf_dir / "sources" / f"{source}.yml"
+    known = sorted(file.stem for file in path.parent.glob("*.yml"))
+    require_known(source, known, ConfigError, f"There is no source {source!r}.", str(path))
+    source_doc = read_document(path)
     if source == SIMULATION:
         actions_doc = read_document(conf_dir / "actions.yml")
         catalogue = _catalogue(_parse(CatalogueFile, actions_doc), actions_doc)
@@ -73,7 +76,10 @@ def load_config(
         described = _parse(SourceConfig, source_doc)
         actions_doc = source_doc.part("catalogue")
         catalogue = _catalogue(described.catalogue, actions_doc)
-        _check_source(described, catalogue, source_doc)
+        for value, action in described.columns.actions.items():
+            what = f"The value {value!r} maps to an action {action!r} that the catalogue lacks."
+            where = source_doc.where(("columns", "actions", value))
+            require_known(action, catalogue.action_ids, ConfigError, what, where)
         features = described.columns.features
         engine_doc = _overlaid(engine_doc, source_doc)
         config = Config(catalogue, _parse(EngineConfig, engine_doc), source=described)
@@ -81,13 +87,6 @@ def load_config(
     if features is not None:
         _check_columns(config, features, actions_doc, engine_doc)
     return config
-
-
-def _source_document(conf_dir: Path, source: str) -> Document:
-    path = conf_dir / "sources" / f"{source}.yml"
-    known = sorted(file.stem for file in path.parent.glob("*.yml"))
-    require_known(source, known, ConfigError, f"There is no source {source!r}.", str(path))
-    return read_document(path)
 
 
 def _overlaid(base: Document, source: Document) -> Document:
@@ -224,10 +223,3 @@ def check_baseline(name: str, config: Config, where: str) -> None:
     """
     known = list(map(str, config.baselines))
     require_known(name, known, ConfigError, f"There is no baseline {name!r}.", where)
-
-
-def _check_source(source: SourceConfig, catalogue: Catalogue, document: Document) -> None:
-    for value, action in source.columns.actions.items():
-        what = f"The value {value!r} maps to an action {action!r} that the catalogue lacks."
-        where = document.where(("columns", "actions", value))
-        require_known(action, catalogue.action_ids, ConfigError, what, where)

@@ -47,7 +47,9 @@ def decision_rows(
     """
     n, ids = len(customer_id), pa.array(catalogue.action_ids)
     moments = dates.astype("datetime64[D]") + np.timedelta64(DECISION_HOUR, "h")
-    expected = decisions.chosen_expected_reward
+    expected, chances = decisions.chosen_expected_reward, decisions.distribution
+    blocked = decisions.blocked
+    rules = pa.array(blocked[blocked > 0].astype(np.int64) - 1)
     return pa.table(
         {
             "decision_id": decision_ids(customer_id, dates),
@@ -59,9 +61,9 @@ def decision_rows(
             "channel": pa.array(catalogue.channels).take(pa.array(decisions.action)),
             "action_probability": pa.array(decisions.action_probability),
             "chosen_expected_reward": pa.array(expected, mask=np.isnan(expected)),
-            "eligible_actions": _lists(decisions.eligible, catalogue.action_ids),
-            "distribution": _map(decisions.distribution, decisions.distribution > 0, ids),
-            "blocked_actions": _reasons(decisions.blocked, ids),
+            "eligible_actions": _lists(decisions.eligible, ids),
+            "distribution": _map(chances > 0, ids, pa.array(chances[chances > 0], pa.float64())),
+            "blocked_actions": _map(blocked > 0, ids, pa.array(RULES).take(rules)),
             "reason_code": pa.array(REASONS).take(pa.array(decisions.reason)),
             "model_name": _constant(author.model_name, n),
             "model_version": _constant(author.model_version, n),
@@ -85,19 +87,13 @@ def _offsets(mask: npt.NDArray[np.bool_]) -> pa.Array:
     return pa.array(np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int32))
 
 
-def _lists(mask: npt.NDArray[np.bool_], names: tuple[str, ...]) -> pa.Array:
-    return pa.ListArray.from_arrays(
-        _offsets(mask), pa.array(names).take(pa.array(np.nonzero(mask)[1]))
-    )
+def _names(mask: npt.NDArray[np.bool_], ids: pa.Array) -> pa.Array:
+    return ids.take(pa.array(np.nonzero(mask)[1]))
 
 
-def _map(values: npt.NDArray[Any], mask: npt.NDArray[np.bool_], ids: pa.Array) -> pa.Array:
-    keys = ids.take(pa.array(np.nonzero(mask)[1]))
-    return pa.MapArray.from_arrays(_offsets(mask), keys, pa.array(values[mask], pa.float64()))
+def _lists(mask: npt.NDArray[np.bool_], ids: pa.Array) -> pa.Array:
+    return pa.ListArray.from_arrays(_offsets(mask), _names(mask, ids))
 
 
-def _reasons(blocked: npt.NDArray[np.int8], ids: pa.Array) -> pa.Array:
-    mask = blocked > 0
-    keys = ids.take(pa.array(np.nonzero(mask)[1]))
-    rules = pa.array(RULES).take(pa.array(blocked[mask].astype(np.int64) - 1))
-    return pa.MapArray.from_arrays(_offsets(mask), keys, rules)
+def _map(mask: npt.NDArray[np.bool_], ids: pa.Array, values: pa.Array) -> pa.Array:
+    return pa.MapArray.from_arrays(_offsets(mask), _names(mask, ids), values)

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 import pyarrow as pa
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from engine.config import Config
+from engine.data.tables import Tables
 from engine.settings import Reward
 from policies.log import LoggedDecisions
-
-if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
-
-    from engine.data.tables import Tables
 
 COLUMNS = (
     "decision_id",
@@ -103,12 +100,7 @@ def _lookup(column: str, values: Mapping[str, float]) -> Column:
 
 
 def read_log(
-    tables: Tables,
-    config: Config,
-    features: Mapping[str, str],
-    as_of: dt.date,
-    *,
-    first_day: Optional[dt.date] = None,
+    tables: Tables, config: Config, features: Mapping[str, str], as_of: dt.date
 ) -> LoggedDecisions:
     """The log matured by `as_of`, in order of date and decision id.
 
@@ -117,12 +109,8 @@ def read_log(
         config: catalogue and reward range.
         features: context columns to bring.
         as_of: rows with `matured_on` up to this day are known.
-        first_day: leave out earlier decisions.
     """
-    rows = matured_rows(tables, features, as_of)
-    if first_day:
-        rows = rows.where(F.col("decision_date") >= F.lit(first_day))
-    return logged_from_arrow(rows.toArrow(), config, features)
+    return logged_from_arrow(matured_rows(tables, features, as_of).toArrow(), config, features)
 
 
 def matured_rows(tables: Tables, features: Mapping[str, str], as_of: dt.date) -> DataFrame:

@@ -9,7 +9,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional, Protocol
+from typing import Optional, Protocol
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from engine.config import Config
 from engine.data.decisions import DECISION_HOUR, Author, decision_rows
-from engine.data.tables import arrow_schema
+from engine.data.tables import Tables, arrow_schema
 from engine.errors import SourceError, require_known
 from engine.parameters import Parameters
 from engine.settings import SourceConfig
@@ -25,9 +25,6 @@ from policies.deciding.decision import REASONS, Decisions
 from policies.deciding.decision_ids import decision_ids
 from policies.deciding.groups import GROUPS
 from policies.errors import did_you_mean
-
-if TYPE_CHECKING:
-    from engine.data.tables import Tables
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
-from pyspark.sql import Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+from engine.digests import text_digest
 
 LONG_DAYS, SHORT_DAYS = 28, 7
 CHANNELS = ("email", "sms", "push", "phone")
@@ -32,8 +29,7 @@ BEHAVIOUR: dict[str, str] = {
 
 def feature_hash(features: Mapping[str, str]) -> str:
     """12 hex digits that change with any feature's name, type or position."""
-    text = ";".join(f"{name} {kind}" for name, kind in features.items())
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return text_digest(";".join(f"{name} {kind}" for name, kind in features.items()))
 
 
 def behaviour(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 import pyarrow as pa
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from engine.data.decisions import Author, day_of, decision_rows
@@ -18,9 +19,6 @@ from policies.catalogue import Catalogue
 from policies.columns import as_frame
 from policies.deciding.decision import decide
 from policies.deciding.groups import Groups
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 
 def contexts_on(

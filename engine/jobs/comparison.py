@@ -157,9 +157,7 @@ def values_on_unseen_days(
     """
     dates = log.decision_date
     assert dates is not None
-    unseen = np.ones(len(log), dtype=bool)
-    if unseen_from is not None:
-        unseen = dates >= np.datetime64(unseen_from)
+    unseen = dates >= np.datetime64(unseen_from or dt.date.min)
     if not unseen.any():
         raise JobError(
             f"No matured day is left that neither {names[0]} nor {names[1]} learned from.",

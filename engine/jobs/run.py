@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
+
+from pyspark.sql import SparkSession
 
 from engine import environment
 from engine.config import Config, load_config
@@ -18,9 +20,6 @@ from engine.models.registry import Registry
 from engine.models.standing import ModelState
 from engine.parameters import SIMULATION, Parameters
 from engine.world.source import Simulated
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 MODEL = "next_best_action"
 SOURCE_PROPERTY = "nba.source"

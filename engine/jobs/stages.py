@@ -205,15 +205,8 @@ def _freeze(run: Run, log: LoggedDecisions) -> int:
     if lineage is None:
         return 0
     incumbent = (str(standing.champion), standing.policy(standing.champion))
-    rows = evidence_rows(
-        log,
-        lineage,
-        standing.load,
-        incumbent,
-        run.config,
-        standing.evidence(),
-        run.parameters.as_of,
-    )
+    day, frozen = run.parameters.as_of, standing.evidence()
+    rows = evidence_rows(log, lineage, standing.load, incumbent, run.config, frozen, day)
     return run.tables.add_rows("evidence", rows)
 
 

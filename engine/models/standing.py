@@ -89,10 +89,8 @@ class ModelState:
 
     def baselines(self) -> list[PolicyRef]:
         """The policies that need no learning; the business rules only where there are any."""
-        every = self.config.baselines
-        return (
-            every if self.config.rules else [ref for ref in every if ref.name != "business_rules"]
-        )
+        rules = bool(self.config.rules)
+        return [ref for ref in self.config.baselines if rules or ref.name != "business_rules"]
 
     def evidence(self) -> pd.DataFrame:
         """The frozen days of the lineage on trial against the champion, oldest first."""

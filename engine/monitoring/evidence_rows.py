@@ -57,10 +57,7 @@ def evidence_rows(
         )
         [sums] = day_sums(part, ours, theirs, expected_reward[here], before=before, noise=noise)
         before.append(sums)
-        hashes = {
-            "candidate_hash": array_digest(ours),
-            "incumbent_hash": array_digest(theirs),
-        }
+        hashes = {"candidate_hash": array_digest(ours), "incumbent_hash": array_digest(theirs)}
         rows.append({**sums.to_dict(), **hashes, "candidate": number})
     return pd.DataFrame(rows).assign(
         lineage=lineage.name, incumbent=incumbent[0], frozen_as_of=as_of

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from engine.config import Config
@@ -18,9 +19,6 @@ from policies.estimating.estimators import as_estimators
 from policies.estimating.intervals import normal
 from policies.estimating.rows import EvaluationRows, evaluation_rows
 from policies.estimating.sums import Sums, WeightSums, reward_reach, table_row, unit_totals
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 KEYS = ["policy", "estimator", "segment"]
 TOTALS = ["rows", "direct", "weighted", "weight"]  # of a customer: see `policies.estimating.sums`

@@ -124,7 +124,7 @@ def log_hash(log: Logs) -> str:
             plain = part.contexts.apply(_of_one_type)
             rows = pd.util.hash_pandas_object(plain, index=False).to_numpy()
             digests["contexts"].update(rows.tobytes())
-    return text_digest(*(each.hexdigest() for each in digests.values()))
+    return text_digest(*(digest.hexdigest() for digest in digests.values()))
 
 
 def _of_one_type(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -138,7 +138,7 @@ def code_hash() -> str:
     """12 hex digits of the source of `policies`, which all learning lives in."""
     root = Path(policies.__file__).parent
     files = sorted(root.rglob("*.py"))
-    return text_digest(*(f"{each.relative_to(root)} {each.read_text()}" for each in files))
+    return text_digest(*(f"{file.relative_to(root)} {file.read_text()}" for file in files))
 
 
 def _grid(config: Config) -> list[Policy]:
