@@ -10,13 +10,13 @@ from typing import Any, Optional, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from engine.documents import Document, KeyPath, read_document
-from engine.errors import ConfigError, require_known
+from engine.errors import ConfigError
 from engine.parameters import SIMULATION
 from engine.refs import PolicyRef
 from engine.settings import CatalogueFile, EngineConfig, Section, SimulationConfig, SourceConfig
 from policies.catalogue import PREDICATE_KEYS, Action, Catalogue
 from policies.deciding import deployed
-from policies.errors import CatalogueError, NbaError, PredicateError, did_you_mean
+from policies.errors import CatalogueError, NbaError, PredicateError, did_you_mean, require_known
 from policies.learning.vowpal.policy import VowpalPolicy
 from policies.learning.vowpal.settings import VowpalSettings
 from policies.predicates import Predicate

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Optional
-
-from policies.errors import NbaError, did_you_mean
+from policies.errors import NbaError
 
 
 class ConfigError(NbaError):
@@ -30,11 +27,3 @@ class BundleError(NbaError):
 
 class JobError(NbaError):
     """A job or one of its tasks failed."""
-
-
-def require_known(
-    name: str, known: Collection[str], error: type[NbaError], what: str, where: Optional[str] = None
-) -> None:
-    """Raise `error(what)` unless `name` is one of `known`; the hint suggests the closest one."""
-    if name not in known:
-        raise error(what, where=where, hint=did_you_mean(name, known))

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from engine.errors import ConfigError, require_known
+from engine.errors import ConfigError
+from policies.errors import require_known
 
 SIMULATION = "simulation"  # the source where none is named
 

@@ -28,6 +28,7 @@ def require(
     hint: str | None = None,
     error: type[NbaError] = InvalidLogError,
     where: str | None = None,
+    start: int = 0,
 ) -> None:
     """Raise `error`, naming the first rows, unless the rule holds in every row.
 
@@ -37,9 +38,10 @@ def require(
         hint: one action that mends it.
         error: the type to raise.
         where: whose rows they are.
+        start: number of the first row.
     """
     if not holds.all():
-        rows = np.flatnonzero(~holds)
+        rows = np.flatnonzero(~holds) + start
         more = ", …" if len(rows) > 5 else ""
         first = f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:5]))}{more}"
         raise error(

@@ -18,13 +18,13 @@ import pyarrow as pa
 from engine.config import Config
 from engine.data.decisions import DECISION_HOUR, Author, decision_rows
 from engine.data.tables import Tables, arrow_schema
-from engine.errors import SourceError, require_known
+from engine.errors import SourceError
 from engine.parameters import Parameters
 from engine.settings import SourceConfig
 from policies.deciding.decision import REASONS, Decisions
 from policies.deciding.decision_ids import decision_ids
 from policies.deciding.groups import GROUPS
-from policies.errors import did_you_mean
+from policies.errors import did_you_mean, require_known
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import TableError, require_known
+from engine.errors import TableError
+from policies.errors import require_known
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

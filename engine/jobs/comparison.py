@@ -12,7 +12,7 @@ import pandas as pd
 
 from engine.config import Config
 from engine.data.rewards import read_log
-from engine.errors import JobError, RegistryError, require_known
+from engine.errors import JobError, RegistryError
 from engine.jobs import Run
 from engine.jobs.judgement import monitored_problems
 from engine.models.registry import ALIASES
@@ -21,7 +21,7 @@ from engine.monitoring.health import health_rows, problems
 from engine.promotion.promote import judge
 from engine.refs import PolicyRef
 from policies import AsDeployed, LoggedDecisions, Policy, Verdict, cross_fit, evaluate
-from policies.errors import did_you_mean
+from policies.errors import did_you_mean, require_known
 from policies.judging.lineages import Lineage, Step, next_step
 
 

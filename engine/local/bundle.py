@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from engine.documents import Document, KeyPath, read_document
-from engine.errors import BundleError, require_known
+from engine.errors import BundleError
+from policies.errors import require_known
 
 FILE = "databricks.yml"
 NOTEBOOK, RUN_JOB = "notebook_task", "run_job_task"

@@ -10,7 +10,8 @@ from typing import Any, Optional
 import pandas as pd
 from matplotlib.figure import Figure
 
-from engine.errors import JobError, require_known
+from engine.errors import JobError
+from policies.errors import require_known
 
 HEADER = "# Databricks notebook source"
 _MAGIC = "# MAGIC %"

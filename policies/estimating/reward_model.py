@@ -161,8 +161,7 @@ def _forward(
     """
     dates = log.decision_date
     assert dates is not None
-    known = dates + 1 if log.matured_on is None else log.matured_on
-    teaches = _teaching(log)
+    known, teaches = log.known_on, _teaching(log)
     first = known[teaches].min() if teaches.any() else dates.max() + 1
     started = np.flatnonzero(dates >= first)
     if not len(started):

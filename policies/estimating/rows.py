@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from policies.columns import by_action
+from policies.columns import by_action, require
 from policies.errors import EvaluationError
 from policies.estimating.blocks import block_rows, map_blocks
 from policies.log import Bools, Floats, Ints, LoggedDecisions
@@ -230,9 +230,14 @@ class _Target:
 def _check_distribution(target: Floats, eligible: Bools, first: int = 0) -> None:
     """Raise EvaluationError, naming the rows from `first` on, unless all are distributions."""
     proper = (target >= 0).all(axis=1) & (np.abs(target.sum(axis=1) - 1) <= SUMS_TO_ONE)
-    every(proper, "a target's rows must be non-negative and sum to 1", first)
+    require(
+        proper,
+        "a target's rows must be non-negative and sum to 1",
+        error=EvaluationError,
+        start=first,
+    )
     inside = ~((target != 0) & ~eligible).any(axis=1)
-    every(inside, "a target must be 0 where not eligible", first)
+    require(inside, "a target must be 0 where not eligible", error=EvaluationError, start=first)
 
 
 def _no_model() -> EvaluationError:
@@ -243,7 +248,7 @@ def _no_model() -> EvaluationError:
 
 
 def _check_finite(array: Floats) -> None:
-    every(np.isfinite(array).all(axis=1), "expected_reward must be finite")
+    require(np.isfinite(array).all(axis=1), "expected_reward must be finite", error=EvaluationError)
 
 
 def _shaped(log: LoggedDecisions, values: Any, what: str, rows: slice | None = None) -> Floats:
@@ -271,15 +276,4 @@ def _in_order(values: Any, what: str, n: int, start: int) -> None:
         raise EvaluationError(
             f"{what} comes with an index of its own, and its rows may be in another order",
             hint="in the log's order: .to_numpy(), or .reset_index(drop=True)",
-        )
-
-
-def every(holds: Any, rule: str, first: int = 0) -> None:
-    """Raise EvaluationError, naming the rows by number from `first`, unless the rule holds."""
-    if not holds.all():
-        rows = np.flatnonzero(~holds) + first
-        named = ", ".join(str(row) for row in rows[:5])
-        more = ", …" if len(rows) > 5 else ""
-        raise EvaluationError(
-            f"{rule}: {len(rows)} of {len(holds)} rows break it", where=f"rows {named}{more}"
         )

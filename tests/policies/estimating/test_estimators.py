@@ -271,7 +271,7 @@ def test_a_target_must_be_a_distribution(bandit: Any) -> None:
         evaluation_rows(log, np.full((10, 2), 0.5), np.full((10, 2), np.nan))
     late = np.full((10, 2), 0.5)
     late[7] = [0.5, np.nan]
-    with pytest.raises(EvaluationError, match="rows 7"):
+    with pytest.raises(EvaluationError, match="row 7"):
         evaluation_rows(log, late)
 
     class Other:
