@@ -160,7 +160,8 @@ def _rule_line(name: str, rule: Mapping[str, Any]) -> str:
         f"{value:.4g}" if isinstance(value, (int, float)) else value
         for value in (rule["reading"], rule["limit"])
     )
-    return f"  {name:12} {'holds' if rule['holds'] else 'fails'}  {reading} (limit {limit})"
+    holds = "holds" if rule["holds"] else "does not hold"
+    return f"  {name:12} {holds:14} {reading} (limit {limit})"
 
 
 @main.command("promote-model")

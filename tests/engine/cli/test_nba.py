@@ -362,7 +362,7 @@ def test_compare_models_exits_by_recommendation_only_when_asked(
     assert lines[-8] == "gate, for @staging on these days:"
     assert lines[-3].split() == [
         "better",
-        *("holds" if not code else "fails").split(),
+        *("holds" if not code else "does not hold").split(),
         f"{bounds[0]:.4g}",
         "(limit",
         "-0.005)",
