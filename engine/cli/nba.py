@@ -256,10 +256,14 @@ def simulate(
     result, path = run_scenario(name, days, customers, seed, reward, out, say)
     numbers = dict.fromkeys(("rules", "learned", "best"), "{:.3f}".format)
     found = spans(result)
-    left = f"{{:{max(map(len, found['what happened']))}}}".format
+    width = max(map(len, found["what happened"]))
     shown = found.to_string(
         index=False,
-        formatters={**numbers, "of the gap": "{:.0%}".format, "what happened": left},
+        formatters={
+            **numbers,
+            "of the gap": "{:.0%}".format,
+            "what happened": lambda note: note.ljust(width),
+        },
         justify="left",
     )
     content = {
