@@ -129,11 +129,12 @@ class Registry:
         return matching[-1] if matching else None
 
     def has_run(self, **tags: str) -> bool:
-        """True if a run with these tags exists (registered or not)."""
+        """True if a finished run with these tags exists (registered or not)."""
         experiment = self.client.get_experiment_by_name(self.experiment)
         if experiment is None:
             return False
-        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+        condition = " and ".join(["attributes.status = 'FINISHED'", *conditions])
         return bool(self.client.search_runs([experiment.experiment_id], condition, max_results=1))
 
     def alias(self, alias: str) -> Optional[str]:
@@ -181,6 +182,9 @@ class Registry:
     ) -> Optional[Version]:
         """Log a training run, and register its policy as the next version.
 
+        The run gets its tags last: one that failed or was stopped before leaves nothing that
+        `find` or `has_run` takes for done, and the next training makes up for it.
+
         Args:
             policy: a fitted policy; None logs the run alone.
             features: context columns with SQL types; they and `eligible_actions` are the inputs.
@@ -191,7 +195,7 @@ class Registry:
         """
         client = self.client
         mlflow.set_experiment(self.experiment)
-        with mlflow.start_run(run_name=tags.get("recipe"), tags=dict(tags)):
+        with mlflow.start_run(run_name=tags.get("recipe")):
             mlflow.log_params(dict(params))
             mlflow.log_metrics(dict(metrics))
             for name, table in tables.items():
@@ -202,10 +206,13 @@ class Registry:
                 with mlflow.start_run(run_name=rival.name, nested=True):
                     mlflow.log_params(dict(rival.params))
                     mlflow.log_metrics(dict(rival.metrics))
-            if policy is None:
-                return None
-            logged = self._log_model(policy, features, example, tags)
-            made = mlflow.register_model(logged.model_uri, self.model_name, tags=dict(tags))
+            made = None
+            if policy is not None:
+                logged = self._log_model(policy, features, example, tags)
+                made = mlflow.register_model(logged.model_uri, self.model_name, tags=dict(tags))
+            mlflow.set_tags(dict(tags))
+        if made is None:
+            return None
         return self.version(str(client.get_model_version(self.model_name, made.version).version))
 
     def _log_model(

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import mlflow
 import numpy as np
@@ -191,6 +191,55 @@ def test_a_training_that_registers_nothing_is_remembered(
     assert registry.has_run(training_key="came to nothing")
     assert registry.has_run(training_key="k", recipe="r1")
     assert registry.versions() == versions
+
+
+@pytest.mark.parametrize(
+    ("policy", "write"),
+    [
+        (UniformPolicy(IDS), "log_params"),
+        (UniformPolicy(IDS), "register_model"),
+        (UniformPolicy(IDS), "set_tags"),
+        (None, "log_figure"),
+        (None, "set_tags"),
+    ],
+)
+def test_a_training_whose_write_failed_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Optional[UniformPolicy], write: str
+) -> None:
+    """After a failed write the key is done only if the version exists; a retry makes one version."""
+    registry, failures = Registry(MODEL, "/tests/registry", tmp_path), []
+    working = getattr(mlflow, write)
+
+    def fails_once(*args: Any, **settings: Any) -> Any:
+        if not failures:
+            failures.append(write)
+            raise MlflowException("try later", TEMPORARILY_UNAVAILABLE)
+        return working(*args, **settings)
+
+    def done() -> bool:
+        return registry.find(training_key="k") is not None or registry.has_run(training_key="k")
+
+    def register() -> None:
+        registry.register(
+            policy,
+            FEATURES,
+            contexts(3).assign(eligible_actions=[list(IDS)] * 3),
+            params={"seed": 0},
+            metrics={"selection_low": 0.1},
+            tables={"selection": pd.DataFrame({"recipe": ["a"]})},
+            pictures={"selection": Figure()},
+            rivals=[],
+            tags={"recipe": "r", "training_key": "k"},
+        )
+
+    monkeypatch.setattr(mlflow, write, fails_once)
+    with pytest.raises(MlflowException, match="try later"):
+        register()
+    assert done() == bool(registry.versions())
+    if not done():
+        register()
+    assert done()
+    assert len(registry.versions()) == (policy is not None)
 
 
 def test_a_policy_carries_where_it_came_from(registry: Registry, versions: list[Version]) -> None:
