@@ -51,12 +51,6 @@ class Action:
     features: Mapping[str, float | str] = field(default_factory=dict, hash=False)
 
     @property
-    def unrestricted(self) -> bool:
-        """Whether it is eligible for everybody on every day."""
-        dated = self.valid_from is not None or self.valid_to is not None
-        return self.channel == NO_CHANNEL and not dated and not self.predicates
-
-    @property
     def predicates(self) -> dict[str, str]:
         """The predicates it has, by key, in the order in which they apply."""
         texts = {key: getattr(self, key) for key in PREDICATE_KEYS}
@@ -88,7 +82,9 @@ class Catalogue:
         repeated = sorted({action_id for action_id in ids if ids.count(action_id) > 1})
         if repeated:
             raise CatalogueError(f"action ids repeat: {', '.join(repeated)}", where="the catalogue")
-        if not self.actions[self.index(self.no_contact)].unrestricted:
+        nobody = self.actions[self.index(self.no_contact)]
+        dated = nobody.valid_from is not None or nobody.valid_to is not None
+        if dated or nobody.predicates or nobody.channel != NO_CHANNEL:
             raise CatalogueError(
                 f"the action {self.no_contact!r} is restricted",
                 where=f"action {self.no_contact}",

@@ -240,8 +240,7 @@ class Entries:
         if coded:
             places = np.append(places, -1)[_whole(self.actions.indices)]
         if (places < 0).any():
-            holds = np.ones(self.n, dtype=bool)
-            holds[self.row[places < 0]] = False
+            holds = ~np.isin(np.arange(self.n), self.row[places < 0])
             unknown = self.actions[int(np.argmax(places < 0))].as_py()
             if unknown is None:
                 require(holds, f"{self.name} must not be missing")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Optional, cast
 
 import numpy as np
@@ -132,10 +132,8 @@ class Column:
         if self.kind == "boolean":
             code += column.to_numpy(dtype=bool, na_value=False)
         elif self.levels:
-            levels = pd.Index(self.levels, dtype=object)
-            code += (
-                levels.get_indexer(pd.Index(_strings(column), dtype=object)).astype(np.int32) + 1
-            )
+            texts = pd.Index(_strings(column), dtype=object)
+            code += 1 + pd.Index(self.levels, dtype=object).get_indexer(texts).astype(np.int32)
         elif self.edges:
             code += np.searchsorted(self.edges, cast("Floats", values)).astype(np.int32) + 1
         code[~known] = self.n_indicators if self.missing else 0
@@ -156,16 +154,6 @@ class Encoded:
     n: int
     numbers: tuple[tuple[int, Floats], ...]
     codes: tuple[tuple[range, Codes], ...]
-
-    def dense(self, size: int) -> Floats:
-        """The (n, size) matrix, column by column in memory."""
-        out = np.zeros((self.n, size), order="F")
-        for index, values in self.numbers:
-            out[:, index] = values
-        for columns, code in self.codes:
-            rows = np.flatnonzero(code)
-            out[rows, columns.start + code[rows] - 1] = 1.0
-        return out
 
 
 @dataclass(frozen=True)
@@ -214,7 +202,7 @@ class Encoder:
         return sum(column.n_numbers + column.n_indicators for column in self.columns)
 
     def encode(self, contexts: pd.DataFrame) -> Encoded:
-        """The encoded contexts; `dense(encoder.size)` makes the (n, p) matrix of them.
+        """The encoded contexts; `matrix` gives them with the zeros.
 
         Raises:
             LearningError: a column the encoder was fitted on is absent or changed its type.
@@ -231,8 +219,14 @@ class Encoder:
         return Encoded(len(contexts), tuple(numbers), tuple(codes))
 
     def matrix(self, contexts: pd.DataFrame) -> Floats:
-        """The (n, p) matrix of n contexts; raises as `encode` does."""
-        return self.encode(contexts).dense(self.size)
+        """The (n, p) matrix of n contexts, column by column in memory; raises as `encode` does."""
+        encoded, out = self.encode(contexts), np.zeros((len(contexts), self.size), order="F")
+        for index, values in encoded.numbers:
+            out[:, index] = values
+        for columns, code in encoded.codes:
+            rows = np.flatnonzero(code)
+            out[rows, columns.start + code[rows] - 1] = 1.0
+        return out
 
     def to_dict(self) -> dict[str, Any]:
         """The encoder as plain data for JSON."""
@@ -241,11 +235,8 @@ class Encoder:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Encoder:
         """The encoder that `to_dict` described."""
-        columns = []
-        for column in data["columns"]:
-            levels, edges = tuple(column["levels"]), tuple(column["edges"])
-            columns.append(Column(**{**column, "levels": levels, "edges": edges}))
-        return cls(tuple(columns))
+        read = (Column(**column) for column in data["columns"])
+        return cls(tuple(replace(c, levels=tuple(c.levels), edges=tuple(c.edges)) for c in read))
 
 
 def _plain(name: Hashable) -> Hashable:

@@ -21,12 +21,8 @@ class NbaError(Exception):
         self, what: str, *, where: Optional[str] = None, hint: Optional[str] = None
     ) -> None:
         self.what, self.where, self.hint = what, where, hint
-        parts = [what]
-        if where:
-            parts.append(f"  in {where}")
-        if hint:
-            parts.append(f"  Hint: {hint}")
-        super().__init__("\n".join(parts))
+        parts = [what, where and f"  in {where}", hint and f"  Hint: {hint}"]
+        super().__init__("\n".join(filter(None, parts)))
 
 
 class InvalidLogError(NbaError, ValueError):

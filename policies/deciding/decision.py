@@ -19,6 +19,7 @@ from policies.errors import CatalogueError, InvalidPolicyError
 from policies.log import Bools, Floats, Ints
 from policies.policy import Policy
 
+Codes = NDArray[np.int8]
 REASONS = (
     "exploit",
     "explore",
@@ -41,17 +42,17 @@ class Decisions:
         reason: (n,) int8, place in `REASONS`.
         distribution: (n, k) the logged distribution.
         eligible: (n, k) bool, after all rules.
-        blocked: (n, k) int8 as in `rules.Funnel`.
+        blocked: (n, k) int8, what `funnel` gives.
         chosen_expected_reward: (n,) in reward units, by the deciding policy; NaN where unknown.
     """
 
     action: Ints
     action_probability: Floats
-    group: NDArray[np.int8]
-    reason: NDArray[np.int8]
+    group: Codes
+    reason: Codes
     distribution: Floats
     eligible: Bools
-    blocked: NDArray[np.int8]
+    blocked: Codes
     chosen_expected_reward: Floats
 
 
@@ -90,15 +91,15 @@ def decide(
     for deciding in (policy, previous):
         _same_actions(deciding, catalogue)
     ids = _hashes(frame) if hashes is None else hashes
-    rules = funnel(catalogue, frame, date)
-    eligible = rules.eligible
+    blocked = funnel(catalogue, frame, date)
+    eligible = blocked == 0
     group = experiment.assign_groups(ids, date, groups)
     wanted, rewards = policy.distribution(frame, eligible), policy.expected_reward(frame)
     logged = _mixed(wanted, eligible, floor, groups.uniform)
     drawn_from = _drawn_from(logged, eligible, group == experiment.UNIFORM, groups.uniform)
     held, old = group == experiment.HOLDOUT, group == experiment.PREVIOUS
-    nothing = np.arange(len(catalogue.actions)) == catalogue.index(catalogue.no_contact)
-    logged[held] = drawn_from[held] = nothing
+    contacts = np.array(catalogue.action_ids) != catalogue.no_contact
+    logged[held] = drawn_from[held] = ~contacts
     if old.any():
         if previous is None:
             raise InvalidPolicyError("a share stays with a previous policy, but there is none")
@@ -112,10 +113,10 @@ def decide(
         action=action,
         action_probability=logged[np.arange(len(action)), action],
         group=group,
-        reason=_reasons(group, wanted, action, rules.blocked, catalogue),
+        reason=_reasons(group, wanted, action, blocked, contacts),
         distribution=logged,
         eligible=eligible,
-        blocked=rules.blocked,
+        blocked=blocked,
         chosen_expected_reward=chosen,
     )
 
@@ -236,14 +237,7 @@ def _same_actions(policy: Policy | None, catalogue: Catalogue) -> None:
         )
 
 
-def _reasons(
-    group: NDArray[np.int8],
-    wanted: Floats,
-    action: Ints,
-    blocked: NDArray[np.int8],
-    catalogue: Catalogue,
-) -> NDArray[np.int8]:
-    contacts = np.arange(len(catalogue.actions)) != catalogue.index(catalogue.no_contact)
+def _reasons(group: Codes, wanted: Floats, action: Ints, blocked: Codes, contacts: Bools) -> Codes:
     only = np.count_nonzero(blocked == 0, axis=1) == 1
     ruled_out = (blocked[:, contacts] > NOT_VALID).any(axis=1)
     best = wanted[np.arange(len(action)), action] >= wanted.max(axis=1, initial=0.0)

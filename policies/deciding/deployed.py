@@ -44,9 +44,7 @@ class AsDeployed(Policy):
     def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
         return final_distribution(self.policy, contexts, eligible, **self._state())
 
-    def for_actions(
-        self, action_ids: Sequence[str], action_features: Described = None
-    ) -> AsDeployed:
+    def for_actions(self, action_ids: Sequence[str], action_features: Described = None) -> Policy:
         """The wrapped policy for these actions, deployed alike."""
         return AsDeployed(self.policy.for_actions(action_ids, action_features), self.exploration)
 
@@ -68,5 +66,6 @@ class AsDeployed(Policy):
 
     @classmethod
     def _load(cls, path: Path, state: dict[str, Any]) -> Policy:
-        exploration = Exploration(state["floor"], state["uniform_share"])
-        return cls(load_policy(path / "policy"), exploration)
+        return cls(
+            load_policy(path / "policy"), Exploration(state["floor"], state["uniform_share"])
+        )

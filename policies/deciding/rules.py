@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, Union
 
@@ -22,27 +21,16 @@ RULE_OF = dict(zip(PREDICATE_KEYS, RULES[2:]))
 Day = Union[str, date, np.datetime64, NDArray[np.datetime64]]
 
 
-@dataclass(frozen=True)
-class Funnel:
-    """What the rules leave.
-
-    Args:
-        eligible: (n, k) bool.
-        blocked: (n, k) int8: 0 is eligible, else 1 + the place in `RULES` of the first rule that
-            blocks.
-    """
-
-    eligible: Bools
-    blocked: NDArray[np.int8]
-
-
-def funnel(catalogue: Catalogue, frame: pd.DataFrame, date: Day) -> Funnel:
+def funnel(catalogue: Catalogue, frame: pd.DataFrame, date: Day) -> NDArray[np.int8]:
     """Apply validity, consent and predicates, in this order, to every customer and action.
 
     Args:
         catalogue: k actions with their rules.
         frame: n rows with `consent_<channel>` (bool; null is no consent) and the features.
         date: the day of the decision, or (n,) days.
+
+    Returns:
+        (n, k): 0 is eligible, else 1 + the place in `RULES` of the first rule that blocks.
 
     Raises:
         CatalogueError: a consent column is missing or not boolean.
@@ -52,7 +40,9 @@ def funnel(catalogue: Catalogue, frame: pd.DataFrame, date: Day) -> Funnel:
     holds: dict[str, Bools] = {}
     blocked = np.zeros((len(catalogue.actions), len(frame)), dtype=np.int8)
     for action, row in zip(catalogue.actions, blocked):
-        passes = {"not_valid": _valid(action, days), "no_consent": _consents(action, columns)}
+        early = days < np.datetime64(action.valid_from, "D")  # never, where there is no such day
+        late = days > np.datetime64(action.valid_to, "D")
+        passes = {"not_valid": ~(early | late), "no_consent": _consents(action, columns)}
         for key, text in action.predicates.items():
             if text not in holds:
                 with located(f"action {action.id}, {key}: {text}"):
@@ -63,17 +53,12 @@ def funnel(catalogue: Catalogue, frame: pd.DataFrame, date: Day) -> Funnel:
             if fails.ndim or fails:  # one answer for all rows is mostly yes
                 row[fails] = code
     # Each action's n values lie together in memory, so reductions over actions are k passes of n.
-    return Funnel(eligible=(blocked == 0).T, blocked=blocked.T)
+    return blocked.T
 
 
 def as_days(date: Day) -> NDArray[np.datetime64]:
     """A day, or (n,) days, as datetime64[D]."""
     return np.asarray(date, dtype="datetime64[D]")
-
-
-def _valid(action: Action, days: NDArray[np.datetime64]) -> NDArray[Any]:
-    begun = action.valid_from is None or days >= as_days(action.valid_from)
-    return np.asarray(begun & (action.valid_to is None or days <= as_days(action.valid_to)))
 
 
 def _consents(action: Action, columns: Columns) -> NDArray[Any]:

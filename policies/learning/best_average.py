@@ -63,9 +63,7 @@ class BestAverage(Policy):
         averages = (rows * mean + OWN_MEAN * overall) / (rows + OWN_MEAN)
         return BestAverage(self.action_ids, averages.tolist())
 
-    def for_actions(
-        self, action_ids: Sequence[str], action_features: Described = None
-    ) -> BestAverage:
+    def for_actions(self, action_ids: Sequence[str], action_features: Described = None) -> Policy:
         """The averages of actions that stay; a new one starts from the mean of those."""
         known = dict(zip(self.action_ids, self._fitted()))
         usual = float(np.mean([known[name] for name in action_ids if name in known] or [0.0]))

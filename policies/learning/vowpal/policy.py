@@ -27,7 +27,7 @@ from policies.learning.vowpal.settings import VowpalSettings
 from policies.log import Bools, Floats, Ints, LoggedDecisions, Logs
 from policies.policy import Described, Policy
 
-SAVED = {"rows": "rows", "eligible": "eligible", "bits": "bits", "unit": "unit", "taken": "tried"}
+SAVED = ("rows", "eligible", "bits", "unit", "taken")  # of what was learned, beside its files
 STEPPING = ("learning_rate", "power_t", "l1", "l2")  # settings that a model file does not hold
 
 
@@ -43,7 +43,7 @@ class VowpalState:
             rewards around 1.
         model: the driver's model file.
         rows, eligible: choice rows so far, and their eligible actions: mtr's weights.
-        tried: ids of the actions that some choice row had.
+        taken: ids of the actions that some choice row had.
     """
 
     encoder: Encoder
@@ -54,7 +54,7 @@ class VowpalState:
     model: bytes = b""
     rows: int = 0
     eligible: int = 0
-    tried: list[str] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
 
 
 class VowpalPolicy(Policy):
@@ -131,9 +131,7 @@ class VowpalPolicy(Policy):
         after = self._learn(log, known, before)
         return self._with(after, before.encoder.encode(known.contexts.iloc[:8]))
 
-    def for_actions(
-        self, action_ids: Sequence[str], action_features: Described = None
-    ) -> VowpalPolicy:
+    def for_actions(self, action_ids: Sequence[str], action_features: Described = None) -> Policy:
         """The model read out for these actions: a new one is scored by what it shares with others.
 
         Without anything shared it is scored below them, until it has been tried and learned.
@@ -187,7 +185,7 @@ class VowpalPolicy(Policy):
         for start in range(0, len(contexts), BLOCK):
             rows = slice(start, start + BLOCK)
             out[rows] = scorer.scores(state.encoder.encode(contexts.iloc[rows]))
-        known = np.isin(self.action_ids, [*state.tried, *self.settings.action_features])
+        known = np.isin(self.action_ids, [*state.taken, *self.settings.action_features])
         if known.any() and not known.all():
             out[:, ~known] = out[:, known].min(axis=1, keepdims=True) - state.unit
         return out
@@ -252,9 +250,9 @@ class VowpalPolicy(Policy):
                     yield self._text(earlier, block, known, before, counts)
 
         model = driver.learn(arguments, text(), passes=passes, start=before.model)
-        tried = {*before.tried, *np.array(self.action_ids)[known.counts > 0].tolist()}
+        taken = {*before.taken, *np.array(self.action_ids)[known.counts > 0].tolist()}
         rows, eligible = counts.tolist()
-        return replace(before, model=model, rows=rows, eligible=eligible, tried=sorted(tried))
+        return replace(before, model=model, rows=rows, eligible=eligible, taken=sorted(taken))
 
     def _text(
         self, earlier: int, block: LoggedDecisions, known: Survey, before: VowpalState, counts: Ints
@@ -294,7 +292,7 @@ class VowpalPolicy(Policy):
             "settings": asdict(self.settings),
             "encoder": state.encoder.to_dict(),
             "range": [state.low, state.high],
-            "learned": {key: getattr(state, name) for key, name in SAVED.items()},
+            "learned": {name: getattr(state, name) for name in SAVED},
         }
 
     def _save_files(self, path: Path) -> None:
@@ -311,10 +309,9 @@ class VowpalPolicy(Policy):
         if weights.shape != (len(policy.action_ids), encoder.size + 1):
             raise ValueError(f"weights.npy has the shape {weights.shape}")
         policy._scorer = LinearScorer(np.ascontiguousarray(weights[:, :-1]), weights[:, -1].copy())
-        learned = {SAVED[key]: value for key, value in state["learned"].items()}
         model = (path / "model.vw").read_bytes()
         low, high = state["range"]
-        policy._learned = VowpalState(encoder, low, high, model=model, **learned)
+        policy._learned = VowpalState(encoder, low, high, model=model, **state["learned"])
         return policy
 
 
