@@ -82,9 +82,9 @@ class Catalogue:
         repeated = sorted({action_id for action_id in ids if ids.count(action_id) > 1})
         if repeated:
             raise CatalogueError(f"action ids repeat: {', '.join(repeated)}", where="the catalogue")
-        nobody = self.actions[self.index(self.no_contact)]
-        dated = nobody.valid_from is not None or nobody.valid_to is not None
-        if dated or nobody.predicates or nobody.channel != NO_CHANNEL:
+        action = self.actions[self.index(self.no_contact)]
+        dated = action.valid_from is not None or action.valid_to is not None
+        if dated or action.predicates or action.channel != NO_CHANNEL:
             raise CatalogueError(
                 f"the action {self.no_contact!r} is restricted",
                 where=f"action {self.no_contact}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Optional, cast
 
 import numpy as np
@@ -235,8 +235,11 @@ class Encoder:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Encoder:
         """The encoder that `to_dict` described."""
-        read = (Column(**column) for column in data["columns"])
-        return cls(tuple(replace(c, levels=tuple(c.levels), edges=tuple(c.edges)) for c in read))
+        columns = []
+        for column in data["columns"]:
+            levels, edges = tuple(column["levels"]), tuple(column["edges"])
+            columns.append(Column(**{**column, "levels": levels, "edges": edges}))
+        return cls(tuple(columns))
 
 
 def _plain(name: Hashable) -> Hashable:

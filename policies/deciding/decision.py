@@ -14,12 +14,11 @@ from policies.catalogue import Catalogue
 from policies.deciding import groups as experiment
 from policies.deciding.capacity import within_capacity
 from policies.deciding.exploration import uniform
-from policies.deciding.rules import NOT_VALID, Day, funnel
+from policies.deciding.rules import NOT_VALID, Codes, Day, funnel
 from policies.errors import CatalogueError, InvalidPolicyError
 from policies.log import Bools, Floats, Ints
 from policies.policy import Policy
 
-Codes = NDArray[np.int8]
 REASONS = (
     "exploit",
     "explore",

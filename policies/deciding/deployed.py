@@ -66,6 +66,5 @@ class AsDeployed(Policy):
 
     @classmethod
     def _load(cls, path: Path, state: dict[str, Any]) -> Policy:
-        return cls(
-            load_policy(path / "policy"), Exploration(state["floor"], state["uniform_share"])
-        )
+        exploration = Exploration(state["floor"], state["uniform_share"])
+        return cls(load_policy(path / "policy"), exploration)

@@ -18,10 +18,11 @@ RULES = ("not_valid", "no_consent", "not_eligible", "not_applicable", "not_suita
 NOT_VALID = 1
 RULE_OF = dict(zip(PREDICATE_KEYS, RULES[2:]))
 
+Codes = NDArray[np.int8]  # of groups, reasons and rules
 Day = Union[str, date, np.datetime64, NDArray[np.datetime64]]
 
 
-def funnel(catalogue: Catalogue, frame: pd.DataFrame, date: Day) -> NDArray[np.int8]:
+def funnel(catalogue: Catalogue, frame: pd.DataFrame, date: Day) -> Codes:
     """Apply validity, consent and predicates, in this order, to every customer and action.
 
     Args:
@@ -40,9 +41,7 @@ def funnel(catalogue: Catalogue, frame: pd.DataFrame, date: Day) -> NDArray[np.i
     holds: dict[str, Bools] = {}
     blocked = np.zeros((len(catalogue.actions), len(frame)), dtype=np.int8)
     for action, row in zip(catalogue.actions, blocked):
-        early = days < np.datetime64(action.valid_from, "D")  # never, where there is no such day
-        late = days > np.datetime64(action.valid_to, "D")
-        passes = {"not_valid": ~(early | late), "no_consent": _consents(action, columns)}
+        passes = {"not_valid": _valid(action, days), "no_consent": _consents(action, columns)}
         for key, text in action.predicates.items():
             if text not in holds:
                 with located(f"action {action.id}, {key}: {text}"):
@@ -59,6 +58,12 @@ def funnel(catalogue: Catalogue, frame: pd.DataFrame, date: Day) -> NDArray[np.i
 def as_days(date: Day) -> NDArray[np.datetime64]:
     """A day, or (n,) days, as datetime64[D]."""
     return np.asarray(date, dtype="datetime64[D]")
+
+
+def _valid(action: Action, days: NDArray[np.datetime64]) -> NDArray[Any]:
+    """Whether the day is within the action's dates; an unknown day (NaT) is within none."""
+    begun = action.valid_from is None or days >= as_days(action.valid_from)
+    return np.asarray(begun & (action.valid_to is None or days <= as_days(action.valid_to)))
 
 
 def _consents(action: Action, columns: Columns) -> NDArray[Any]:

@@ -140,6 +140,15 @@ def test_json_round_trip() -> None:
     np.testing.assert_array_equal(again.matrix(contexts()), encoder.matrix(contexts()))
 
 
+@pytest.mark.parametrize("field", ["name", "kind", "missing", "levels", "edges"])
+def test_a_damaged_encoder_is_not_read(field: str) -> None:
+    """A saved column that lacks a field is an error, not a column with another meaning."""
+    saved = Encoder.fit(contexts()).to_dict()
+    del saved["columns"][0][field]
+    with pytest.raises((KeyError, TypeError), match=field):
+        Encoder.from_dict(saved)
+
+
 def test_an_absent_column_is_named_with_the_closest() -> None:
     """Scoring without a column of training is an error that names it and the closest there is."""
     encoder = Encoder.fit(contexts())

@@ -7,7 +7,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -58,16 +57,20 @@ def learn(
 
 def _fed(command: Sequence[str], text: Iterable[memoryview], output: int) -> int:
     """The exit code of a command that read the text."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output) as driver:
-        assert driver.stdin is not None
-        try:
-            # Where it ends before the text does, its exit code and words say why.
-            with suppress(BrokenPipeError), driver.stdin:
-                driver.stdin.writelines(text)
-        except BaseException:
-            driver.kill()
-            raise
-    return driver.returncode
+    driver = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output)
+    assert driver.stdin is not None
+    try:
+        for block in text:
+            driver.stdin.write(block)
+        driver.stdin.close()
+    except BrokenPipeError:
+        pass  # it ended before the text did, and its exit code and words say why
+    except BaseException:
+        driver.kill()
+        raise
+    finally:
+        code = driver.wait()
+    return code
 
 
 def predictions(

@@ -76,6 +76,13 @@ def test_takes_a_day_for_each_row() -> None:
         assert np.array_equal(together[row], funnel(CATALOGUE, FRAME, day)[row])
 
 
+def test_an_unknown_day_is_within_no_dates() -> None:
+    """Where the day is missing, an action with dates is not valid; one without dates is valid."""
+    blocked = funnel(CATALOGUE, FRAME, np.full(len(FRAME), "NaT", "M8[D]"))
+    assert names(blocked[:, 2]) == ["not_valid"] * 5
+    assert names(blocked[:, 0]) == [""] * 5
+
+
 def test_consent_must_be_there_and_boolean() -> None:
     """A missing consent column is named with the closest; one that is not boolean is refused."""
     with pytest.raises(CatalogueError, match="did you mean 'consent_e-mail'"):
