@@ -15,7 +15,12 @@ from engine.errors import BundleError
 from policies.errors import require_known
 
 FILE = "databricks.yml"
-NOTEBOOK, RUN_JOB = "notebook_task", "run_job_task"
+TABLES_JOB = "monitoring_job"  # whose parameters say where the tables are
+NOTEBOOK = "notebook_task"
+KINDS = {  # of tasks: the fields that say what one runs, and with which parameters
+    NOTEBOOK: ("notebook_path", "base_parameters"),
+    "run_job_task": ("job_id", "job_parameters"),
+}
 _STATIC = re.compile(r"\$\{([^}]+)\}")
 _DYNAMIC = re.compile(r"\{\{\s*([^}]+?)\s*\}\}")
 
@@ -71,7 +76,7 @@ class Bundle:
     target: str
     path: Path
     jobs: Mapping[str, Job]
-    variables: Mapping[str, Optional[str]]
+    variables: Mapping[str, Optional[str]]  # None: no value in this target
     schemas: tuple[str, ...]
 
     def job(self, key: str) -> Job:
@@ -110,13 +115,16 @@ def read_bundle(path: Path, target: str) -> Bundle:
     resources = text.section("resources")
     bodies = resources.get("jobs") or {}
     jobs = {key: _job(text, key, body, set(bodies)) for key, body in bodies.items()}
-    _refuse_loops(jobs)
-    _check_handed_on(jobs)
+    _check_between(jobs)
     schemas = tuple(
         f"{text.required(body['catalog_name'], ())}.{text.required(body['name'], ())}"
         for body in (resources.get("schemas") or {}).values()
     )
-    return Bundle(target, path, jobs, text.variables(), schemas)
+    variables = {
+        name: text.optional(f"${{var.{name}}}", ("variables", name))
+        for name in text.section("variables")
+    }
+    return Bundle(target, path, jobs, variables, schemas)
 
 
 def dynamic(text: str, parameters: Mapping[str, str], *, today: dt.date, where: str) -> str:
@@ -142,18 +150,24 @@ class _Resolver:
         where = document.where(("targets",))
         require_known(target, targets, BundleError, f"there is no target {target!r}", where)
         self.overrides: dict[str, Any] = targets[target] or {}
-        self.known = self._known()
+        self.known: dict[str, Any] = {  # every reference; a value may hold references again
+            "bundle.name": (document.data.get("bundle") or {}).get("name"),
+            "bundle.target": target,
+            "workspace.file_path": str(document.path.parent),
+            "workspace.current_user.userName": "local",
+            "workspace.current_user.short_name": "local",
+        }
+        for name, body in self.section("variables").items():
+            value = body.get("default") if isinstance(body, dict) else body
+            self.known[f"var.{name}"] = value
+        for kind, resources in self.section("resources").items():
+            for key, body in resources.items():
+                for name, value in {"id": key, **body}.items():
+                    self.known[f"resources.{kind}.{key}.{name}"] = value
 
     def section(self, name: str) -> dict[str, Any]:
         """A section of the file, with what the target overrides."""
         return _merged(self.document.data.get(name) or {}, self.overrides.get(name) or {})
-
-    def variables(self) -> dict[str, Optional[str]]:
-        """The variables' values; None where the target gives none."""
-        return {
-            name: self.optional(f"${{var.{name}}}", ("variables", name))
-            for name in self.section("variables")
-        }
 
     def required(self, value: Any, keys: KeyPath) -> str:
         """`value` with every reference replaced."""
@@ -182,31 +196,13 @@ class _Resolver:
             text = text.replace(match.group(), resolved)
         return text
 
-    def _known(self) -> dict[str, Any]:
-        """Every reference and its value, which may hold references again."""
-        known: dict[str, Any] = {
-            "bundle.name": (self.document.data.get("bundle") or {}).get("name"),
-            "bundle.target": self.target,
-            "workspace.file_path": str(self.document.path.parent),
-            "workspace.current_user.userName": "local",
-            "workspace.current_user.short_name": "local",
-        }
-        for name, body in self.section("variables").items():
-            known[f"var.{name}"] = body.get("default") if isinstance(body, dict) else body
-        for kind, resources in self.section("resources").items():
-            for key, body in resources.items():
-                fields = {"id": key, **body}
-                known.update({f"resources.{kind}.{key}.{name}": fields[name] for name in fields})
-        return known
-
 
 def _merged(base: Any, over: Any) -> Any:
-    if isinstance(base, dict) and isinstance(over, dict):
-        both = {key: _merged(base[key], over[key]) for key in base.keys() & over.keys()}
-        return {**base, **over, **both}
-    if isinstance(base, dict):  # a target states a variable's value as plain text
+    if not isinstance(base, dict):
+        return over
+    if not isinstance(over, dict):  # a target states a variable's value as plain text
         return {**base, "default": over}
-    return over
+    return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
 
 
 def _job(text: _Resolver, key: str, body: dict[str, Any], jobs: Collection[str]) -> Job:
@@ -227,35 +223,32 @@ def _job(text: _Resolver, key: str, body: dict[str, Any], jobs: Collection[str])
 def _task(text: _Resolver, body: dict[str, Any], keys: KeyPath, jobs: Collection[str]) -> Task:
     key, document = str(body.get("task_key")), text.document
     kinds = [name for name in body if name.endswith("_task")]
-    if len(kinds) != 1 or kinds[0] not in (NOTEBOOK, RUN_JOB):
+    if len(kinds) != 1 or kinds[0] not in KINDS:
         raise BundleError(
             f"task {key!r} is a {' and '.join(kinds) or 'task of no kind'}, which is not supported",
             where=document.where((*keys, *kinds[:1])),
-            hint=f"use a {NOTEBOOK} or a {RUN_JOB}",
+            hint=f"use a {' or a '.join(KINDS)}",
         )
     inner, details = (*keys, kinds[0]), body[kinds[0]]
-    notebook, run_job = None, None
-    if kinds == [NOTEBOOK]:
-        field = (*inner, "notebook_path")
-        notebook = document.path.parent / text.required(details["notebook_path"], field)
-        if not notebook.is_file():
-            raise BundleError(
-                f"task {key!r} runs a notebook that does not exist: {notebook}",
-                where=document.where(field),
-                hint="write it, or correct notebook_path",
-            )
-    else:
-        field = (*inner, "job_id")
-        run_job = text.required(details["job_id"], field)
-        what = f"task {key!r} runs an unknown job {run_job!r}"
-        require_known(run_job, jobs, BundleError, what, document.where(field))
-    given = details.get("base_parameters" if notebook else "job_parameters") or {}
+    field, parameters = KINDS[kinds[0]]
+    runs, where = text.required(details[field], (*inner, field)), document.where((*inner, field))
+    notebook = document.path.parent / runs if kinds == [NOTEBOOK] else None
+    if notebook is None:
+        what = f"task {key!r} runs an unknown job {runs!r}"
+        require_known(runs, jobs, BundleError, what, where)
+    elif not notebook.is_file():
+        raise BundleError(
+            f"task {key!r} runs a notebook that does not exist: {notebook}",
+            where=where,
+            hint="write it, or correct notebook_path",
+        )
+    given = details.get(parameters) or {}
     return Task(
         key=key,
         depends_on=tuple(str(entry["task_key"]) for entry in body.get("depends_on") or []),
         parameters={name: text.required(value, inner) for name, value in given.items()},
         notebook=notebook,
-        run_job=run_job,
+        run_job=None if notebook else runs,
         where=document.where(keys),
     )
 
@@ -278,7 +271,8 @@ def _in_order(tasks: Sequence[Task], where: str) -> Iterator[Task]:
         ) from error
 
 
-def _refuse_loops(jobs: Mapping[str, Job]) -> None:
+def _check_between(jobs: Mapping[str, Job]) -> None:
+    """No jobs run each other, and each task hands on what its job has and the other job takes."""
     inner = {key: [task.run_job for task in job.tasks if task.run_job] for key, job in jobs.items()}
     try:
         TopologicalSorter(inner).prepare()
@@ -289,10 +283,6 @@ def _refuse_loops(jobs: Mapping[str, Job]) -> None:
             where=jobs[cycle[0]].where,
             hint="take one run_job_task away",
         ) from error
-
-
-def _check_handed_on(jobs: Mapping[str, Job]) -> None:
-    """A task may pass on parameters that its job has, to a job that has them, too."""
     for job in jobs.values():
         samples = {name: name for name in job.parameters}
         for task in job.tasks:
