@@ -16,7 +16,7 @@ import click
 
 from engine.cli.group import HELP, Group, combined, target
 from engine.errors import BundleError, JobError
-from engine.local.bundle import find_bundle, read_bundle
+from engine.local.bundle import TABLES_JOB, find_bundle, read_bundle
 from engine.local.run import local_root, parameters, prepare
 
 if TYPE_CHECKING:  # Spark and MLflow take seconds to import; help and checks need neither
@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # Spark and MLflow take seconds to import; help and checks ne
 
 SCHEMA_VERSION = 1
 EXIT_CODES = {"promote": 0, "hold": 3, "reject": 4}
-JOB = "monitoring_job"  # whose parameters say where the tables are
 
 _format = click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
@@ -65,7 +64,7 @@ class Request:
                 hint="give one: --source NAME",
             )
         given = {"source": self.source} if self.source else {}
-        values = parameters(bundle, bundle.job(JOB), given)
+        values = parameters(bundle, bundle.job(TABLES_JOB), given)
         if not (local_root(bundle) / "warehouse").is_dir():
             raise JobError(
                 f"No job has run here for the target {self.target!r} yet.",
@@ -78,21 +77,14 @@ class Request:
 
         spark = session(prepare(bundle), values["catalog"])
         try:
-            yield self._on_day(Run.of(spark, values))
+            run, day = Run.of(spark, values), self.as_of
+            if day is None:
+                rows = run.tables.read("decisions").selectExpr("max(decision_date) AS day")
+                day = rows.first()["day"] or run.parameters.as_of
+            on_day = dataclasses.replace(run.parameters, as_of=day)
+            yield dataclasses.replace(run, parameters=on_day)
         finally:
             stop(spark)
-
-    def _on_day(self, run: Run) -> Run:
-        """The run on the requested day: by default the latest with decisions."""
-        day = self.as_of
-        if day is None:
-            rows = run.tables.read("decisions").selectExpr("max(decision_date) AS day")
-            day = rows.toPandas()["day"].iloc[0] or run.parameters.as_of
-        return dataclasses.replace(run, parameters=dataclasses.replace(run.parameters, as_of=day))
-
-    def answer(self, content: Mapping[str, Any], lines: list[str]) -> None:
-        """Print the content in the requested format."""
-        _answer(self.form, content, lines)
 
 
 def _answer(form: str, content: Mapping[str, Any], lines: list[str]) -> None:
@@ -149,7 +141,7 @@ def compare_models(request: Request, candidate: str, incumbent: str, recommendat
         *(_rule_line(name, rule) for name, rule in verdict.rules.items()),
         verdict.sentence,
     ]
-    request.answer({"as_of": str(day), **found.to_dict()}, lines)
+    _answer(request.form, {"as_of": str(day), **found.to_dict()}, lines)
     if recommendation:
         sys.exit(EXIT_CODES[verdict.verdict])
 
@@ -180,33 +172,27 @@ def promote_model(request: Request, name: str, dry_run: bool) -> None:
         raise click.UsageError("the gate chooses the version: name the model, or model@candidate")
     with request.opened() as run:
         from engine.jobs.comparison import check_model
+        from engine.jobs.judgement import act, judgement
 
         check_model(run, model)
-        step = _promotion(run, dry_run)
-    done = f"@{step['to_alias']} unchanged"
-    if step["verdict"] == "promote":
-        change = "was moved to" if step["taken_before"] else "would become" if dry_run else "is now"
-        done = f"version {step['candidate']} {change} @{step['to_alias']}"
-    if step["taken_before"]:
+        judged = judgement(run)
+        moved = not dry_run and bool(act(run, judged, actor="nba promote-model")["promotions"])
+    row, done = judged.row, f"@{judged.row['to_alias']} unchanged"
+    if judged.verdict == "promote":
+        change = "was moved to" if judged.recorded else "would become" if dry_run else "is now"
+        done = f"version {row['candidate']} {change} @{row['to_alias']}"
+    if judged.recorded:
         done += " (already decided for this day)"
     lines = [
-        f"{step['model_name']} as of {step['as_of']}: version {step['candidate']}"
-        f" for @{step['to_alias']}, against {step['incumbent']}",
-        step["sentence"],
+        f"{row['model_name']} as of {row['as_of']}: version {row['candidate']}"
+        f" for @{row['to_alias']}, against {row['incumbent']}",
+        judged.sentence,
         f"{'dry run, nothing written: ' if dry_run else ''}{done}",
     ]
-    request.answer(step, lines)
-    sys.exit(EXIT_CODES[step["verdict"]])
-
-
-def _promotion(run: Run, dry_run: bool) -> dict[str, Any]:
-    """Judge the day's step, act on it unless it is a dry run, and return its JSON content."""
-    from engine.jobs.judgement import act, judgement
-
-    judged = judgement(run)
-    moved = not dry_run and bool(act(run, judged, actor="nba promote-model")["promotions"])
-    facts = {**judged.row, "rules": json.loads(judged.row["rules"]), "sentence": judged.sentence}
-    return {**facts, "moved": moved, "taken_before": judged.recorded, "dry_run": dry_run}
+    content = {**row, "rules": json.loads(row["rules"]), "sentence": judged.sentence}
+    content |= {"moved": moved, "taken_before": judged.recorded, "dry_run": dry_run}
+    _answer(request.form, content, lines)
+    sys.exit(EXIT_CODES[judged.verdict])
 
 
 @main.command("report")
@@ -220,7 +206,8 @@ def report(request: Request) -> None:
         from engine.jobs.report import write_report
 
         path = write_report(run)
-    request.answer({"as_of": str(run.parameters.as_of), "path": str(path)}, [str(path)])
+    content = {"as_of": str(run.parameters.as_of), "path": str(path)}
+    _answer(request.form, content, [str(path)])
 
 
 @main.command("simulate")
@@ -254,18 +241,12 @@ def simulate(
         click.echo(f"nba: {line}", err=True)
 
     result, path = run_scenario(name, days, customers, seed, reward, out, say)
-    numbers = dict.fromkeys(("rules", "learned", "best"), "{:.3f}".format)
     found = spans(result)
-    width = max(map(len, found["what happened"]))
-    shown = found.to_string(
-        index=False,
-        formatters={
-            **numbers,
-            "of the gap": "{:.0%}".format,
-            "what happened": lambda note: note.ljust(width),
-        },
-        justify="left",
-    )
+    formats = dict.fromkeys(("rules", "learned", "best"), "{:.3f}".format)
+    formats["of the gap"] = "{:.0%}".format
+    notes = found["what happened"]
+    found["what happened"] = notes.str.ljust(notes.str.len().max())  # a column's text ends right
+    shown = found.to_string(index=False, formatters=formats, justify="left")
     content = {
         "scenario": name,
         "picture": str(path),
