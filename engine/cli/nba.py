@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -88,10 +87,11 @@ class Request:
 
 
 def _answer(form: str, content: Mapping[str, Any], lines: list[str]) -> None:
-    """Print the content as JSON, or the lines."""
+    """Print the content as JSON, dates as text, or the lines."""
     if form == "json":
-        whole = {"schema_version": SCHEMA_VERSION, **content}
-        lines = [json.dumps(_plain(whole), indent=2, ensure_ascii=False)]
+        text = json.dumps({"schema_version": SCHEMA_VERSION, **content}, default=str)
+        finite = json.loads(text, parse_constant=lambda _: None)  # NaN and infinity become null
+        lines = [json.dumps(finite, indent=2, ensure_ascii=False)]
     click.echo("\n".join(lines))
 
 
@@ -278,14 +278,3 @@ def validate_bundle(target: str, verbose: bool, form: str) -> None:
     _answer(form, content, lines)
     if any(check.answer == FAILED for check in checks):
         sys.exit(1)
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON can hold it: NaN and infinity become null, dates text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return list(map(_plain, value))
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
