@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.config import load_config
-from engine.local.bundle import Bundle, read_bundle
+from engine.local.bundle import TABLES_JOB, Bundle, read_bundle
 from engine.local.run import parameters
 from engine.workspace import FAILED, NOT_CHECKED, OK, Check, workspace_checks
 from policies.errors import NbaError
 
-JOB = "monitoring_job"
 REQUIREMENTS = "requirements.txt"
 
 
@@ -30,9 +29,8 @@ def bundle_checks(path: Path, target: str, verbose: bool) -> Iterator[Check]:
         yield Check("configuration", NOT_CHECKED, "the bundle says where it is")
         return
     yield Check("bundle", OK, f"{path}, target {target}")
-    notebooks = {
-        task.notebook for job in bundle.jobs.values() for task in job.tasks if task.notebook
-    }
+    tasks = [task for job in bundle.jobs.values() for task in job.tasks]
+    notebooks = {task.notebook for task in tasks if task.notebook}
     yield Check("notebooks", OK, f"{len(notebooks)} that tasks run")
     file = path.parent / REQUIREMENTS
     yield Check("requirements", OK if file.is_file() else FAILED, str(file))
@@ -43,23 +41,20 @@ def bundle_checks(path: Path, target: str, verbose: bool) -> Iterator[Check]:
 
 def _configuration(bundle: Bundle) -> Iterator[Check]:
     source = bundle.variables.get("source")
-    values = parameters(bundle, bundle.job(JOB), {} if source else {"source": "-"})
+    values = parameters(bundle, bundle.job(TABLES_JOB), {} if source else {"source": "-"})
     folder = Path(values["conf_dir"])
-    if source:
-        yield _check(folder, source, f"{folder}, of this target")
-    else:
+    details = {source: f"{folder}, of this target"} if source else {}
+    if not source:
         yield Check("source", NOT_CHECKED, "no value in this target; a run must give it")
     for file in sorted((folder / "sources").glob("*.yml")):
-        if file.stem != source:
-            yield _check(folder, file.stem, str(file))
-
-
-def _check(folder: Path, source: str, where: str) -> Check:
-    try:
-        load_config(folder, source)
-    except NbaError as error:
-        return Check(f"source {source}", FAILED, _line(error))
-    return Check(f"source {source}", OK, where)
+        details.setdefault(file.stem, str(file))
+    for name, detail in details.items():
+        try:
+            load_config(folder, name)
+        except NbaError as error:
+            yield Check(f"source {name}", FAILED, _line(error))
+        else:
+            yield Check(f"source {name}", OK, detail)
 
 
 def _line(error: NbaError) -> str:
