@@ -165,9 +165,7 @@ def values_on_unseen_days(
             hint="choose a later --as-of, or an older version",
         )
     part, days, expected = log[unseen], np.unique(dates[unseen]), cross_fit(log)[unseen]
-    tables = []
-    for name, policy in zip(names, policies):
-        acting = AsDeployed(policy, config.exploration)
-        tables.append(evaluate(part, acting, expected_reward=expected).reset_index())
-        tables[-1].insert(0, "policy", name)
-    return pd.concat(tables, ignore_index=True), (str(days[0]), str(days[-1]), len(days))
+    acting = [AsDeployed(policy, config.exploration) for policy in policies]
+    tables = [evaluate(part, policy, expected_reward=expected) for policy in acting]
+    values = pd.concat(tables, keys=names, names=["policy"]).reset_index()
+    return values, (str(days[0]), str(days[-1]), len(days))

@@ -24,8 +24,8 @@ def value_rows(log: LoggedDecisions, policies: Mapping[str, Policy], window: str
         policy, estimator, window, segment and the columns of `policies.evaluate`.
     """
     expected_reward = cross_fit(log)
-    parts = [
-        evaluate(log, policy, expected_reward=expected_reward).reset_index().assign(policy=name)
+    tables = {
+        name: evaluate(log, policy, expected_reward=expected_reward)
         for name, policy in policies.items()
-    ]
-    return pd.concat(parts, ignore_index=True).assign(window=window, segment="all")
+    }
+    return pd.concat(tables, names=["policy"]).reset_index().assign(window=window, segment="all")
