@@ -21,15 +21,19 @@ def psi(reference: pd.Series, current: pd.Series) -> float:
         reference: values the models were fitted on.
         current: values of today.
     """
+    samples = (reference, current)
     if pd.api.types.is_numeric_dtype(reference) and not pd.api.types.is_bool_dtype(reference):
-        edges = np.unique(
-            np.nanquantile(reference.astype(float), np.linspace(0, 1, BINS + 1)[1:-1])
-        )
-        old, new = _binned(reference, edges), _binned(current, edges)
-        return _index(old, new, 2 * len(edges) + 2)
-    levels = pd.Index(pd.unique(pd.concat([reference, current]).astype(str)))
-    old = levels.get_indexer(reference.astype(str))
-    return _index(old, levels.get_indexer(current.astype(str)), len(levels))
+        deciles = np.linspace(0, 1, BINS + 1)[1:-1]
+        edges = np.unique(np.nanquantile(reference.astype(float), deciles))
+        bins, count = [_binned(values, edges) for values in samples], 2 * len(edges) + 2
+    else:
+        levels = pd.Index(pd.unique(pd.concat(samples).astype(str)))
+        bins, count = [levels.get_indexer(values.astype(str)) for values in samples], len(levels)
+    old, new = (
+        np.maximum(np.bincount(sample, minlength=count) / max(len(sample), 1), LEAST_SHARE)
+        for sample in bins
+    )
+    return float(np.sum((new - old) * np.log(new / old)))
 
 
 def _binned(values: pd.Series, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -40,14 +44,6 @@ def _binned(values: pd.Series, edges: npt.NDArray[np.float64]) -> npt.NDArray[np
         bins += np.searchsorted(edges, numbers, side="right")
     bins[np.isnan(numbers)] = 2 * len(edges) + 1
     return np.asarray(bins, dtype=np.int64)
-
-
-def _index(old: npt.NDArray[np.int64], new: npt.NDArray[np.int64], bins: int) -> float:
-    shares = [
-        np.maximum(np.bincount(sample, minlength=bins) / max(len(sample), 1), LEAST_SHARE)
-        for sample in (old, new)
-    ]
-    return float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
 
 
 def drift_rows(reference: pd.DataFrame, current: pd.DataFrame, threshold: float) -> pd.DataFrame:
