@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-CHOSEN, OTHER, INCUMBENT = "#1f3a5f", "#9aa7b8", "#c0392b"
+from policies.pictures import INK, TRUTH, canvas
+
+CHOSEN, OTHER, INCUMBENT = INK, "#9aa7b8", TRUTH
 
 
 def selection_picture(table: pd.DataFrame, incumbent: str) -> Figure:
@@ -17,8 +19,7 @@ def selection_picture(table: pd.DataFrame, incumbent: str) -> Figure:
         incumbent: the name of the policy that they are compared with.
     """
     rows = table.sort_values("low")
-    figure = Figure(figsize=(8.0, 1.2 + 0.34 * len(rows)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = canvas(1, 1, (8.0, 1.2 + 0.34 * len(rows)))
     y = np.arange(len(rows))
     colours = [CHOSEN if chosen else OTHER for chosen in rows["chosen"]]
     axes.hlines(y, rows["low"], rows["value"], color=colours, lw=3)
@@ -33,6 +34,4 @@ def selection_picture(table: pd.DataFrame, incumbent: str) -> Figure:
     for label, chosen in zip(axes.get_yticklabels(), rows["chosen"]):
         label.set_fontweight("bold" if chosen else "normal")
     axes.set_xlabel("reward per decision on later days, and its lower bound (chosen: bold)")
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
     return figure
