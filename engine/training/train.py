@@ -23,7 +23,7 @@ from policies.judging.lineages import Lineage
 from policies.judging.training_days import Split, split_days
 from policies.log import Logs
 
-METRICS = ("value", "low", "incumbent_value", "difference", "difference_low", "effective_n")
+METRICS = ["value", "low", "incumbent_value", "difference", "difference_low", "effective_n"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,10 +161,8 @@ def _shown(selection: Selection, split: Split, incumbent: str) -> dict[str, Any]
     days: dict[str, Any] = {"judged_from": str(split.cut)}
     for name, span in (("fit", split.fit_span), ("select", split.select_span)):
         days |= {f"{name}_days": f"{span.first} to {span.last}", f"{name}_rows": span.rows}
-    metrics = {
-        str(recipe): {f"selection_{name}": float(row[name]) for name in METRICS}
-        for recipe, row in selection.table.iterrows()
-    }
+    readings = selection.table[METRICS].astype(float).add_prefix("selection_")
+    metrics: dict[Any, Any] = readings.to_dict("index")
     return {
         "params": {**selection.best.params, **days},
         "metrics": next(iter(metrics.values())),
