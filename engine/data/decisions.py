@@ -49,7 +49,8 @@ def decision_rows(
     moments = dates.astype("datetime64[D]") + np.timedelta64(DECISION_HOUR, "h")
     expected, chances = decisions.chosen_expected_reward, decisions.distribution
     blocked = decisions.blocked
-    rules = pa.array(blocked[blocked > 0].astype(np.int64) - 1)
+    drawn = pa.array(chances[chances > 0], pa.float64())
+    rules = pa.array(RULES).take(pa.array(blocked[blocked > 0].astype(np.int64) - 1))
     return pa.table(
         {
             "decision_id": decision_ids(customer_id, dates),
@@ -61,15 +62,15 @@ def decision_rows(
             "channel": pa.array(catalogue.channels).take(pa.array(decisions.action)),
             "action_probability": pa.array(decisions.action_probability),
             "chosen_expected_reward": pa.array(expected, mask=np.isnan(expected)),
-            "eligible_actions": _lists(decisions.eligible, ids),
-            "distribution": _map(chances > 0, ids, pa.array(chances[chances > 0], pa.float64())),
-            "blocked_actions": _map(blocked > 0, ids, pa.array(RULES).take(rules)),
+            "eligible_actions": pa.ListArray.from_arrays(*_listed(decisions.eligible, ids)),
+            "distribution": pa.MapArray.from_arrays(*_listed(chances > 0, ids), drawn),
+            "blocked_actions": pa.MapArray.from_arrays(*_listed(blocked > 0, ids), rules),
             "reason_code": pa.array(REASONS).take(pa.array(decisions.reason)),
-            "model_name": _constant(author.model_name, n),
-            "model_version": _constant(author.model_version, n),
-            "catalogue_hash": _constant(catalogue.hash, n),
-            "feature_hash": _constant(author.feature_hash, n),
-            "run_id": _constant(author.run_id, n),
+            "model_name": pa.repeat(author.model_name, n),
+            "model_version": pa.repeat(author.model_version, n),
+            "catalogue_hash": pa.repeat(catalogue.hash, n),
+            "feature_hash": pa.repeat(author.feature_hash, n),
+            "run_id": pa.repeat(author.run_id, n),
         }
     )
 
@@ -79,21 +80,7 @@ def day_of(as_of: dt.date, n: int) -> npt.NDArray[np.datetime64]:
     return np.full(n, np.datetime64(as_of, "D"))
 
 
-def _constant(value: str, n: int) -> pa.Array:
-    return pa.repeat(pa.scalar(value, pa.string()), n)
-
-
-def _offsets(mask: npt.NDArray[np.bool_]) -> pa.Array:
-    return pa.array(np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int32))
-
-
-def _names(mask: npt.NDArray[np.bool_], ids: pa.Array) -> pa.Array:
-    return ids.take(pa.array(np.nonzero(mask)[1]))
-
-
-def _lists(mask: npt.NDArray[np.bool_], ids: pa.Array) -> pa.Array:
-    return pa.ListArray.from_arrays(_offsets(mask), _names(mask, ids))
-
-
-def _map(mask: npt.NDArray[np.bool_], ids: pa.Array, values: pa.Array) -> pa.Array:
-    return pa.MapArray.from_arrays(_offsets(mask), _names(mask, ids), values)
+def _listed(mask: npt.NDArray[np.bool_], ids: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Offsets and values of a column of lists: in each row the actions for which the mask holds."""
+    offsets = np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int32)
+    return pa.array(offsets), ids.take(pa.array(np.nonzero(mask)[1]))
