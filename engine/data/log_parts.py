@@ -21,9 +21,8 @@ from policies.log import Logs
 
 PART_ROWS = 100_000  # in memory at once, of a log that is read in parts
 CODED = ["action_id", "eligible_actions.list.element", "distribution.key_value.key"]  # as codes
-IN_MEMORY = (
-    1_000_000  # rows up to which the whole log stays in memory, which is faster to read again
-)
+# Rows up to which the whole log stays in memory, which is faster to read again.
+IN_MEMORY = 1_000_000
 
 
 @dataclass(frozen=True)
