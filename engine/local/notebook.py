@@ -21,10 +21,6 @@ ROWS = 40  # of a table that `display` prints
 class NotebookExit(BaseException):
     """Ends a notebook. Like SystemExit it is not an Exception, so notebooks do not catch it."""
 
-    def __init__(self, value: str) -> None:
-        super().__init__(value)
-        self.value = value
-
 
 class Widgets:
     """`dbutils.widgets`: the parameters of the job and the task, as texts."""
@@ -67,17 +63,15 @@ class Display:
     """`display`: saves figures as files, and prints small tables.
 
     Args:
-        folder: where figures go, as NAME-1.png, NAME-2.png …; None shows nothing.
+        folder: where figures go, as NAME-1.png, NAME-2.png ….
         name: the notebook's.
     """
 
-    def __init__(self, folder: Optional[Path], name: str) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name, self._figures = folder, name, 0
 
     def __call__(self, *objects: Any) -> None:
         """Show figures and pandas tables; Spark's tables are not computed for it."""
-        if self._folder is None:
-            return
         for shown in objects:
             if isinstance(shown, Figure):
                 self._figures += 1
@@ -90,15 +84,13 @@ class Display:
                 print(f"{text}\n")  # noqa: T201
 
 
-def run_notebook(
-    path: Path, spark: Any, dbutils: Dbutils, *, pictures: Optional[Path] = None
-) -> str:
+def run_notebook(path: Path, spark: Any, dbutils: Dbutils, *, pictures: Path) -> str:
     """Execute a notebook from top to bottom in a fresh namespace.
 
     Args:
         path: the notebook.
         spark, dbutils: what the notebook finds under these names.
-        pictures: the folder in which `display` saves figures; with None it shows nothing.
+        pictures: the folder in which `display` saves figures.
 
     Returns:
         The value it passed to `dbutils.notebook.exit`, or an empty text.
@@ -113,7 +105,7 @@ def run_notebook(
     try:
         exec(compile(source, str(path), "exec"), namespace)
     except NotebookExit as exit_:
-        return exit_.value
+        return exit_.args[0]
     return ""
 
 

@@ -14,7 +14,8 @@ def run(folder: Path, body: str) -> str:
     """Run a notebook with that body."""
     path = folder / "notebook.py"
     path.write_text(f"# Databricks notebook source\n{body}")
-    return run_notebook(path, "the session", Dbutils({"as_of": "2026-03-02"}))
+    dbutils = Dbutils({"as_of": "2026-03-02"})
+    return run_notebook(path, "the session", dbutils, pictures=folder)
 
 
 def test_it_sees_parameters_and_spark_and_ends_with_a_value(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_a_plain_python_file_is_no_notebook(tmp_path: Path) -> None:
     """Without the first line that Databricks writes, a file is refused."""
     (tmp_path / "x.py").write_text("print()\n")
     with pytest.raises(JobError, match="not a notebook in source format"):
-        run_notebook(tmp_path / "x.py", None, Dbutils({}))
+        run_notebook(tmp_path / "x.py", None, Dbutils({}), pictures=tmp_path)
 
 
 def test_a_misspelt_parameter_is_answered(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_a_misspelt_parameter_is_answered(tmp_path: Path) -> None:
 def test_display_keeps_figures_and_prints_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A figure becomes a numbered file, a table text; without a folder nothing is shown."""
+    """A figure becomes a numbered file, a table text; a Spark frame is not computed."""
     path = tmp_path / "study.py"
     path.write_text(
         "# Databricks notebook source\n"
@@ -77,11 +78,9 @@ def test_display_keeps_figures_and_prints_tables(
         "display(Figure(), pd.DataFrame({'arm': ['mail'], 'value': [0.12345]}), 'a Spark frame')\n"
         "display(Figure())\n"
     )
-    dbutils = Dbutils({})
-    run_notebook(path, None, dbutils, pictures=tmp_path / "kept")
+    run_notebook(path, None, Dbutils({}), pictures=tmp_path / "kept")
     assert {each.name for each in (tmp_path / "kept").iterdir()} == {"study-1.png", "study-2.png"}
     said = capsys.readouterr().out
     assert "mail 0.1235" in said
     assert "study-2.png" in said
-    run_notebook(path, None, dbutils)
-    assert capsys.readouterr().out == ""
+    assert "Spark" not in said
