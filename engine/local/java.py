@@ -10,15 +10,11 @@ import ssl
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 from engine import environment
 from engine.errors import JobError
-
-if TYPE_CHECKING:
-    from cryptography import x509
 
 OLDEST_JAVA = 17
 _CA_BUNDLES = (
@@ -26,6 +22,7 @@ _CA_BUNDLES = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 )
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
 _SHIM = """#!/bin/sh
 # Starts Java without the incubating vector module: a trimmed runtime may lack it, and where it
 # is present Java prints a warning about it each time.
@@ -134,26 +131,19 @@ def _trust(work: Path) -> list[str]:
     bundle = next((Path(path) for path in paths if path and Path(path).exists()), None)
     if bundle is None:
         return []
+    from cryptography import x509
     from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
-    trusted = [
-        pkcs12.PKCS12Certificate(certificate, f"ca{number}".encode())
-        for number, certificate in enumerate(_certificates(bundle.read_bytes()))
-    ]
+    trusted: list[pkcs12.PKCS12Certificate] = []
+    for pem in _CERTIFICATE.findall(bundle.read_bytes()):
+        with warnings.catch_warnings(), contextlib.suppress(ValueError):  # it breaks the standard
+            warnings.simplefilter("ignore")
+            certificate = x509.load_pem_x509_certificate(pem)
+            name = f"ca{len(trusted)}".encode()
+            trusted.append(pkcs12.PKCS12Certificate(certificate, name))
     store, password = work / "trusted.p12", "changeit"
     work.mkdir(parents=True, exist_ok=True)
     encryption = BestAvailableEncryption(password.encode())
     store.write_bytes(pkcs12.serialize_java_truststore(trusted, encryption))
     options = {"trustStore": str(store), "trustStoreType": "PKCS12", "trustStorePassword": password}
     return [f"-Djavax.net.ssl.{name}={value}" for name, value in options.items()]
-
-
-def _certificates(bundle: bytes) -> Iterator[x509.Certificate]:
-    """The certificates of a PEM bundle, except those that break the standard."""
-    from cryptography import x509
-
-    mark = b"-----%s CERTIFICATE-----"
-    for pem in re.findall(mark % b"BEGIN" + b".+?" + mark % b"END", bundle, re.S):
-        with warnings.catch_warnings(), contextlib.suppress(ValueError):
-            warnings.simplefilter("ignore")
-            yield x509.load_pem_x509_certificate(pem)
