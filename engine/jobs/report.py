@@ -42,7 +42,6 @@ def write_report(run: Run) -> Path:
     standing = run.standing
     page = Page(
         place=run.place,
-        model=model,
         as_of=day,
         source=run.parameters.source,
         champion=standing.full_name(standing.champion),

@@ -27,7 +27,6 @@ class Page:
 
     Args:
         place: `catalog.schema`.
-        model: its three-level name.
         as_of: the day.
         source: name of the source.
         champion: the policy that decided on the day.
@@ -41,7 +40,6 @@ class Page:
     """
 
     place: str
-    model: str
     as_of: dt.date
     source: str
     champion: str

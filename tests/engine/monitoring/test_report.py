@@ -81,7 +81,6 @@ def page(repository: Path) -> Page:
     drift = ["subject", "metric", "value", "threshold", "status", "reason"]
     return Page(
         place="main.nba",
-        model="main.nba.model",
         as_of=DAY,
         source="a_log",
         champion="main.nba.model:3",
