@@ -64,8 +64,7 @@ def prepare_java(cache: Path) -> Path:
 def _installed_java() -> Optional[Path]:
     home, on_path = environment.java_home(), shutil.which("java")
     candidates = [home / "bin" / "java" if home else None, Path(on_path) if on_path else None]
-    present = [java for java in candidates if java and java.exists()]
-    return next((java for java in present if _version(java) >= OLDEST_JAVA), None)
+    return next((java for java in candidates if java and _version(java) >= OLDEST_JAVA), None)
 
 
 def _version(java: Path) -> int:
