@@ -22,41 +22,33 @@ class NotebookExit(BaseException):
     """Ends a notebook. Like SystemExit it is not an Exception, so notebooks do not catch it."""
 
 
-class Widgets:
-    """`dbutils.widgets`: the parameters of the job and the task, as texts."""
-
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = dict(values)
-
-    def get(self, name: str) -> str:
-        """The value of a parameter."""
-        require_known(name, self._values, JobError, f"this task has no parameter {name!r}")
-        return self._values[name]
-
-    def text(self, name: str, default: str = "", label: Optional[str] = None) -> None:
-        """Declare a parameter; a value that the job gave wins over `default`."""
-        self._values.setdefault(name, default)
-
-
-class TaskValues:
-    """`dbutils.jobs.taskValues`: Databricks shows them; no task of the bundle reads one."""
-
-    @staticmethod
-    def set(key: str, value: Any) -> None:
-        """Accept a value; a laptop has nowhere to show it."""
-
-
 class Dbutils:
-    """The part of Databricks' `dbutils` that the notebooks of this project use."""
+    """The part of Databricks' `dbutils` that the notebooks of this project use.
+
+    Args:
+        parameters: of the job and the task, as texts: what widgets hold. A default that a notebook
+            declares gives way to them.
+    """
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
-        self.widgets = Widgets(parameters)
-        self.jobs = SimpleNamespace(taskValues=TaskValues)
-        self.notebook = SimpleNamespace(exit=_exit)
+        values = dict(parameters)
 
+        def get(name: str) -> str:
+            require_known(name, values, JobError, f"this task has no parameter {name!r}")
+            return values[name]
 
-def _exit(value: str = "") -> None:
-    raise NotebookExit(value)
+        def text(name: str, default: str = "", label: Optional[str] = None) -> None:
+            values.setdefault(name, default)
+
+        def set_value(key: str, value: Any) -> None:
+            """Databricks shows it; a laptop has nowhere to, and no task of the bundle reads one."""
+
+        def leave(value: str = "") -> None:
+            raise NotebookExit(value)
+
+        self.widgets = SimpleNamespace(get=get, text=text)
+        self.jobs = SimpleNamespace(taskValues=SimpleNamespace(set=set_value))
+        self.notebook = SimpleNamespace(exit=leave)
 
 
 class Display:
