@@ -71,7 +71,12 @@ def train(
     """
     days = config.engine.training
     split = split_days(log, reserve_days=days.reserve_days, fit_share=days.fit_share)
-    hashes = _hashes(split.known, config, features)
+    hashes = {  # of all that a training reads
+        "log_hash": log_hash(split.known),
+        "config_hash": text_digest(config.engine.model_dump_json(), config.catalogue.hash),
+        "code_hash": code_hash(),
+        "feature_hash": feature_hash(features),
+    }
     key = text_digest(*hashes.values(), incumbent[0], str(incumbent[1].params))
     earlier = registry.find(training_key=key)
     if earlier is not None or registry.has_run(training_key=key):
@@ -100,16 +105,6 @@ def train(
     shown = _shown(selection, split, incumbent[0])
     version = registry.register(best, features, _example(split.select), tags=tags, **shown)
     return Trained(version, selection, split)
-
-
-def _hashes(known: Logs, config: Config, features: Mapping[str, str]) -> dict[str, str]:
-    """Digests of all that a training reads, by the tag's name."""
-    return {
-        "log_hash": log_hash(known),
-        "config_hash": text_digest(config.engine.model_dump_json(), config.catalogue.hash),
-        "code_hash": code_hash(),
-        "feature_hash": feature_hash(features),
-    }
 
 
 def log_hash(log: Logs) -> str:
