@@ -114,7 +114,7 @@ def read_bundle(path: Path, target: str) -> Bundle:
     text = _Resolver(read_document(path), target)
     resources = text.section("resources")
     bodies = resources.get("jobs") or {}
-    jobs = {key: _job(text, key, body, set(bodies)) for key, body in bodies.items()}
+    jobs = {key: _job(text, key, body, bodies) for key, body in bodies.items()}
     _check_between(jobs)
     schemas = tuple(
         f"{text.required(body['catalog_name'], ())}.{text.required(body['name'], ())}"
