@@ -9,12 +9,14 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Optional
 
+import pandas as pd
 from pyspark.sql import SparkSession
 
 from engine import environment
 from engine.config import Config, load_config
-from engine.data.sources import LogFile, Source
+from engine.data.sources import SOURCE_PROPERTY, LogFile, Source
 from engine.data.tables import Tables
+from engine.errors import JobError
 from engine.features.customer import BEHAVIOUR
 from engine.models.registry import Registry
 from engine.models.standing import ModelState
@@ -22,7 +24,6 @@ from engine.parameters import SIMULATION, Parameters
 from engine.world.source import Simulated
 
 MODEL = "next_best_action"
-SOURCE_PROPERTY = "nba.source"
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,24 @@ class Run:
         """`catalog.schema`, where the tables are."""
         return f"{self.tables.catalog}.{self.tables.schema}"
 
-    def claim_schema(self) -> None:
-        """Write on the customers, once, which source the schema belongs to."""
-        if _owner(self.tables) is None:
-            self.spark.sql(
-                f"ALTER TABLE {self.tables.name('customers')} "
-                f"SET TBLPROPERTIES ('{SOURCE_PROPERTY}' = '{self.parameters.source}')"
+    def complete(self, stage: str) -> None:
+        """Record that all of the stage's writes for the day are made; the last write of a stage."""
+        row = {"as_of": self.parameters.as_of, "stage": stage, "completed_at": now()}
+        self.tables.add_rows("completed_stages", pd.DataFrame([row]))
+
+    def require(self, stage: str, job: str) -> None:
+        """Make sure that a stage of the day is complete.
+
+        Raises:
+            JobError: it has not run, or was stopped between two of its writes.
+        """
+        day = self.parameters.as_of
+        where = f"as_of = DATE '{day}' AND stage = '{stage}'"
+        if not self.tables.count("completed_stages", where):
+            raise JobError(
+                f"The stage {stage} is not complete for {day}.",
+                where=f"{self.place}.completed_stages",
+                hint=f"run {job} with as_of={day}; it completes what an earlier run left",
             )
 
 
@@ -129,14 +142,8 @@ def _schema_of(spark: SparkSession, parameters: Parameters) -> str:
     given = Tables(spark, parameters.catalog, parameters.schema, parameters.volume)
     if not given.exists("customers"):
         return parameters.schema
-    own = (_owner(given) or SIMULATION) == parameters.source
-    return parameters.schema if own else f"{parameters.schema}_{parameters.source}"
-
-
-def _owner(tables: Tables) -> Optional[str]:
-    """The source that claimed the schema; None before one did."""
-    rows = tables.spark.sql(f"SHOW TBLPROPERTIES {tables.name('customers')}").collect()
-    return {row["key"]: row["value"] for row in rows}.get(SOURCE_PROPERTY)
+    owner = given.properties("customers").get(SOURCE_PROPERTY, SIMULATION)
+    return parameters.schema if owner == parameters.source else f"{parameters.schema}_{parameters.source}"
 
 
 def now() -> dt.datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from pyspark.sql import functions as F
 from engine.data.decisions import Author
 from engine.data.log_parts import matured_log
 from engine.data.rewards import COLUMNS, newly_matured, read_log, with_reward
+from engine.data.sources import FIRST_DAY_PROPERTY, SOURCE_PROPERTY
 from engine.errors import JobError
 from engine.features.context import as_of_features
 from engine.features.customer import attributes, behaviour, feature_hash
@@ -30,25 +32,35 @@ from policies.deciding.groups import Groups
 
 
 def data_generation(run: Run) -> Result:
-    """Write the facts that the source knows by the day: customers, events, decisions, outcomes."""
-    facts, tables, written = run.source.fetch(run.parameters, run.tables), run.tables, {}
-    for table in ("customers", "events", "decisions", "outcomes"):
-        rows = getattr(facts, table)
-        if rows is not None:
-            merge = tables.put if table == "customers" else tables.add_new
-            written[table] = merge(table, tables.frame(rows))
-        if table == "customers":
-            run.claim_schema()
+    """Write the facts that the source knows by the day: customers, outcomes, events, decisions."""
+    tables, written = run.tables, Counter[str]()
+    notes: list[str] = []
+    owner = {
+        SOURCE_PROPERTY: run.parameters.source,
+        FIRST_DAY_PROPERTY: str(run.parameters.as_of),
+    }
+    for facts in run.source.fetch(run.parameters, tables):
+        written["customers"] += tables.put("customers", tables.frame(facts.customers), owner)
+        for table in ("outcomes", "events", "decisions"):
+            rows = getattr(facts, table)
+            if rows is not None:
+                written[table] += tables.add_new(table, tables.frame(rows))
+        notes.append(facts.note)
     tables.clear_staging()
-    note = facts.note
+    run.complete("data_generation")
     if tables.schema != run.parameters.schema:
-        note += f"; in {run.place}, since {run.parameters.schema} holds another source"
-    return Result(note, written)
+        notes.append(f"in {run.place}, since {run.parameters.schema} holds another source")
+    return Result("; ".join(notes), written)
 
 
 def feature_engineering(run: Run) -> Result:
-    """Make the day's features and those of new decisions; then mature rewards."""
+    """Make the day's features and those of new decisions; then mature rewards.
+
+    Raises:
+        JobError: the day's facts are not complete.
+    """
     tables, day = run.tables, run.parameters.as_of
+    run.require("data_generation", "data_pipeline_job")
     decisions = tables.read("decisions").where(F.col("decision_date") < F.lit(day))
     wanted = decisions.select(F.col("decision_date").alias("day")).distinct()
     days = {row["day"] for row in wanted.collect()} | {day}
@@ -65,6 +77,7 @@ def feature_engineering(run: Run) -> Result:
     contexts = as_of_features(moments, tables.read("customer_features"), list(run.features))
     rows = contexts.select(*COLUMNS, *run.features)
     written["rewarded_decisions"] = tables.add_new("rewarded_decisions", rows)
+    run.complete("feature_engineering")
     return Result(f"features of {len(days)} days; rewards matured by {day}", written)
 
 
