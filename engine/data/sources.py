@@ -26,7 +26,6 @@ from policies.deciding.decision_ids import decision_ids
 from policies.deciding.groups import GROUPS
 from policies.errors import did_you_mean, require_known
 
-
 SOURCE_PROPERTY = "nba.source"
 FIRST_DAY_PROPERTY = "nba.first_day"
 """Properties of the table `customers`: whose facts the schema holds, and the first day taken in."""

@@ -91,7 +91,7 @@ TABLES = {
     "lineages": Table(
         ("lineage", "version"),
         "lineage STRING, version STRING, recipe STRING, started DATE, as_of DATE, "
-        "trained_through DATE, tried INT, log_hash STRING, config_hash STRING, code_hash STRING, "
+        "trained_through DATE, judged_from DATE, tried INT, log_hash STRING, config_hash STRING, code_hash STRING, "
         "feature_hash STRING, catalogue_hash STRING",
     ),
     "completed_stages": Table(

@@ -21,6 +21,7 @@ from engine.features.customer import BEHAVIOUR
 from engine.models.registry import Registry
 from engine.models.standing import ModelState
 from engine.parameters import SIMULATION, Parameters
+from engine.promotion.moves import reconcile
 from engine.world.source import Simulated
 
 MODEL = "next_best_action"
@@ -113,6 +114,23 @@ class Run:
         """`catalog.schema`, where the tables are."""
         return f"{self.tables.catalog}.{self.tables.schema}"
 
+    def reconcile(self) -> None:
+        """Complete what a stopped run left in the registry, `lineages` and `promotions`."""
+        reconcile(self.tables, self.registry, now())
+
+    def allow_replacement(self, reason: str, actor: str) -> None:
+        """Record that the day's decisions may change although they were acted on.
+
+        The day then judges and teaches nothing.
+
+        Raises:
+            JobError: no reason is given.
+        """
+        if not reason.strip():
+            raise JobError("A replacement of decisions needs a reason.", hint="--reason TEXT")
+        row = {"decision_date": self.parameters.as_of, "reason": reason, "actor": actor}
+        self.tables.add_rows("replaced_decisions", pd.DataFrame([{**row, "replaced_at": now()}]))
+
     def complete(self, stage: str) -> None:
         """Record that all of the stage's writes for the day are made; the last write of a stage."""
         row = {"as_of": self.parameters.as_of, "stage": stage, "completed_at": now()}
@@ -143,7 +161,11 @@ def _schema_of(spark: SparkSession, parameters: Parameters) -> str:
     if not given.exists("customers"):
         return parameters.schema
     owner = given.properties("customers").get(SOURCE_PROPERTY, SIMULATION)
-    return parameters.schema if owner == parameters.source else f"{parameters.schema}_{parameters.source}"
+    return (
+        parameters.schema
+        if owner == parameters.source
+        else f"{parameters.schema}_{parameters.source}"
+    )
 
 
 def now() -> dt.datetime:

@@ -17,14 +17,16 @@ from engine.errors import JobError
 from engine.features.context import as_of_features
 from engine.features.customer import attributes, behaviour, feature_hash
 from engine.inference.decide import contexts_on, decide_day
+from engine.inference.frozen import write_decisions
 from engine.jobs.judgement import act, judgement
 from engine.jobs.report import write_report, write_truth
 from engine.jobs.run import Result, Run, now
+from engine.models.lineage_table import record_versions
 from engine.monitoring.drift import drift_rows
 from engine.monitoring.evidence_rows import evidence_rows
 from engine.monitoring.health import health_rows
 from engine.monitoring.policy_values import value_rows
-from engine.promotion.promote import move_alias
+from engine.promotion.moves import AliasMove, move_alias
 from engine.refs import PolicyRef
 from engine.training.train import Trained, train
 from policies import LoggedDecisions
@@ -98,7 +100,13 @@ def _features(run: Run, days: list[dt.date]) -> Any:
 
 
 def model_training(run: Run) -> Result:
-    """Fit and select on early days; register the best as `@candidate`."""
+    """Fit and select on early days; register the best as `@candidate`.
+
+    Raises:
+        JobError: the day's features and rewards are not complete.
+    """
+    run.require("feature_engineering", "data_pipeline_job")
+    run.reconcile()
     day, standing = run.parameters.as_of, run.standing
     champion, lineage = standing.champion, standing.lineage_before
     incumbent = (standing.full_name(champion), standing.policy(champion))
@@ -109,18 +117,10 @@ def model_training(run: Run) -> Result:
     rows["select"] = made.split.select_span.rows
     if version is None:
         return Result(_nothing(made, incumbent[0]), rows)
-    moved = move_alias(
-        run.tables,
-        run.registry,
-        standing.history,
-        "candidate",
-        version.number,
-        day,
-        verdict_id=None,
-        actor="training_job",
-        reason=f"trained through {version.tags['trained_through']}",
-        now=now,
-    )
+    record_versions(run.tables, run.registry)
+    reason = f"trained through {version.tags['trained_through']}"
+    move = AliasMove(day, "candidate", version.number, "training_job", reason)
+    moved = move_alias(run.tables, run.registry, standing.history, move, now())
     recipe = version.tags["recipe"]
     if made.selection is None:
         summary = f"unchanged inputs: version {version.number} ({recipe}) already exists"
@@ -147,7 +147,12 @@ def _nothing(made: Trained, incumbent: str) -> str:
 
 
 def batch_inference(run: Run) -> Result:
-    """Decide for every customer; replaces exactly that day's decisions."""
+    """Decide for every customer; replaces exactly that day's decisions.
+
+    Raises:
+        JobError: the day's decisions are frozen, and would change.
+    """
+    run.reconcile()
     day, settings, standing = run.parameters.as_of, run.config.engine, run.standing
     champion, before = standing.champion, standing.previous
     groups = Groups(
@@ -168,7 +173,7 @@ def batch_inference(run: Run) -> Result:
         groups=groups,
         previous=standing.policy(before) if before else None,
     )
-    count, wrote = run.tables.replace("decisions", rows, f"decision_date = DATE '{day}'")
+    count, wrote = write_decisions(run.tables, rows, day)
     said = "decided" if wrote else "as decided before"
     return Result(f"{said} by {standing.full_name(champion)}", {"decisions": count})
 
@@ -177,8 +182,10 @@ def monitoring(run: Run) -> Result:
     """Estimate the policies' values, freeze the day's evidence, and measure drift.
 
     Raises:
-        JobError: the day's decisions are not there.
+        JobError: the day's features and rewards are not complete, or its decisions are not there.
     """
+    run.require("feature_engineering", "data_pipeline_job")
+    run.reconcile()
     day, tables, standing = run.parameters.as_of, run.tables, run.standing
     if not tables.count("decisions", f"decision_date = DATE '{day}'"):
         raise JobError(
@@ -247,6 +254,7 @@ def promotion(run: Run) -> Result:
     Raises:
         JobError: monitoring has not run for the day.
     """
+    run.reconcile()
     line, verdict, rows = "No candidate is on trial.", "none", {"verdicts": 0, "promotions": 0}
     if run.standing.lineage is not None:
         judged = judgement(run)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from engine import environment
 from engine.local.bundle import Bundle, Job, Task, dynamic
@@ -49,12 +49,14 @@ class LocalRun:
         say: called with each line of the progress.
         debug: whether errors come with their traceback.
         spark: a running session; None starts one, and ends it after the run.
+        before: called with the session and the job's parameters before the first task.
     """
 
     bundle: Bundle
     say: Callable[[str], None]
     debug: bool = False
     spark: Any = None
+    before: Optional[Callable[[Any, Mapping[str, str]], None]] = None
     _started: int = 0
     _total: int = 0
     _closing: list[str] = field(default_factory=list)
@@ -73,6 +75,8 @@ class LocalRun:
         with self._session(root, values["catalog"], job.key):
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {values['catalog']}.{values['schema']}")
             self.say(f"Spark is ready  {time.monotonic() - began:.1f} s")
+            if self.before is not None:
+                self.before(self.spark, values)
             succeeded = self._job(job, values)
         word = "succeeded" if succeeded else "FAILED"
         self.say(f"{job.key} {word} in {time.monotonic() - began:.1f} s")

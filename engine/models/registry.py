@@ -23,6 +23,7 @@ from mlflow.types.schema import Array, Map
 import policies
 from engine.errors import RegistryError
 from engine.models import served
+from engine.writes import announce
 from policies import Policy, load_policy
 
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # Unity Catalog's word, sqlite's
@@ -83,6 +84,11 @@ class Registry:
                 hint="shorten the name",
             )
         self.model_name, self.experiment, self.local_root = model_name, experiment, local_root
+
+    @property
+    def place(self) -> str:
+        """Where the registry is, for messages."""
+        return "Unity Catalog" if self.local_root is None else str(self.local_root / "mlflow.db")
 
     @cached_property
     def client(self) -> mlflow.MlflowClient:
@@ -157,7 +163,13 @@ class Registry:
                 what = f"The alias {alias!r} is reserved: it already means a version."
             raise RegistryError(what, hint=f"one of {', '.join(ALIASES)}")
         self.version(number)
+        announce(f"set alias {alias}")
         self.client.set_registered_model_alias(self.model_name, alias, str(number))
+
+    def set_tag(self, number: str, name: str, value: str) -> None:
+        """Set a tag of a version, which copies the record in a table."""
+        announce(f"set tag {name}")
+        self.client.set_model_version_tag(self.model_name, number, name, value)
 
     def load(self, number: str) -> Policy:
         """The policy of a version."""
