@@ -199,27 +199,27 @@ class Tables:
 
         Of several rows with one key a single one enters, always the same, whatever their order.
         """
-        return self._merge(table, rows)
+        self.ensure(table, _ddl(rows))
+        return self._merge(table, _one_per_key(rows, TABLES[table].keys))
 
     def put(self, table: str, rows: DataFrame, properties: Mapping[str, str] = {}) -> int:
-        """`add_new` that also updates rows which differ; a new table gets the properties."""
+        """`add_new` that also updates rows that differ; a new table gets the properties."""
         self.ensure(table, _ddl(rows), properties)
         old = self._checked(table, rows)
-        rows = rows.exceptAll(old.select(*rows.columns))
+        once = _one_per_key(rows, TABLES[table].keys)
+        rows = once.exceptAll(old.select(*rows.columns))
         if rows.isEmpty():  # a merge of no rows makes a version of the table all the same
             return 0
         return self._merge(table, rows, "WHEN MATCHED THEN UPDATE SET *")
 
     def _merge(self, table: str, rows: DataFrame, on_match: str = "") -> int:
-        self.ensure(table, _ddl(rows))
         self._checked(table, rows)
-        keys = TABLES[table].keys
-        same = " AND ".join(f"t.`{key}` = s.`{key}`" for key in keys)
+        same = " AND ".join(f"t.`{key}` = s.`{key}`" for key in TABLES[table].keys)
         announce(f"merge into {table}")
         merged = self.spark.sql(
             f"MERGE INTO {self.name(table)} t USING {{incoming}} s ON {same} {on_match} "
             "WHEN NOT MATCHED THEN INSERT *",
-            incoming=_one_per_key(rows, keys),
+            incoming=rows,
         )
         return int(merged.first()["num_affected_rows"])
 
@@ -281,9 +281,14 @@ def _ddl(rows: DataFrame) -> str:
 
 def _one_per_key(rows: DataFrame, keys: Sequence[str]) -> DataFrame:
     """Of the rows with one key the one whose content has the greatest hash."""
-    whole = F.struct(*(F.col(f"`{name}`") for name in rows.columns))
-    chosen = F.max_by(whole, F.xxhash64(F.to_json(whole)))
-    return rows.groupBy(*keys).agg(chosen.alias("row")).select("row.*")
+    content = [
+        F.to_json(field.name) if field.dataType.typeName() == "map" else F.col(field.name)
+        for field in rows.schema
+    ]  # a map has no hash of its own
+    whole = F.struct(*rows.columns)
+    return (
+        rows.groupBy(*keys).agg(F.max_by(whole, F.xxhash64(*content)).alias("row")).select("row.*")
+    )
 
 
 def _fingerprint(rows: DataFrame, run_metadata: Sequence[str]) -> tuple[int, str]:

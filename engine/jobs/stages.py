@@ -184,15 +184,16 @@ def monitoring(run: Run) -> Result:
     Raises:
         JobError: the day's features and rewards are not complete, or its decisions are not there.
     """
-    run.require("feature_engineering", "data_pipeline_job")
-    run.reconcile()
-    day, tables, standing = run.parameters.as_of, run.tables, run.standing
+    day, tables = run.parameters.as_of, run.tables
     if not tables.count("decisions", f"decision_date = DATE '{day}'"):
         raise JobError(
             f"No decisions were made for {day}.",
             where=tables.name("decisions"),
             hint=f"run inference_job with as_of={day} first",
         )
+    run.require("feature_engineering", "data_pipeline_job")
+    run.reconcile()
+    standing = run.standing
     log = read_log(tables, run.config, run.features, day)
     windows = windows_of(run, log)
     values = pd.concat(

@@ -207,22 +207,31 @@ class Registry:
         """
         client = self.client
         mlflow.set_experiment(self.experiment)
+        announce("start run")
         with mlflow.start_run(run_name=tags.get("recipe")):
+            announce("log params and metrics")
             mlflow.log_params(dict(params))
             mlflow.log_metrics(dict(metrics))
             for name, table in tables.items():
+                announce(f"log {name}.csv")
                 mlflow.log_text(table.to_csv(index=False), f"{name}.csv")
             for name, picture in pictures.items():
+                announce(f"log {name}.png")
                 mlflow.log_figure(picture, f"{name}.png")
             for rival in rivals:
+                announce(f"log recipe {rival.name}")
                 with mlflow.start_run(run_name=rival.name, nested=True):
                     mlflow.log_params(dict(rival.params))
                     mlflow.log_metrics(dict(rival.metrics))
             made = None
             if policy is not None:
+                announce("log model")
                 logged = self._log_model(policy, features, example, tags)
+                announce("register version")
                 made = mlflow.register_model(logged.model_uri, self.model_name, tags=dict(tags))
+            announce("set tags of run")
             mlflow.set_tags(dict(tags))
+            announce("finish run")
         if made is None:
             return None
         return self.version(str(client.get_model_version(self.model_name, made.version).version))
