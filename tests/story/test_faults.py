@@ -17,7 +17,7 @@ FIRST = dt.date(2026, 3, 2)
 FACTS = ("customers", "outcomes", "events", "decisions")
 
 
-class Stopped(Exception):
+class StoppedHereError(Exception):
     """Stands for the end of the process."""
 
 
@@ -28,9 +28,10 @@ class StopOnce:
         self.at: list[str] = []
 
     def __call__(self, write: str) -> None:
+        """Raise where the write is a new one."""
         if write not in self.at:
             self.at.append(write)
-            raise Stopped(write)
+            raise StoppedHereError(write)
 
 
 def everything(loop: Any) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def stopped_everywhere(loop: Any, stage: str, day: dt.date) -> list[str]:
             before = len(stop.at)
             try:
                 loop.stage(stage, day)
-            except Stopped:
+            except StoppedHereError:
                 assert len(stop.at) == before + 1
                 continue
             return stop.at
@@ -99,7 +100,7 @@ def test_the_next_day_completes_a_first_day(fresh: Any) -> None:
     for past in range(1, 20):
         loop = fresh()
         stop.at = stop.at[:past]
-        with watched(stop), pytest.raises(Stopped):
+        with watched(stop), pytest.raises(StoppedHereError):
             loop.stage("data_generation", loop.first)
         if stop.at[-1] == "create completed_stages":
             break
