@@ -17,6 +17,7 @@ import click
 from engine.cli.group import HELP, Group, combined, debug, target
 from engine.errors import BundleError
 from engine.local.bundle import Bundle, find_bundle, read_bundle
+from engine.local.lock import writer
 from engine.local.run import FOLDER, LocalRun, local_root, parameters, prepare
 from engine.workspace import workspace_configured
 
@@ -186,7 +187,8 @@ def destroy(target: Target, auto_approve: bool, dry_run: bool) -> None:
     elif dry_run:
         click.echo(f"would remove {root}")
     elif auto_approve or click.confirm(f"remove {root} with all its tables?"):
-        shutil.rmtree(root)
+        with writer(root, "destroy"):
+            shutil.rmtree(root)
         click.echo(f"removed {root}")
 
 

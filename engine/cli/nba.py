@@ -8,7 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -17,6 +17,7 @@ import click
 from engine.cli.group import HELP, Group, combined, target
 from engine.errors import BundleError, JobError
 from engine.local.bundle import find_bundle, read_bundle
+from engine.local.lock import writer
 from engine.local.run import local_root, parameters, prepare
 
 if TYPE_CHECKING:  # Spark and MLflow take seconds to import; help and checks need neither
@@ -50,8 +51,11 @@ class Request:
     form: str
 
     @contextmanager
-    def opened(self) -> Iterator[Run]:
+    def opened(self, writes: bool = False) -> Iterator[Run]:
         """A run on the target's tables; it only starts a Spark session.
+
+        Args:
+            writes: whether the command changes tables; then no other may do so meanwhile.
 
         Raises:
             JobError: no job has run in this target yet.
@@ -76,11 +80,13 @@ class Request:
         from engine.jobs import Run
         from engine.local.session import session, stop
 
-        spark = session(prepare(bundle), values["catalog"])
-        try:
-            yield self._on_day(Run.of(spark, values))
-        finally:
-            stop(spark)
+        root = prepare(bundle)
+        with writer(root, "nba") if writes else nullcontext():
+            spark = session(root, values["catalog"])
+            try:
+                yield self._on_day(Run.of(spark, values))
+            finally:
+                stop(spark)
 
     def _on_day(self, run: Run) -> Run:
         """The run on the requested day: by default the latest with decisions."""
@@ -178,7 +184,7 @@ def promote_model(request: Request, name: str, dry_run: bool) -> None:
     model, mark, rest = name.partition("@")
     if ":" in model or (mark and rest != "candidate"):
         raise click.UsageError("the gate chooses the version: name the model, or model@candidate")
-    with request.opened() as run:
+    with request.opened(writes=not dry_run) as run:
         from engine.jobs.comparison import check_model
 
         check_model(run, model)
@@ -203,6 +209,8 @@ def _promotion(run: Run, dry_run: bool) -> dict[str, Any]:
     """Judge the day's step, act on it unless it is a dry run, and return its JSON content."""
     from engine.jobs.judgement import act, judgement
 
+    if not dry_run:
+        run.reconcile()
     judged = judgement(run)
     moved = not dry_run and bool(act(run, judged, actor="nba promote-model")["promotions"])
     facts = {**judged.row, "rules": json.loads(judged.row["rules"]), "sentence": judged.sentence}

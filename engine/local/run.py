@@ -14,6 +14,7 @@ from typing import Any, Optional
 
 from engine import environment
 from engine.local.bundle import Bundle, Job, Task, dynamic
+from engine.local.lock import writer
 from engine.local.notebook import Dbutils, run_notebook
 from policies.errors import NbaError
 
@@ -65,14 +66,14 @@ class LocalRun:
         """Run every task whose predecessors succeeded; True when all tasks did.
 
         Raises:
-            JobError: the session cannot be started.
+            JobError: the session cannot be started, or another run is writing here.
         """
         began = time.monotonic()
         self._total = self.bundle.notebooks(job)
         names = [f"{name}={value}" for name, value in values.items() if value]
         self.say(f"{job.key}, {self._total} notebooks: {' '.join(names)}")
         root = prepare(self.bundle)
-        with self._session(root, values["catalog"], job.key):
+        with writer(root, job.key), self._session(root, values["catalog"], job.key):
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {values['catalog']}.{values['schema']}")
             self.say(f"Spark is ready  {time.monotonic() - began:.1f} s")
             if self.before is not None:
