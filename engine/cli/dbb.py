@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from engine.cli.group import HELP, Group, combined, debug, target
 from engine.errors import BundleError
 from engine.local.bundle import Bundle, find_bundle, read_bundle
+from engine.local.lock import writer
 from engine.local.run import FOLDER, LocalRun, local_root, parameters, prepare
 from engine.workspace import workspace_configured
 
@@ -37,9 +40,14 @@ class Target:
         click.echo(f"dbb: running locally under {root} ({why})")
         return read_bundle(path, self.target)
 
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the work is done here, and not on a workspace."""
+        return self.local or not workspace_configured()
+
     def handed_over(self, *arguments: str, dry_run: bool = False) -> bool:
         """Run the command by the databricks CLI and end with its exit code; False if here."""
-        if self.local or not workspace_configured():
+        if self.on_this_machine:
             return False
         command = ["databricks", "bundle", *arguments, "-t", self.target]
         click.echo(f"dbb: handing over to `{' '.join(command)}`")
@@ -102,14 +110,34 @@ def deploy(target: Target, dry_run: bool) -> None:
 @main.command()
 @click.argument("job")
 @click.option("--params", multiple=True, metavar="K=V,…", help="Job parameters; may be repeated.")
+@click.option(
+    "--replace-decisions", is_flag=True, help="Let the day's decisions change; needs --reason."
+)
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the record.")
 @_on_target
 @_dry_run
-def run(target: Target, job: str, params: tuple[str, ...], dry_run: bool) -> None:
+def run(
+    target: Target,
+    job: str,
+    params: tuple[str, ...],
+    replace_decisions: bool,
+    reason: str,
+    dry_run: bool,
+) -> None:
     """Run a job and the jobs it runs.
 
-    Exits 0 when all tasks succeeded, whatever the verdict.
+    Exits 0 when all tasks succeeded, whatever the verdict. A run that would change decisions that
+    were acted on is refused; with --replace-decisions it changes them, and their day no longer
+    counts as evidence or teaches a policy.
     """
+    if replace_decisions != bool(reason.strip()):
+        raise click.UsageError("--replace-decisions and --reason TEXT belong together")
     options = [word for text in params for word in ("--params", text)]
+    if replace_decisions and not target.on_this_machine:
+        raise BundleError(
+            "On a workspace a replacement is recorded from a notebook.",
+            hint="Run.from_widgets(spark, dbutils.widgets.get).allow_replacement(reason, actor)",
+        )
     if target.handed_over("run", job, *options, dry_run=dry_run):
         return
     given = _parse(params)
@@ -121,7 +149,8 @@ def run(target: Target, job: str, params: tuple[str, ...], dry_run: bool) -> Non
             click.echo(f"  {name} = {value}")
         click.echo(f"would run {bundle.notebooks(chosen)} notebooks")
         return
-    if not LocalRun(bundle, click.echo, target.debug).run(chosen, values):
+    before = _replacement(reason) if replace_decisions else None
+    if not LocalRun(bundle, click.echo, target.debug, before=before).run(chosen, values):
         sys.exit(1)
 
 
@@ -158,8 +187,20 @@ def destroy(target: Target, auto_approve: bool, dry_run: bool) -> None:
     elif dry_run:
         click.echo(f"would remove {root}")
     elif auto_approve or click.confirm(f"remove {root} with all its tables?"):
-        shutil.rmtree(root)
+        with writer(root, "destroy"):
+            shutil.rmtree(root)
         click.echo(f"removed {root}")
+
+
+def _replacement(reason: str) -> Callable[[Any, Mapping[str, str]], None]:
+    """Records, before the first task, that the day's decisions may change."""
+
+    def record(spark: Any, values: Mapping[str, str]) -> None:
+        from engine.jobs import Run
+
+        Run.of(spark, values).allow_replacement(reason, getpass.getuser())
+
+    return record
 
 
 def _parse(params: Sequence[str]) -> dict[str, str]:

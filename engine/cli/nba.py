@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -16,6 +16,7 @@ import click
 from engine.cli.group import HELP, Group, combined, target
 from engine.errors import BundleError, JobError
 from engine.local.bundle import TABLES_JOB, find_bundle, read_bundle
+from engine.local.lock import writer
 from engine.local.run import local_root, parameters, prepare
 
 if TYPE_CHECKING:  # Spark and MLflow take seconds to import; help and checks need neither
@@ -48,8 +49,11 @@ class Request:
     form: str
 
     @contextmanager
-    def opened(self) -> Iterator[Run]:
+    def opened(self, writes: bool = False) -> Iterator[Run]:
         """A run on the target's tables; it only starts a Spark session.
+
+        Args:
+            writes: whether the command changes tables; then no other may do so meanwhile.
 
         Raises:
             JobError: no job has run in this target yet.
@@ -74,16 +78,18 @@ class Request:
         from engine.jobs import Run
         from engine.local.session import session, stop
 
-        spark = session(prepare(bundle), values["catalog"])
-        try:
-            run, day = Run.of(spark, values), self.as_of
-            if day is None:
-                rows = run.tables.read("decisions").selectExpr("max(decision_date) AS day")
-                day = rows.first()["day"] or run.parameters.as_of
-            on_day = dataclasses.replace(run.parameters, as_of=day)
-            yield dataclasses.replace(run, parameters=on_day)
-        finally:
-            stop(spark)
+        root = prepare(bundle)
+        with writer(root, "nba") if writes else nullcontext():
+            spark = session(root, values["catalog"])
+            try:
+                run, day = Run.of(spark, values), self.as_of
+                if day is None:
+                    rows = run.tables.read("decisions").selectExpr("max(decision_date) AS day")
+                    day = rows.first()["day"] or run.parameters.as_of
+                on_day = dataclasses.replace(run.parameters, as_of=day)
+                yield dataclasses.replace(run, parameters=on_day)
+            finally:
+                stop(spark)
 
 
 def _answer(form: str, content: Mapping[str, Any], lines: list[str]) -> None:
@@ -170,11 +176,13 @@ def promote_model(request: Request, name: str, dry_run: bool) -> None:
     model, mark, rest = name.partition("@")
     if ":" in model or (mark and rest != "candidate"):
         raise click.UsageError("the gate chooses the version: name the model, or model@candidate")
-    with request.opened() as run:
+    with request.opened(writes=not dry_run) as run:
         from engine.jobs.comparison import check_model
         from engine.jobs.judgement import act, judgement
 
         check_model(run, model)
+        if not dry_run:
+            run.reconcile()
         judged = judgement(run)
         moved = not dry_run and bool(act(run, judged, actor="nba promote-model")["promotions"])
     row, done = judged.row, f"@{judged.row['to_alias']} unchanged"

@@ -114,9 +114,20 @@ def read_log(
 
 
 def matured_rows(tables: Tables, features: Mapping[str, str], as_of: dt.date) -> DataFrame:
-    """The rows of `rewarded_decisions` matured by `as_of`, in order of date and decision id."""
+    """The rows of `rewarded_decisions` matured by `as_of`, in order of date and decision id.
+
+    Days whose decisions were replaced after they had been acted on are left out.
+    """
     rows = tables.read("rewarded_decisions").where(F.col("matured_on") <= F.lit(as_of))
+    rows = without_replaced(tables, rows)
     return rows.select(*COLUMNS, *features).orderBy("decision_date", "decision_id")
+
+
+def without_replaced(tables: Tables, rows: DataFrame) -> DataFrame:
+    """The rows of days whose decisions stand as they were acted on."""
+    if not tables.exists("replaced_decisions"):
+        return rows
+    return rows.join(tables.read("replaced_decisions"), "decision_date", "left_anti")
 
 
 def logged_from_arrow(

@@ -6,7 +6,7 @@ import datetime as dt
 import gzip
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Protocol
@@ -26,14 +26,22 @@ from policies.deciding.decision_ids import decision_ids
 from policies.deciding.groups import GROUPS
 from policies.errors import did_you_mean, require_known
 
+SOURCE_PROPERTY = "nba.source"
+FIRST_DAY_PROPERTY = "nba.first_day"
+"""Properties of the table `customers`: whose facts the schema holds, and the first day taken in."""
+
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts that a source adds to the tables; rows that are there already do no harm."""
+    """The facts that a source adds to the tables; rows that are there already do no harm.
+
+    They are written in the order of the fields, so the last table tells that the others are
+    complete: `decisions` of a history, `events` of a later day.
+    """
 
     customers: pa.Table
-    events: pa.Table
     outcomes: pa.Table
+    events: pa.Table
     decisions: Optional[pa.Table]
     note: str
 
@@ -53,8 +61,12 @@ class Source(Protocol):
         """The last day whose decisions have outcomes; None = every day's will come."""
         ...
 
-    def fetch(self, parameters: Parameters, tables: Tables) -> Facts:
-        """Everything known by `parameters.as_of` 00:00 UTC."""
+    def fetch(self, parameters: Parameters, tables: Tables) -> Iterator[Facts]:
+        """Everything known by `parameters.as_of` 00:00 UTC that the tables may lack.
+
+        Whatever earlier runs wrote before they were stopped, the tables are complete once each of
+        these is written; the next is asked for when the one before is written.
+        """
         ...
 
 
@@ -78,7 +90,7 @@ class LogFile:
         days = self.described.synthetic.days
         self.last_day = self.described.synthetic.start + dt.timedelta(days=days - 1)
 
-    def fetch(self, parameters: Parameters, tables: Tables) -> Facts:
+    def fetch(self, parameters: Parameters, tables: Tables) -> Iterator[Facts]:
         """The whole file; a day before its last one sees the decisions of earlier days only."""
         frame = read_log(self.described, parameters.source_path)
         n, columns = len(frame), self.described.columns
@@ -90,10 +102,10 @@ class LogFile:
             f"{n:,} rows of {self.name}, which has no dates and no customer ids: numbered, "
             f"and spread over {self.described.synthetic.days} synthetic days from {start}"
         )
-        return Facts(
+        yield Facts(
             customers=self._customers(frame, customer),
-            events=EVENTS.empty_table(),
             outcomes=self._outcomes(frame[past], customer[past], dates[past]),
+            events=EVENTS.empty_table(),
             decisions=self._decisions(frame[columns.action][past], customer[past], dates[past]),
             note=note,
         )

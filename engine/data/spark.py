@@ -6,6 +6,8 @@ RDDs, most settings) is refused on a laptop as well.
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,10 @@ def start(settings: Mapping[str, str]) -> SparkSession:
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
     # `builder.remote("local[2]")` does the same on a fixed port, which allows one run a machine.
+    on_interrupt = signal.getsignal(signal.SIGINT)
     ConnectSession._start_connect_server("local[2]", dict(settings))
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, on_interrupt)  # Spark has put its own in its place
     port = _service().localPort()
     spark = ConnectSession.builder.remote(f"sc://localhost:{port}").getOrCreate()
     warehouse(spark)  # the server makes its side of the session at the first request

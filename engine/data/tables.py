@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING, Optional
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyspark.sql import functions as F
 
 from engine.errors import TableError
+from engine.writes import announce
 from policies.errors import require_known
 
 if TYPE_CHECKING:
@@ -85,6 +88,22 @@ TABLES = {
         "incumbent STRING, verdict STRING, difference DOUBLE, low DOUBLE, high DOUBLE, "
         "alpha DOUBLE, rules STRING, log_hash STRING",
     ),
+    "lineages": Table(
+        ("lineage", "version"),
+        "lineage STRING, version STRING, recipe STRING, started DATE, as_of DATE, "
+        "trained_through DATE, judged_from DATE, tried INT, log_hash STRING, config_hash STRING, code_hash STRING, "
+        "feature_hash STRING, catalogue_hash STRING",
+    ),
+    "completed_stages": Table(
+        ("as_of", "stage"),
+        "as_of DATE, stage STRING, completed_at TIMESTAMP",
+        run_metadata=("completed_at",),
+    ),
+    "replaced_decisions": Table(
+        ("decision_date",),
+        "decision_date DATE, reason STRING, actor STRING, replaced_at TIMESTAMP",
+        run_metadata=("replaced_at",),
+    ),
     "promotions": Table(
         ("as_of", "model_name", "alias", "to_version"),
         "moved_at TIMESTAMP, as_of DATE, model_name STRING, alias STRING, from_version STRING, "
@@ -115,6 +134,7 @@ class Tables:
     def __init__(self, spark: SparkSession, catalog: str, schema: str, volume: Path) -> None:
         self.spark, self.catalog, self.schema, self.volume = spark, catalog, schema, volume
         self._seen: set[str] = set()
+        self._staging = volume / "staging" / uuid.uuid4().hex
 
     def name(self, table: str) -> str:
         """The three-part name of a table."""
@@ -140,49 +160,64 @@ class Tables:
             )
         return self.spark.table(self.name(table))
 
-    def ensure(self, table: str, columns: Optional[str] = None) -> bool:
-        """Create the table if it does not exist; whether it was created."""
+    def properties(self, table: str) -> dict[str, str]:
+        """The properties that the table was created with, and Delta's; none where it is absent."""
+        if not self.exists(table):
+            return {}
+        rows = self.spark.sql(f"SHOW TBLPROPERTIES {self.name(table)}").collect()
+        return {row["key"]: row["value"] for row in rows}
+
+    def ensure(
+        self, table: str, columns: Optional[str] = None, properties: Mapping[str, str] = {}
+    ) -> None:
+        """Create the table if it does not exist; only then it gets the properties."""
         if self.exists(table):
-            return False
+            return
         ddl = columns or TABLES[table].columns
         if ddl is None:
             raise TableError(f"The columns of {table} come with its first rows.")
+        listed = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
+        announce(f"create {table}")
         self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{self.catalog}`.`{self.schema}`")
-        self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({ddl}) USING DELTA")
+        self.spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({ddl}) USING DELTA"
+            + (f" TBLPROPERTIES ({listed})" if listed else "")
+        )
         self._seen.add(table)
-        return True
 
     def frame(self, rows: pa.Table) -> DataFrame:
         """Arrow rows as a Spark frame; large ones travel as Parquet through the volume."""
         if 0 < rows.num_rows <= LOCAL_ROWS:  # without rows a session cannot tell their types
             return self.spark.createDataFrame(rows)
-        folder = self.volume / "staging"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{uuid.uuid4().hex}.parquet"
+        self._staging.mkdir(parents=True, exist_ok=True)
+        path = self._staging / f"{uuid.uuid4().hex}.parquet"
         pq.write_table(rows, path)
         return self.spark.read.parquet(str(path.resolve()))
 
     def add_new(self, table: str, rows: DataFrame) -> int:
-        """Insert the rows with new keys; existing rows never change. Returns how many rows."""
-        return self._merge(table, rows)
+        """Insert the rows with new keys; existing rows never change. Returns how many rows.
 
-    def put(self, table: str, rows: DataFrame) -> int:
-        """Insert the rows with new keys and update those that differ. Returns how many rows."""
-        if self.exists(table):
-            rows = rows.exceptAll(self._checked(table, rows).select(*rows.columns))
-            if rows.isEmpty():  # a merge of no rows makes a version of the table all the same
-                return 0
+        Of several rows with one key a single one enters, always the same, whatever their order.
+        """
+        self.ensure(table, _ddl(rows))
+        return self._merge(table, _one_per_key(rows, TABLES[table].keys))
+
+    def put(self, table: str, rows: DataFrame, properties: Mapping[str, str] = {}) -> int:
+        """`add_new` that also updates rows that differ; a new table gets the properties."""
+        self.ensure(table, _ddl(rows), properties)
+        old = self._checked(table, rows)
+        once = _one_per_key(rows, TABLES[table].keys)
+        rows = once.exceptAll(old.select(*rows.columns))
+        if rows.isEmpty():  # a merge of no rows makes a version of the table all the same
+            return 0
         return self._merge(table, rows, "WHEN MATCHED THEN UPDATE SET *")
 
     def _merge(self, table: str, rows: DataFrame, on_match: str = "") -> int:
-        new = self.ensure(table, _ddl(rows))
-        old = self._checked(table, rows)
-        if new:  # nothing to merge with
-            rows.select(*old.columns).write.mode("append").saveAsTable(self.name(table))
-            return self._written(table)
-        keys = " AND ".join(f"t.`{key}` = s.`{key}`" for key in TABLES[table].keys)
+        self._checked(table, rows)
+        same = " AND ".join(f"t.`{key}` = s.`{key}`" for key in TABLES[table].keys)
+        announce(f"merge into {table}")
         merged = self.spark.sql(
-            f"MERGE INTO {self.name(table)} t USING {{incoming}} s ON {keys} {on_match} "
+            f"MERGE INTO {self.name(table)} t USING {{incoming}} s ON {same} {on_match} "
             "WHEN NOT MATCHED THEN INSERT *",
             incoming=rows,
         )
@@ -204,19 +239,20 @@ class Tables:
 
         Rows of equal content, run metadata aside, are left as they are.
         """
-        new, metadata = self.ensure(table, _ddl(rows)), TABLES[table].run_metadata
+        self.ensure(table, _ddl(rows))
         old = self._checked(table, rows)
-        before = (0, "") if new else _fingerprint(old.where(where), metadata)
-        if before[0] and before == _fingerprint(rows, metadata):
-            return before[0], False
+        if self.holds(table, rows, where):
+            return self.count(table, where), False
+        announce(f"replace rows of {table}")
         writer = rows.select(*old.columns).write.format("delta").mode("overwrite")
         writer.option("replaceWhere", where).saveAsTable(self.name(table))
-        return self._written(table), True
+        return self.count(table, where), True
 
-    def _written(self, table: str) -> int:
-        """How many rows the last write added, by the table's own history."""
-        last = self.spark.sql(f"DESCRIBE HISTORY {self.name(table)} LIMIT 1").first()
-        return int(last["operationMetrics"].get("numOutputRows", 0))  # 0 rows leave no commit
+    def holds(self, table: str, rows: DataFrame, where: str) -> bool:
+        """Whether the rows matching `where` are there and are these, run metadata aside."""
+        metadata = TABLES[table].run_metadata
+        before = _fingerprint(self.read(table).where(where), metadata)
+        return before[0] > 0 and before == _fingerprint(rows, metadata)
 
     def count(self, table: str, where: str = "true") -> int:
         """How many rows match `where`; 0 if there is no table."""
@@ -235,13 +271,24 @@ class Tables:
         return old
 
     def clear_staging(self) -> None:
-        """Delete the Parquet files of frames that travelled through the volume."""
-        for path in (self.volume / "staging").glob("*.parquet"):
-            path.unlink()
+        """Delete the Parquet files of this object's frames that travelled through the volume."""
+        shutil.rmtree(self._staging, ignore_errors=True)
 
 
 def _ddl(rows: DataFrame) -> str:
     return ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in rows.schema)
+
+
+def _one_per_key(rows: DataFrame, keys: Sequence[str]) -> DataFrame:
+    """Of the rows with one key the one whose content has the greatest hash."""
+    content = [
+        F.to_json(field.name) if field.dataType.typeName() == "map" else F.col(field.name)
+        for field in rows.schema
+    ]  # a map has no hash of its own
+    whole = F.struct(*rows.columns)
+    return (
+        rows.groupBy(*keys).agg(F.max_by(whole, F.xxhash64(*content)).alias("row")).select("row.*")
+    )
 
 
 def _fingerprint(rows: DataFrame, run_metadata: Sequence[str]) -> tuple[int, str]:

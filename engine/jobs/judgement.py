@@ -11,7 +11,8 @@ import pandas as pd
 from engine.errors import JobError
 from engine.jobs.run import Run, now
 from engine.monitoring.health import LOG, problems
-from engine.promotion.promote import judge, move_alias, verdict_row
+from engine.promotion.moves import AliasMove, move_alias
+from engine.promotion.promote import judge, verdict_row
 from policies.judging.lineages import next_step
 
 
@@ -86,17 +87,14 @@ def act(run: Run, judged: Judgement, actor: str) -> dict[str, int]:
     if not judged.recorded:
         written["verdicts"] = run.tables.add_rows("verdicts", pd.DataFrame([row]))
     if judged.verdict == "promote":
-        moved = move_alias(
-            run.tables,
-            run.registry,
-            run.standing.history,
+        move = AliasMove(
+            run.parameters.as_of,
             row["to_alias"],
             row["candidate"],
-            run.parameters.as_of,
-            verdict_id=row["verdict_id"],
-            actor=actor,
-            reason=judged.sentence,
-            now=now,
+            actor,
+            judged.sentence,
+            row["verdict_id"],
         )
+        moved = move_alias(run.tables, run.registry, run.standing.history, move, now())
         written["promotions"] = int(moved)
     return written

@@ -14,6 +14,7 @@ from engine.data.tables import sql_list
 from engine.jobs.run import Run
 from engine.monitoring.report import Page, render
 from engine.world.source import Simulated
+from engine.writes import write_text
 from policies import LoggedDecisions
 
 Windows = Mapping[str, tuple[LoggedDecisions, Mapping[str, Any]]]
@@ -29,7 +30,7 @@ def write_truth(run: Run, simulated: Simulated, windows: Windows) -> None:
         for window, (log, policies) in windows.items()
         for name, policy in policies.items()
     ]
-    _file(run, "truth", "json").write_text(json.dumps(rows, indent=1))
+    write_text(_file(run, "truth", "json"), json.dumps(rows, indent=1))
 
 
 def write_report(run: Run) -> Path:
@@ -54,7 +55,7 @@ def write_report(run: Run) -> Path:
         moves=moves.where(F.col("as_of") <= F.lit(day)).orderBy("as_of", "moved_at").toPandas(),
     )
     path = _file(run, "reports", "html")
-    path.write_text(render(page), encoding="utf-8")
+    write_text(path, render(page))
     return path
 
 
@@ -67,6 +68,4 @@ def _with_truth(run: Run, values: pd.DataFrame) -> pd.DataFrame:
 
 
 def _file(run: Run, kind: str, suffix: str) -> Path:
-    folder = run.parameters.volume / kind / run.tables.schema
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{run.parameters.as_of}.{suffix}"
+    return run.parameters.volume / kind / run.tables.schema / f"{run.parameters.as_of}.{suffix}"

@@ -9,20 +9,22 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Optional
 
+import pandas as pd
 from pyspark.sql import SparkSession
 
 from engine import environment
 from engine.config import Config, load_config
-from engine.data.sources import LogFile, Source
+from engine.data.sources import SOURCE_PROPERTY, LogFile, Source
 from engine.data.tables import Tables
+from engine.errors import JobError
 from engine.features.customer import BEHAVIOUR
 from engine.models.registry import Registry
 from engine.models.standing import ModelState
 from engine.parameters import SIMULATION, Parameters
+from engine.promotion.moves import reconcile
 from engine.world.source import Simulated
 
 MODEL = "next_best_action"
-SOURCE_PROPERTY = "nba.source"
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,41 @@ class Run:
         """`catalog.schema`, where the tables are."""
         return f"{self.tables.catalog}.{self.tables.schema}"
 
-    def claim_schema(self) -> None:
-        """Write on the customers, once, which source the schema belongs to."""
-        if _owner(self.tables) is None:
-            self.spark.sql(
-                f"ALTER TABLE {self.tables.name('customers')} "
-                f"SET TBLPROPERTIES ('{SOURCE_PROPERTY}' = '{self.parameters.source}')"
+    def reconcile(self) -> None:
+        """Complete what a stopped run left in the registry, `lineages` and `promotions`."""
+        reconcile(self.tables, self.registry, now())
+
+    def allow_replacement(self, reason: str, actor: str) -> None:
+        """Record that the day's decisions may change although they were acted on.
+
+        The day then judges and teaches nothing.
+
+        Raises:
+            JobError: no reason is given.
+        """
+        if not reason.strip():
+            raise JobError("A replacement of decisions needs a reason.", hint="--reason TEXT")
+        row = {"decision_date": self.parameters.as_of, "reason": reason, "actor": actor}
+        self.tables.add_rows("replaced_decisions", pd.DataFrame([{**row, "replaced_at": now()}]))
+
+    def complete(self, stage: str) -> None:
+        """Record that all of the stage's writes for the day are made; the last write of a stage."""
+        row = {"as_of": self.parameters.as_of, "stage": stage, "completed_at": now()}
+        self.tables.add_rows("completed_stages", pd.DataFrame([row]))
+
+    def require(self, stage: str, job: str) -> None:
+        """Make sure that a stage of the day is complete.
+
+        Raises:
+            JobError: it has not run, or was stopped between two of its writes.
+        """
+        day = self.parameters.as_of
+        where = f"as_of = DATE '{day}' AND stage = '{stage}'"
+        if not self.tables.count("completed_stages", where):
+            raise JobError(
+                f"The stage {stage} is not complete for {day}.",
+                where=f"{self.place}.completed_stages",
+                hint=f"run {job} with as_of={day}; it completes what an earlier run left",
             )
 
 
@@ -129,14 +160,12 @@ def _schema_of(spark: SparkSession, parameters: Parameters) -> str:
     given = Tables(spark, parameters.catalog, parameters.schema, parameters.volume)
     if not given.exists("customers"):
         return parameters.schema
-    own = (_owner(given) or SIMULATION) == parameters.source
-    return parameters.schema if own else f"{parameters.schema}_{parameters.source}"
-
-
-def _owner(tables: Tables) -> Optional[str]:
-    """The source that claimed the schema; None before one did."""
-    rows = tables.spark.sql(f"SHOW TBLPROPERTIES {tables.name('customers')}").collect()
-    return {row["key"]: row["value"] for row in rows}.get(SOURCE_PROPERTY)
+    owner = given.properties("customers").get(SOURCE_PROPERTY, SIMULATION)
+    return (
+        parameters.schema
+        if owner == parameters.source
+        else f"{parameters.schema}_{parameters.source}"
+    )
 
 
 def now() -> dt.datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -11,18 +12,21 @@ from pyspark.sql import functions as F
 from engine.data.decisions import Author
 from engine.data.log_parts import matured_log
 from engine.data.rewards import COLUMNS, newly_matured, read_log, with_reward
+from engine.data.sources import FIRST_DAY_PROPERTY, SOURCE_PROPERTY
 from engine.errors import JobError
 from engine.features.context import as_of_features
 from engine.features.customer import attributes, behaviour, feature_hash
 from engine.inference.decide import contexts_on, decide_day
+from engine.inference.frozen import write_decisions
 from engine.jobs.judgement import act, judgement
 from engine.jobs.report import write_report, write_truth
 from engine.jobs.run import Result, Run, now
+from engine.models.lineage_table import record_versions
 from engine.monitoring.drift import drift_rows
 from engine.monitoring.evidence_rows import evidence_rows
 from engine.monitoring.health import health_rows
 from engine.monitoring.policy_values import value_rows
-from engine.promotion.promote import move_alias
+from engine.promotion.moves import AliasMove, move_alias
 from engine.refs import PolicyRef
 from engine.training.train import Trained, train
 from policies import LoggedDecisions
@@ -30,25 +34,35 @@ from policies.deciding.groups import Groups
 
 
 def data_generation(run: Run) -> Result:
-    """Write the facts that the source knows by the day: customers, events, decisions, outcomes."""
-    facts, tables, written = run.source.fetch(run.parameters, run.tables), run.tables, {}
-    for table in ("customers", "events", "decisions", "outcomes"):
-        rows = getattr(facts, table)
-        if rows is not None:
-            merge = tables.put if table == "customers" else tables.add_new
-            written[table] = merge(table, tables.frame(rows))
-        if table == "customers":
-            run.claim_schema()
+    """Write the facts that the source knows by the day: customers, outcomes, events, decisions."""
+    tables, written = run.tables, Counter[str]()
+    notes: list[str] = []
+    owner = {
+        SOURCE_PROPERTY: run.parameters.source,
+        FIRST_DAY_PROPERTY: str(run.parameters.as_of),
+    }
+    for facts in run.source.fetch(run.parameters, tables):
+        written["customers"] += tables.put("customers", tables.frame(facts.customers), owner)
+        for table in ("outcomes", "events", "decisions"):
+            rows = getattr(facts, table)
+            if rows is not None:
+                written[table] += tables.add_new(table, tables.frame(rows))
+        notes.append(facts.note)
     tables.clear_staging()
-    note = facts.note
+    run.complete("data_generation")
     if tables.schema != run.parameters.schema:
-        note += f"; in {run.place}, since {run.parameters.schema} holds another source"
-    return Result(note, written)
+        notes.append(f"in {run.place}, since {run.parameters.schema} holds another source")
+    return Result("; ".join(notes), written)
 
 
 def feature_engineering(run: Run) -> Result:
-    """Make the day's features and those of new decisions; then mature rewards."""
+    """Make the day's features and those of new decisions; then mature rewards.
+
+    Raises:
+        JobError: the day's facts are not complete.
+    """
     tables, day = run.tables, run.parameters.as_of
+    run.require("data_generation", "data_pipeline_job")
     decisions = tables.read("decisions").where(F.col("decision_date") < F.lit(day))
     wanted = decisions.select(F.col("decision_date").alias("day")).distinct()
     days = {row["day"] for row in wanted.collect()} | {day}
@@ -65,6 +79,7 @@ def feature_engineering(run: Run) -> Result:
     contexts = as_of_features(moments, tables.read("customer_features"), list(run.features))
     rows = contexts.select(*COLUMNS, *run.features)
     written["rewarded_decisions"] = tables.add_new("rewarded_decisions", rows)
+    run.complete("feature_engineering")
     return Result(f"features of {len(days)} days; rewards matured by {day}", written)
 
 
@@ -85,7 +100,13 @@ def _features(run: Run, days: list[dt.date]) -> Any:
 
 
 def model_training(run: Run) -> Result:
-    """Fit and select on early days; register the best as `@candidate`."""
+    """Fit and select on early days; register the best as `@candidate`.
+
+    Raises:
+        JobError: the day's features and rewards are not complete.
+    """
+    run.require("feature_engineering", "data_pipeline_job")
+    run.reconcile()
     day, standing = run.parameters.as_of, run.standing
     champion, lineage = standing.champion, standing.lineage_before
     incumbent = (standing.full_name(champion), standing.policy(champion))
@@ -96,18 +117,10 @@ def model_training(run: Run) -> Result:
     rows["select"] = made.split.select_span.rows
     if version is None:
         return Result(_nothing(made, incumbent[0]), rows)
-    moved = move_alias(
-        run.tables,
-        run.registry,
-        standing.history,
-        "candidate",
-        version.number,
-        day,
-        verdict_id=None,
-        actor="training_job",
-        reason=f"trained through {version.tags['trained_through']}",
-        now=now,
-    )
+    record_versions(run.tables, run.registry)
+    reason = f"trained through {version.tags['trained_through']}"
+    move = AliasMove(day, "candidate", version.number, "training_job", reason)
+    moved = move_alias(run.tables, run.registry, standing.history, move, now())
     recipe = version.tags["recipe"]
     if made.selection is None:
         summary = f"unchanged inputs: version {version.number} ({recipe}) already exists"
@@ -134,7 +147,12 @@ def _nothing(made: Trained, incumbent: str) -> str:
 
 
 def batch_inference(run: Run) -> Result:
-    """Decide for every customer; replaces exactly that day's decisions."""
+    """Decide for every customer; replaces exactly that day's decisions.
+
+    Raises:
+        JobError: the day's decisions are frozen, and would change.
+    """
+    run.reconcile()
     day, settings, standing = run.parameters.as_of, run.config.engine, run.standing
     champion, before = standing.champion, standing.previous
     groups = Groups(
@@ -155,7 +173,7 @@ def batch_inference(run: Run) -> Result:
         groups=groups,
         previous=standing.policy(before) if before else None,
     )
-    count, wrote = run.tables.replace("decisions", rows, f"decision_date = DATE '{day}'")
+    count, wrote = write_decisions(run.tables, rows, day)
     said = "decided" if wrote else "as decided before"
     return Result(f"{said} by {standing.full_name(champion)}", {"decisions": count})
 
@@ -164,15 +182,18 @@ def monitoring(run: Run) -> Result:
     """Estimate the policies' values, freeze the day's evidence, and measure drift.
 
     Raises:
-        JobError: the day's decisions are not there.
+        JobError: the day's features and rewards are not complete, or its decisions are not there.
     """
-    day, tables, standing = run.parameters.as_of, run.tables, run.standing
+    day, tables = run.parameters.as_of, run.tables
     if not tables.count("decisions", f"decision_date = DATE '{day}'"):
         raise JobError(
             f"No decisions were made for {day}.",
             where=tables.name("decisions"),
             hint=f"run inference_job with as_of={day} first",
         )
+    run.require("feature_engineering", "data_pipeline_job")
+    run.reconcile()
+    standing = run.standing
     log = read_log(tables, run.config, run.features, day)
     windows = windows_of(run, log)
     values = pd.concat(
@@ -234,6 +255,7 @@ def promotion(run: Run) -> Result:
     Raises:
         JobError: monitoring has not run for the day.
     """
+    run.reconcile()
     line, verdict, rows = "No candidate is on trial.", "none", {"verdicts": 0, "promotions": 0}
     if run.standing.lineage is not None:
         judged = judgement(run)

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from engine import environment
 from engine.local.bundle import Bundle, Job, Task, dynamic
+from engine.local.lock import writer
 from engine.local.notebook import Dbutils, run_notebook
 from policies.errors import NbaError
 
@@ -49,12 +50,14 @@ class LocalRun:
         say: called with each line of the progress.
         debug: whether errors come with their traceback.
         spark: a running session; None starts one, and ends it after the run.
+        before: called with the session and the job's parameters before the first task.
     """
 
     bundle: Bundle
     say: Callable[[str], None]
     debug: bool = False
     spark: Any = None
+    before: Optional[Callable[[Any, Mapping[str, str]], None]] = None
     _started: int = 0
     _total: int = 0
     _closing: list[str] = field(default_factory=list)
@@ -63,16 +66,18 @@ class LocalRun:
         """Run every task whose predecessors succeeded; True when all tasks did.
 
         Raises:
-            JobError: the session cannot be started.
+            JobError: the session cannot be started, or another run is writing here.
         """
         began = time.monotonic()
         self._total = self.bundle.notebooks(job)
         names = [f"{name}={value}" for name, value in values.items() if value]
         self.say(f"{job.key}, {self._total} notebooks: {' '.join(names)}")
         root = prepare(self.bundle)
-        with self._session(root, values["catalog"], job.key):
+        with writer(root, job.key), self._session(root, values["catalog"], job.key):
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {values['catalog']}.{values['schema']}")
             self.say(f"Spark is ready  {time.monotonic() - began:.1f} s")
+            if self.before is not None:
+                self.before(self.spark, values)
             succeeded = self._job(job, values)
         word = "succeeded" if succeeded else "FAILED"
         self.say(f"{job.key} {word} in {time.monotonic() - began:.1f} s")

@@ -23,6 +23,7 @@ from mlflow.types.schema import Array, Map
 import policies
 from engine.errors import RegistryError
 from engine.models import served
+from engine.writes import announce
 from policies import Policy, load_policy
 
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # Unity Catalog's word, sqlite's
@@ -83,6 +84,11 @@ class Registry:
                 hint="shorten the name",
             )
         self.model_name, self.experiment, self.local_root = model_name, experiment, local_root
+
+    @property
+    def place(self) -> str:
+        """Where the registry is, for messages."""
+        return "Unity Catalog" if self.local_root is None else str(self.local_root / "mlflow.db")
 
     @cached_property
     def client(self) -> mlflow.MlflowClient:
@@ -157,7 +163,13 @@ class Registry:
                 what = f"The alias {alias!r} is reserved: it already means a version."
             raise RegistryError(what, hint=f"one of {', '.join(ALIASES)}")
         self.version(number)
+        announce(f"set alias {alias}")
         self.client.set_registered_model_alias(self.model_name, alias, str(number))
+
+    def set_tag(self, number: str, name: str, value: str) -> None:
+        """Set a tag of a version, which copies the record in a table."""
+        announce(f"set tag {name}")
+        self.client.set_model_version_tag(self.model_name, number, name, value)
 
     def load(self, number: str) -> Policy:
         """The policy of a version."""
@@ -195,22 +207,31 @@ class Registry:
         """
         client = self.client
         mlflow.set_experiment(self.experiment)
+        announce("start run")
         with mlflow.start_run(run_name=tags.get("recipe")):
+            announce("log params and metrics")
             mlflow.log_params(dict(params))
             mlflow.log_metrics(dict(metrics))
             for name, table in tables.items():
+                announce(f"log {name}.csv")
                 mlflow.log_text(table.to_csv(index=False), f"{name}.csv")
             for name, picture in pictures.items():
+                announce(f"log {name}.png")
                 mlflow.log_figure(picture, f"{name}.png")
             for rival in rivals:
+                announce(f"log recipe {rival.name}")
                 with mlflow.start_run(run_name=rival.name, nested=True):
                     mlflow.log_params(dict(rival.params))
                     mlflow.log_metrics(dict(rival.metrics))
             made = None
             if policy is not None:
+                announce("log model")
                 logged = self._log_model(policy, features, example, tags)
+                announce("register version")
                 made = mlflow.register_model(logged.model_uri, self.model_name, tags=dict(tags))
+            announce("set tags of run")
             mlflow.set_tags(dict(tags))
+            announce("finish run")
         if made is None:
             return None
         return self.version(str(client.get_model_version(self.model_name, made.version).version))

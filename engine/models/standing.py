@@ -10,13 +10,15 @@ from typing import Optional
 import pandas as pd
 
 from engine.config import Config
+from engine.data.rewards import without_replaced
 from engine.data.tables import Tables, sql_list
 from engine.models.baselines import baseline
+from engine.models.lineage_table import trained_versions
 from engine.models.registry import Registry
 from engine.refs import PolicyRef
 from policies import Policy
 from policies.judging.aliases import AliasHistory
-from policies.judging.lineages import Lineage, RecordedVerdict, TrainedVersion, lineages, on_trial
+from policies.judging.lineages import Lineage, RecordedVerdict, lineages, on_trial
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +36,7 @@ class ModelState:
     @cached_property
     def history(self) -> AliasHistory:
         """All recorded moves of the model's aliases."""
-        self.tables.ensure("promotions")
-        own = f"model_name IN ({sql_list([self.registry.model_name])})"
-        return AliasHistory.from_frame(self.tables.read("promotions").where(own).toPandas())
+        return alias_history(self.tables, self.registry.model_name)
 
     @cached_property
     def champion(self) -> PolicyRef:
@@ -52,9 +52,7 @@ class ModelState:
     @cached_property
     def lineages(self) -> list[Lineage]:
         """The lineages that had started by the day."""
-        versions = self.registry.versions()
-        trained = (TrainedVersion.from_tags(version.number, version.tags) for version in versions)
-        return lineages(trained, self.as_of)
+        return lineages(trained_versions(self.tables, self.registry), self.as_of)
 
     @cached_property
     def lineage(self) -> Optional[Lineage]:
@@ -101,7 +99,7 @@ class ModelState:
             f"AND incumbent IN ({sql_list([str(self.champion)])}) "
             f"AND frozen_as_of <= DATE '{self.as_of}'"
         )
-        return rows.orderBy("decision_date").toPandas()
+        return without_replaced(self.tables, rows).orderBy("decision_date").toPandas()
 
     def _on_trial(self, known: list[Lineage]) -> Optional[Lineage]:
         self.tables.ensure("verdicts")
@@ -111,3 +109,10 @@ class ModelState:
 
     def _or_incumbent(self, number: Optional[str]) -> PolicyRef:
         return PolicyRef.parse(number or self.config.engine.gate.incumbent)
+
+
+def alias_history(tables: Tables, model_name: str) -> AliasHistory:
+    """All recorded moves of a model's aliases."""
+    tables.ensure("promotions")
+    own = f"model_name IN ({sql_list([model_name])})"
+    return AliasHistory.from_frame(tables.read("promotions").where(own).toPandas())

@@ -1,21 +1,18 @@
-"""The verdict on the lineage on trial, and the alias it moves or holds."""
+"""The gate's verdict on the lineage on trial, and its row in `verdicts`."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Optional
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
-from engine.data.tables import Tables
 from engine.digests import text_digest
-from engine.models.registry import Registry
 from engine.settings import GateSettings
 from policies import Gate, Verdict
-from policies.judging.aliases import AliasHistory, Move
 from policies.judging.lineages import Step
 from policies.sequences.days import DaySums
 
@@ -56,47 +53,6 @@ def verdict_row(
         "rules": json.dumps(_finite(verdict.rules), allow_nan=False),
         "log_hash": text_digest(evidence.astype(str).to_csv(index=False)),
     }
-
-
-def move_alias(
-    tables: Tables,
-    registry: Registry,
-    history: AliasHistory,
-    alias: str,
-    version: str,
-    as_of: dt.date,
-    *,
-    verdict_id: Optional[str],
-    actor: str,
-    reason: str,
-    now: Callable[[], dt.datetime],
-) -> bool:
-    """Record a move in `promotions`, and point the live alias to the newest recorded one.
-
-    Returns:
-        Whether the move is new; one that is recorded already is not made again.
-    """
-    before = history.version(alias, as_of, today=True)
-    moved = before != version
-    if moved:
-        row = {
-            "moved_at": now(),
-            "as_of": as_of,
-            "model_name": registry.model_name,
-            "alias": alias,
-            "from_version": before,
-            "to_version": version,
-            "verdict_id": verdict_id,
-            "actor": actor,
-            "reason": reason,
-        }
-        tables.add_rows("promotions", pd.DataFrame([row]))
-        history = history.with_move(Move(as_of, alias, before, version))
-    newest = history.version(alias, dt.date.max)
-    assert newest is not None
-    if registry.alias(alias) != newest:
-        registry.set_alias(alias, newest)
-    return moved
 
 
 def _finite(value: Any) -> Any:

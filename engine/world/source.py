@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
@@ -13,7 +14,7 @@ from pyspark.sql import functions as F
 
 from engine.config import Config
 from engine.data.decisions import Author, day_of, decision_rows
-from engine.data.sources import EVENTS, OUTCOMES, Facts
+from engine.data.sources import EVENTS, FIRST_DAY_PROPERTY, OUTCOMES, Facts
 from engine.errors import SourceError
 from engine.parameters import Parameters
 from engine.refs import PolicyRef
@@ -70,15 +71,19 @@ class Simulated:
         """(n, k) true expected reward of every action for each row."""
         return self.world.expected_reward(log)
 
-    def fetch(self, parameters: Parameters, tables: Tables) -> Facts:
-        """Everything known by `parameters.as_of` 00:00 UTC that may not be in the tables yet.
+    def fetch(self, parameters: Parameters, tables: Tables) -> Iterator[Facts]:
+        """The history before the first day, while its decisions are missing; then the answers.
 
         Raises:
             SourceError: the day lies before the history that the tables hold.
         """
-        if not tables.exists("events") or tables.read("decisions").isEmpty():
-            return self._history(parameters.as_of)
-        return self._answers(parameters.as_of, tables)
+        as_of, noted = parameters.as_of, tables.properties("customers").get(FIRST_DAY_PROPERTY)
+        first = dt.date.fromisoformat(noted) if noted else as_of
+        complete = tables.exists("decisions") and not tables.read("decisions").isEmpty()
+        if not complete:
+            yield self._history(first)
+        if complete or as_of > first:
+            yield self._answers(as_of, tables)
 
     def _history(self, as_of: dt.date) -> Facts:
         start = as_of - dt.timedelta(days=self.history_days)
@@ -100,8 +105,8 @@ class Simulated:
         )
         return Facts(
             customers=self._customers(as_of, events),
-            events=_arrow(pd.concat(events), EVENTS),
             outcomes=_arrow(_received(pd.concat(outcomes), as_of), OUTCOMES),
+            events=_arrow(pd.concat(events), EVENTS),
             decisions=pa.concat_tables(decisions),
             note=note,
         )
@@ -129,8 +134,8 @@ class Simulated:
         before = quits.select("customer_id", "event_type").toArrow().to_pandas()
         return Facts(
             customers=self._customers(as_of, [before, events]),
-            events=_arrow(events, EVENTS),
             outcomes=_arrow(_received(outcomes, as_of), OUTCOMES),
+            events=_arrow(events, EVENTS),
             decisions=None,
             note=f"the world {self.world.name!r} answered the decisions of "
             f"{first} to {as_of - dt.timedelta(days=1)}",

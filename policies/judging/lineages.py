@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Optional
 
@@ -24,12 +24,6 @@ class TrainedVersion(NamedTuple):
     lineage: str
     as_of: dt.date
     trained_through: dt.date
-
-    @classmethod
-    def from_tags(cls, number: str, tags: Mapping[str, str]) -> TrainedVersion:
-        """From the tags of a registered version."""
-        days = (dt.date.fromisoformat(tags[name]) for name in ("as_of", "trained_through"))
-        return cls(number, tags["lineage"], *days)
 
 
 class RecordedVerdict(NamedTuple):

@@ -15,7 +15,7 @@ import pytest
 from engine.data.tables import TABLES
 from engine.errors import JobError
 from engine.monitoring.health import LOG
-from engine.promotion.promote import move_alias
+from engine.promotion.moves import AliasMove, move_alias
 from policies import Gate
 from policies.deciding.decision import REASONS
 from policies.deciding.groups import GROUPS, Groups, assign_groups
@@ -364,18 +364,9 @@ class Next:
     def __init__(self, loop: Any) -> None:
         run = loop.run_of(loop.first)
         self.verdict = loop.results[loop.first, "promotion"].summary
-        move_alias(
-            run.tables,
-            run.registry,
-            run.standing.history,
-            "champion",
-            "1",
-            loop.first,
-            verdict_id=None,
-            actor="test",
-            reason="to see the next day follow",
-            now=lambda: dt.datetime.now(dt.timezone.utc),
-        )
+        move = AliasMove(loop.first, "champion", "1", "test", "to see the next day follow")
+        now = dt.datetime.now(dt.timezone.utc)
+        move_alias(run.tables, run.registry, run.standing.history, move, now)
         self.live = run.registry.alias("champion")
         self.features = loop.frame("customer_features")
         self.rewarded = loop.frame("rewarded_decisions")

@@ -52,7 +52,8 @@ def fetch(shipped: Config, tmp_path: Path) -> Callable[..., Any]:
         path.write_text(text)
         values = {**dict.fromkeys(Parameters.names(), ""), "as_of": as_of, "source_path": str(path)}
         source = LogFile(dataclasses.replace(shipped, source=described(shipped)))
-        return source.fetch(Parameters.parse(values), tables=None)  # type: ignore[arg-type]
+        [facts] = source.fetch(Parameters.parse(values), tables=None)  # type: ignore[arg-type]
+        return facts
 
     return brought
 

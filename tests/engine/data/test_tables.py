@@ -56,6 +56,25 @@ def test_new_rows_enter_and_known_ones_stay(tables: Tables) -> None:
     assert version(tables, "events") == before
 
 
+def test_a_key_that_comes_twice_enters_once(tables: Tables) -> None:
+    """Redelivered rows are one row, and of differing ones the same enters, whatever their order."""
+    rows = (("e1", 1.0), ("e1", 1.0), ("e2", 2.0), ("e2", 3.0))
+    assert tables.add_new("events", tables.frame(events(*rows))) == 2
+    first = amounts(tables)
+    tables.spark.sql(f"DROP TABLE {tables.name('events')}")
+    again = Tables(tables.spark, "juan_dev", "tables_test", tables.volume)
+    assert again.add_new("events", again.frame(events(*reversed(rows)))) == 2
+    assert amounts(again) == first
+
+
+def test_a_customer_that_comes_twice_is_put_once(tables: Tables) -> None:
+    """`put` takes doubled rows as one, too, and equal ones leave the table alone."""
+    doubled = customers(tables, {"a": True}).union(customers(tables, {"a": True}))
+    assert tables.put("customers", doubled) == 1
+    assert tables.put("customers", doubled) == 0
+    assert tables.count("customers") == 1
+
+
 def test_changed_rows_are_renewed_and_equal_ones_make_no_version(tables: Tables) -> None:
     """`put` brings what is new and what has changed, and leaves a table alone that has it all."""
     tables.put("customers", customers(tables, {"a": True, "b": True}))

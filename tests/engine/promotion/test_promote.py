@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.promotion.promote import judge, move_alias, verdict_row
+from engine.promotion.moves import AliasMove, move_alias
+from engine.promotion.promote import judge, verdict_row
 from engine.settings import GateSettings
 from policies import LoggedDecisions
 from policies.judging.aliases import AliasHistory
@@ -67,18 +68,9 @@ class Recorded:
     def move(self, alias: str, version: str, day: int) -> bool:
         """Move on a day of March, at nine of that day."""
         here: Any = self
-        return move_alias(
-            here,
-            here,
-            self.history(),
-            alias,
-            version,
-            march(day),
-            verdict_id="v",
-            actor="test",
-            reason="because",
-            now=lambda: dt.datetime(2026, 3, day, 9, tzinfo=dt.timezone.utc),
-        )
+        decided = AliasMove(march(day), alias, version, "test", "because", "v")
+        nine = dt.datetime(2026, 3, day, 9, tzinfo=dt.timezone.utc)
+        return move_alias(here, here, self.history(), decided, nine)
 
 
 def evidence(candidate: float, incumbent: float) -> pd.DataFrame:

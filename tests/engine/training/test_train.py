@@ -167,7 +167,9 @@ def test_a_lineage_on_trial_is_trained_on(
     more = world.history(days=DAYS + 1, start=str(START))
     more = more[more.matured_before(later)]
     assert first.version is not None
-    version = TrainedVersion.from_tags(first.version.number, first.version.tags)
+    tags = first.version.tags
+    through = dt.date.fromisoformat(tags["trained_through"])
+    version = TrainedVersion(first.version.number, tags["lineage"], AS_OF, through)
     [trial] = lineages([version], later)
     policy = shelf.kept[0]["policy"]
     made = train(more, ("rules", world.incumbent), mine, config, BEHAVIOUR, later, (trial, policy))

@@ -51,17 +51,6 @@ def test_versions_of_one_recipe_follow_one_another() -> None:
     assert (SHY.newest, SHY.started) == ("4", march(15))
 
 
-def test_tags_of_a_registered_version_say_where_it_belongs() -> None:
-    """A version is read from its tags, whatever other tags there are."""
-    tags = {
-        "lineage": "shy@2026-03-15",
-        "as_of": "2026-03-16",
-        "trained_through": "2026-03-10",
-        "log_hash": "abc",
-    }
-    assert TrainedVersion.from_tags("4", tags) == VERSIONS[3]
-
-
 def test_a_past_day_knows_no_later_versions() -> None:
     """On a past day, versions of later days do not exist yet."""
     [bold] = lineages(VERSIONS, march(10))
