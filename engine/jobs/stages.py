@@ -52,7 +52,7 @@ def data_generation(run: Run) -> Result:
     run.complete("data_generation")
     if tables.schema != run.parameters.schema:
         notes.append(f"in {run.place}, since {run.parameters.schema} holds another source")
-    return Result("; ".join(notes), written)
+    return Result("; ".join(notes), dict(written))
 
 
 def feature_engineering(run: Run) -> Result:
