@@ -49,6 +49,8 @@ class Loop:
         given: further job parameters.
     """
 
+    stages = STAGES
+
     def __init__(
         self,
         spark: SparkSession,
@@ -167,7 +169,10 @@ def new_loop(
     """(schema, first day, changed keys by file, further parameters) -> a `Loop` with no day run."""
 
     def made(
-        schema: str, first: dt.date, changes: Mapping[str, Mapping[str, Any]], **given: str
+        schema: str,
+        first: dt.date,
+        changes: Mapping[str, Mapping[str, Any]] = SMALL,
+        **given: str,
     ) -> Loop:
         root = tmp_path_factory.mktemp(schema)
         (root / "volume").mkdir()
@@ -189,6 +194,6 @@ def loop(new_loop: Any) -> Loop:
     `root`, `conf`, `schema`. All tests share it and others may have run the second day, so look at days by name,
     and leave the days up to the second as they are.
     """
-    made = new_loop("story", dt.date(2026, 3, 2), SMALL)
+    made = new_loop("story", dt.date(2026, 3, 2))
     made.run(made.first)
     return made

@@ -11,8 +11,6 @@ import pytest
 from engine.data.tables import TABLES
 from engine.writes import watched
 
-from .conftest import SMALL, STAGES
-
 FIRST = dt.date(2026, 3, 2)
 FACTS = ("customers", "outcomes", "events", "decisions")
 
@@ -68,7 +66,7 @@ def fresh(spark: Any, new_loop: Any) -> Any:
 
     def made(schema: str = "faults") -> Any:
         spark.sql(f"DROP SCHEMA IF EXISTS juan_dev.{schema} CASCADE")
-        return new_loop(schema, FIRST, SMALL)
+        return new_loop(schema, FIRST)
 
     yield made
     spark.sql("DROP SCHEMA IF EXISTS juan_dev.faults CASCADE")
@@ -83,7 +81,7 @@ def test_a_stage_stopped_before_any_of_its_writes_is_completed(fresh: Any) -> No
     expected = everything(calm)
     stopped = fresh()
     for day in (stopped.first, stopped.second):
-        for stage in STAGES:
+        for stage in stopped.stages:
             at = stopped_everywhere(stopped, stage, day)
             assert len(at) >= (1 if stage == "promotion" else 2), (stage, at)
     assert everything(stopped) == expected
