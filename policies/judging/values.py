@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,8 +117,8 @@ def evaluate(
     chosen = as_estimators(DEFAULT if estimators is None else estimators)
     if estimators is None:
         modelled, any_kind = expected_reward is not None, interval not in BY_ROW
-        chosen = [each for each in chosen if modelled or not each.needs_model]
-        chosen = [each for each in chosen if any_kind or each.unbiased]
+        chosen = [estimator for estimator in chosen if modelled or not estimator.needs_model]
+        chosen = [estimator for estimator in chosen if any_kind or estimator.unbiased]
     return value_table(question, chosen).droplevel("segment")
 
 
@@ -155,63 +155,48 @@ def compare(
     question = Question(
         log, candidate, incumbent, expected_reward, interval, confidence, floor, bounds, seed
     )
-    pair = _pair(question, as_estimator(estimator))
-    sums = Sums.of(Parts(pair.spread), question.customers)
-    unsupported = min(pair.ours.unsupported_share + pair.theirs.unsupported_share, 1.0)
-    low, high, range_ = question.around(pair.source, sums, pair.spread)
+    return _difference(question, as_estimator(estimator), margin)
+
+
+def _difference(question: Question, named: Estimator, margin: float) -> Comparison:
+    """`compare`, with its arguments checked."""
+    log, q = question.log, question.expected_reward
+    ours = evaluation_rows(log, question.target, q)
+    theirs = evaluation_rows(log, question.incumbent, q)
+    used, source = named.chosen(ours, theirs), named.interval_from(ours)
+    spread = _paired(source, ours, theirs, log.choice)
+    values = spread if used == source else _paired(used, ours, theirs, log.choice)
+    sums = Sums.of(Parts(spread), question.customers)
+    (low, high), range_ = question.around(source, sums, spread)
+    unsupported = min(ours.unsupported_share + theirs.unsupported_share, 1.0)
     low, high = low - question.hidden(unsupported), high + question.hidden(unsupported)
     verdict = verdict_of(read_rules(RuleInput(low, high, -margin), ("better", "worse")))
+    skill, robust_to = WeightSums.of(ours, log.choice).model_skill, None
+    if verdict != "hold" and source.unbiased:
+        direct = ours.model[0] - theirs.model[0] if source.needs_model else np.zeros(len(ours))
+        sign, bound = (1.0, low) if verdict == "promote" else (-1.0, high)
+        drawn = spread - direct
+        robust_to = sensitivity_gamma(sign * direct, sign * drawn, sign * bound, -sign * margin)
     return Comparison(
-        difference=float(pair.values.mean()),
+        difference=float(values.mean()),
         low=low,
         high=high,
         std_error=sums.std_error,
         n=len(log),
         n_choice=int(log.choice.sum()),
-        effective_n=effective_size(np.abs(pair.ours.weight - pair.theirs.weight)[log.choice]),
+        effective_n=effective_size(np.abs(ours.weight - theirs.weight)[log.choice]),
         verdict=verdict,
-        estimator=pair.named.name,
-        interval=interval,
-        confidence=confidence,
+        estimator=named.name,
+        interval=question.interval,
+        confidence=question.confidence,
         margin=margin,
         range=range_,
         probabilities=log.probabilities,
-        unbiased=pair.used.unbiased,
+        unbiased=used.unbiased,
         unsupported=unsupported,
-        model_skill=_model_skill(pair, log.choice),
-        robust_to=_robustness(pair, verdict, low if verdict == "promote" else high, margin),
+        model_skill=None if math.isnan(skill) or not used.needs_model else skill,
+        robust_to=robust_to,
     )
-
-
-class _Pair(NamedTuple):
-    """Rows of a candidate and an incumbent, and (n,) contributions to the difference.
-
-    Attributes:
-        ours, theirs: the rows of both.
-        named, used, source: the estimator that was named, that of the difference, and that of its
-            interval.
-        values, spread: the contributions by the latter two.
-    """
-
-    ours: EvaluationRows
-    theirs: EvaluationRows
-    named: Estimator
-    used: Estimator
-    source: Estimator
-    values: Floats
-    spread: Floats
-
-
-def _pair(question: Question, estimator: Estimator) -> _Pair:
-    """The rows of both sides, and their contributions."""
-    log, q = question.log, question.expected_reward
-    ours = evaluation_rows(log, question.target, q)
-    theirs = evaluation_rows(log, question.incumbent, q)
-    used, source = estimator.chosen(ours, theirs), estimator.interval_from(ours)
-    values = spread = _paired(used, ours, theirs, log.choice)
-    if source != used:
-        spread = _paired(source, ours, theirs, log.choice)
-    return _Pair(ours, theirs, estimator, used, source, values, spread)
 
 
 def _paired(
@@ -224,21 +209,3 @@ def _paired(
     sides = (row_contributions(estimator, side[choice]) for side in (ours, theirs))
     values[choice] = np.subtract(*sides)
     return values
-
-
-def _model_skill(pair: _Pair, choice: Bools) -> float | None:
-    """`Comparison.model_skill`."""
-    skill = WeightSums.of(pair.ours, choice).model_skill
-    return None if math.isnan(skill) or not pair.used.needs_model else skill
-
-
-def _robustness(pair: _Pair, verdict: str, bound: float, margin: float) -> float | None:
-    """`Comparison.robust_to`: `bound` is the one on which the verdict rests."""
-    if verdict == "hold" or not pair.source.unbiased:
-        return None
-    direct = np.zeros(len(pair.ours))
-    if pair.source.needs_model:
-        direct = pair.ours.model[0] - pair.theirs.model[0]
-    sign = 1.0 if verdict == "promote" else -1.0
-    drawn = pair.spread - direct
-    return sensitivity_gamma(sign * direct, sign * drawn, sign * bound, -sign * margin)
