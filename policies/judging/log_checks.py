@@ -17,14 +17,13 @@ from policies.log import Bools, Floats, LoggedDecisions
 Z_BROKEN = 4.5  # standard errors; about one false alarm in 150,000 tests of a normal mean
 P_BROKEN = 1e-5  # of a chi-square test, and of a day without any outcome
 P_WEIGHTS = 1e-3  # the most that honest weights of an action, of any size, are called wrong with
-STAKES = np.geomspace(
-    1e-5, 0.9, 24
-)  # of the bets against them; the right one is about (m − 1)/E w²
+STAKES = np.geomspace(1e-5, 0.9, 24)  # of the bets against them; right is about (m − 1)/E w²
+NOT_DRAWN = "instead of 1: the logged probabilities are not those the actions were drawn with"
 UNKNOWN = "not identifiable"
 
 
 def contradictions(
-    log: LoggedDecisions, group_shares: Mapping[str, float] | None = None
+    log: LoggedDecisions, table: pd.DataFrame, group_shares: Mapping[str, float] | None = None
 ) -> list[str]:
     """Sentences on what is wrong with the log itself; none for a sound one.
 
@@ -33,17 +32,17 @@ def contradictions(
     two decisions for one customer on one date; days on which an action's outcomes are missing.
 
     Args:
+        log: n decisions.
+        table: its `action_checks`.
         group_shares: group -> declared share of customers.
 
     Raises:
         EvaluationError: a share outside [0, 1].
     """
-    table = action_checks(log)
     if log.probabilities == "estimated":  # they were made to fit; only a logger's own can be wrong
         table = table.assign(weights_off=False, z=0.0, expected=math.nan)
     found = [
-        f"the weights of {name!r} average {row.mean_weight:.3f} instead of 1: the logged"
-        " probabilities are not those the actions were drawn with"
+        f"the weights of {name!r} average {row.mean_weight:.3f} {NOT_DRAWN}"
         for name, row in table.iterrows()
         if row.weights_off
     ]
@@ -57,7 +56,7 @@ def contradictions(
     found += [
         f"{name!r}: {text}" for name, text in table["capture"].items() if "no outcome" in text
     ]
-    return found + list(_ratio(log, table)) + _groups(log, group_shares) + _duplicates(log)
+    return [*found, *_ratio(table), *_groups(log, group_shares), *_duplicates(log)]
 
 
 def action_checks(log: LoggedDecisions) -> pd.DataFrame:
@@ -71,7 +70,7 @@ def action_checks(log: LoggedDecisions) -> pd.DataFrame:
         "complete", "no outcome on DATE …", or "not identifiable" where nothing tells).
     """
     rows, choice = [], log.choice
-    for index, _ in enumerate(log.action_ids):
+    for index in range(log.n_actions):
         could = choice & log.eligible[:, index]
         if log.distribution is not None:
             could &= log.distribution[:, index] > 0
@@ -112,7 +111,7 @@ def weights_off(weight: Floats) -> bool:
         return False
     won = weight[weight > 0] - 1
     lost = len(weight) - len(won)
-    capital = [np.log1p(each * won).sum() + lost * math.log1p(-each) for each in STAKES]
+    capital = [np.log1p(stake * won).sum() + lost * math.log1p(-stake) for stake in STAKES]
     return bool(special.logsumexp(capital) - math.log(len(STAKES)) > wanted)
 
 
@@ -159,7 +158,7 @@ def _capture(log: LoggedDecisions, taken: Bools) -> str:
     return f"no outcome on {named}{' …' if lost.sum() > 3 else ''}"
 
 
-def _ratio(log: LoggedDecisions, table: pd.DataFrame) -> Iterator[str]:
+def _ratio(table: pd.DataFrame) -> Iterator[str]:
     """A sentence on a sample-ratio mismatch of the actions, by chi-square."""
     known = table[table["expected"] >= 5]
     if len(known) < 2:
@@ -173,50 +172,45 @@ def _ratio(log: LoggedDecisions, table: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _groups(log: LoggedDecisions, shares: Mapping[str, float] | None) -> list[str]:
+def _groups(log: LoggedDecisions, shares: Mapping[str, float] | None) -> Iterator[str]:
     """Sentences on groups whose share of customers is not what was declared."""
     if shares is None:
-        return []
+        return
     if not isinstance(shares, Mapping) or not all(
-        0 <= number("a group's share", each) <= 1 for each in shares.values()
+        0 <= number("a group's share", share) <= 1 for share in shares.values()
     ):
         raise EvaluationError(
             f"group_shares must be shares between 0 and 1, not {shares!r}",
             hint='{"uniform": 0.1} declares a tenth of all customers',
         )
-    found: list[str] = []
     if log.group is None or not len(log):
-        return found
+        return
     for group, share in shares.items():
         there = (log.group == group).astype(float)
-        by_row = math.sqrt(share * (1 - share) / len(log))
-        error = max(
-            Sums.of(Parts(there), log.customers).std_error, by_row
-        )  # a sticky group is by customer
+        by_customer = Sums.of(Parts(there), log.customers).std_error  # groups may be sticky
+        error = max(by_customer, math.sqrt(share * (1 - share) / len(log)))
         z = (float(there.mean()) - share) / error if error else 0.0
         if abs(z) > Z_BROKEN:
-            found.append(
+            yield (
                 f"sample ratio mismatch: group {group!r} holds {there.mean():.2%} of"
                 f" {len(log):,} decisions, and {share:.2%} were declared ({z:+.1f} standard errors)"
             )
-    return found
 
 
-def _duplicates(log: LoggedDecisions) -> list[str]:
+def _duplicates(log: LoggedDecisions) -> Iterator[str]:
     """A sentence on rows that stand in the log twice, if there are any.
 
     Several decisions for a customer on a day are allowed, and most of them then differ in action or
     reward; where most further rows of a day say the same as the first, they are copies.
     """
     if log.customer_id is None or log.decision_date is None:
-        return []
+        return
     keys = pd.DataFrame({"customer": log.customers[0], "date": log.decision_date})
     same = keys.assign(action=log.action, reward=log.reward, p=log.action_probability)
     again, copied = keys.duplicated(), same.duplicated()
-    if not again.any() or copied.sum() < again.sum() / 2:
-        return []
-    first = ", ".join(str(row) for row in np.flatnonzero(copied)[:5])
-    return [
-        f"{int(copied.sum())} rows repeat a customer on the same date with the same action and reward"
-        f" (rows {first}{', …' if copied.sum() > 5 else ''}): they are copies"
-    ]
+    if again.any() and copied.sum() >= again.sum() / 2:
+        first = ", ".join(map(str, np.flatnonzero(copied)[:5]))
+        yield (
+            f"{copied.sum()} rows repeat a customer on the same date with the same action and reward"
+            f" (rows {first}{', …' if copied.sum() > 5 else ''}): they are copies"
+        )
