@@ -1,31 +1,17 @@
-"""A question about a log, its interval, and the table of values that answers it."""
+"""A question about a log, and its interval."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from policies.errors import EvaluationError, require_known
 from policies.estimating import intervals
 from policies.estimating.arguments import check_confidence, check_seed, number
-from policies.estimating.auto import Auto
-from policies.estimating.blocks import block_rows
-from policies.estimating.estimators import Estimator, labels
-from policies.estimating.rows import (
-    EvaluationRows,
-    RowReader,
-    as_model,
-    as_target,
-    evaluation_rows,
-    require_probabilities,
-)
-from policies.estimating.summing import Summed, row_contributions, sum_blocks, sum_rows
-from policies.estimating.sums import Customers, Sums, WeightSums, reward_reach, table_row
-from policies.log import Array, Floats, LoggedDecisions
+from policies.estimating.estimators import Estimator
+from policies.estimating.rows import as_model, as_target, require_probabilities
+from policies.estimating.sums import Customers, Sums, reward_reach
+from policies.log import Floats, LoggedDecisions
 from policies.sequences.confidence_sequence import sequence_interval
 from policies.sequences.days import day_sums
 from policies.sequences.terms import LinearTerms
@@ -63,9 +49,8 @@ class Question:
         check_confidence(self.confidence)
         check_seed(self.seed)
         if not isinstance(self.bounds, (tuple, list)) or len(self.bounds) != 2:
-            raise EvaluationError(
-                f"bounds must be (low, high), each a number or None, not {self.bounds!r}"
-            )
+            what = f"bounds must be (low, high), each a number or None, not {self.bounds!r}"
+            raise EvaluationError(what)
         for name, value in (("floor", self.floor), *(("bounds", bound) for bound in self.bounds)):
             if value is not None and not number(name, value) > 0:
                 raise EvaluationError(f"{name} must be above 0, and is {value}")
@@ -131,78 +116,3 @@ class Question:
         alpha = (1 - confidence) / 2
         low, high, _ = sequence_interval(days, alpha, alpha)
         return (low, high), days[-1].range
-
-
-def value_table(
-    question: Question,
-    estimators: Sequence[Estimator],
-    segment: Array | None = None,
-    names: Sequence[Any] = ("all",),
-) -> pd.DataFrame:
-    """The table of `evaluate` and `evaluate_by`: a row a segment and estimator.
-
-    Args:
-        question: the log, the target, and the interval (a normal one, where there are segments).
-        estimators: what values are estimated by.
-        segment: (n,) number of each row's segment; None = all rows are one.
-        names: the segments' names.
-    """
-    log, normal, rows = question.log, question.interval == "normal", None
-    automatic = any(isinstance(estimator, Auto) for estimator in estimators)
-    if automatic or not normal or segment is not None or log.customer_id is not None:
-        rows = evaluation_rows(log, question.target, question.expected_reward)
-    pairs, members = {}, {}  # the estimators of value and interval; what "auto" chose
-    for label, named in zip(labels(estimators), estimators):
-        used = source = named
-        if rows is not None:
-            used, source = named.chosen(rows), named.interval_from(rows)
-        if used is not named:
-            members[label] = repr(used)
-        pairs[label] = used.given(len(log)), source.given(len(log))
-    wanted = list({estimator: None for pair in pairs.values() for estimator in pair})
-    parts = list(_sum_segments(question, rows, wanted, segment))
-    table, range_ = {}, "none"
-    for name, part in zip(names, parts):
-        hidden = question.hidden(part.weights.unsupported_share)
-        for label, (used, source) in pairs.items():
-            sums = part.estimates[source]
-            spread = None if normal or rows is None else row_contributions(source, rows)
-            ends, range_ = question.around(source, sums, spread)
-            estimate = part.estimates[used].value, sums.std_error, ends
-            strict = segment is not None
-            table[name, label] = table_row(*estimate, part.weights, hidden, strict=strict)
-    frame = pd.DataFrame.from_dict(table, orient="index")
-    frame.index = pd.MultiIndex.from_tuples(list(table), names=["segment", "estimator"])
-    weights = WeightSums.merged([part.weights for part in parts])
-    frame.attrs.update(
-        members,
-        model_skill=weights.model_skill,
-        unsupported=weights.unsupported_share,
-        probabilities=log.probabilities,
-        range=range_,
-    )
-    return frame
-
-
-def _sum_segments(
-    question: Question,
-    rows: EvaluationRows | None,
-    estimators: Sequence[Estimator],
-    segment: Array | None,
-) -> Iterator[Summed]:
-    """The sums of each segment's rows, in order; rows=None reads the log block by block."""
-    log = question.log
-    if rows is None:
-        read = RowReader(log, question.target, question.expected_reward)
-        size = block_rows(log.n_actions)
-        yield sum_blocks(read, log.choice, size, estimators, alone=read.alone)
-    elif segment is None:
-        yield sum_rows(rows, log.choice, estimators, question.customers)
-    else:
-        starts = np.cumsum(np.bincount(segment))[:-1]
-        for part in np.split(np.argsort(segment, kind="stable"), starts):
-            customers = None
-            if log.customer_id is not None:
-                codes, ids = pd.factorize(log.customers[0][part])
-                customers = (codes, len(ids))
-            yield sum_rows(rows[part], log.choice[part], estimators, customers)
