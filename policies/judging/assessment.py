@@ -179,16 +179,13 @@ def _too_few(
             f"in {outside:.1%} of choices the target takes an action that the logger never draws"
             " there: more rows will not help; the logger must explore these actions"
         )
-    needed = found.rows_needed
-    if needed is not None and needed > found.n_choice:
-        text = (
-            f"an effect of {minimum_effect:g} needs about {needed:,} choice rows;"
-            f" there are {found.n_choice:,}"
-        )
-        more = needed - found.n_choice
+    needed, n = found.rows_needed, found.n_choice
+    if needed is not None and needed > n:
+        text = f"an effect of {minimum_effect:g} needs about {needed:,} choice rows"
+        text += f"; there are {n:,}"
         if found.days_needed is not None:
             text += f", so {found.days_needed:,} more days at this pace"
-        explored = found.exploration[WHAT_IF]
+        more, explored = needed - n, found.exploration[WHAT_IF]
         if explored < WORTH_SAYING * more:
             text += (
                 f"; with {WHAT_IF:.0%} of decisions drawn uniformly {explored / more:.0%} of the"

@@ -43,15 +43,13 @@ def contradictions(
         table = table.assign(weights_off=False, z=0.0, expected=math.nan)
     found = [
         f"the weights of {name!r} average {row.mean_weight:.3f} {NOT_DRAWN}"
-        for name, row in table.iterrows()
-        if row.weights_off
+        for name, row in table[table["weights_off"]].iterrows()
     ]
     found += [
         f"{name!r} was drawn {row.logged:,.0f} times where its probabilities add up to"
         f" {row.expected:,.0f} (z = {row.z:+.1f}, worst of all rows and the two halves by"
         " probability): probabilities are wrong, or rows were lost"
-        for name, row in table.iterrows()
-        if abs(row.z) > Z_BROKEN
+        for name, row in table[table["z"].abs() > Z_BROKEN].iterrows()
     ]
     found += [
         f"{name!r}: {text}" for name, text in table["capture"].items() if "no outcome" in text
@@ -71,15 +69,13 @@ def action_checks(log: LoggedDecisions) -> pd.DataFrame:
     """
     rows, choice = [], log.choice
     for index in range(log.n_actions):
-        could = choice & log.eligible[:, index]
+        could, expected, z = choice & log.eligible[:, index], math.nan, math.nan
         if log.distribution is not None:
             could &= log.distribution[:, index] > 0
+            chance = log.distribution[could, index]
+            expected, z = float(chance.sum()), _worst_z(chance, log.action[could] == index)
         taken = could & (log.action == index)
         weight = np.where(taken, 1 / log.action_probability, 0.0)[could]
-        expected = z = math.nan
-        if log.distribution is not None:
-            chance = log.distribution[could, index]
-            expected, z = float(chance.sum()), _worst_z(chance, taken[could])
         rows.append(
             {
                 "logged": int(taken.sum()),
@@ -122,13 +118,12 @@ def _worst_z(chance: Floats, taken: Bools) -> float:
     expect fewer than 10 draws, or 10 others, are left out.
     """
     upper = chance > np.median(chance) if len(chance) else np.zeros(0, dtype=bool)
-    worst = 0.0
+    found = [0.0]
     for part in (np.ones(len(chance), dtype=bool), upper, ~upper):
         expected, variance = chance[part].sum(), (chance[part] * (1 - chance[part])).sum()
         if min(expected, part.sum() - expected) >= 10 and variance > 0:
-            z = float((taken[part].sum() - expected) / math.sqrt(variance))
-            worst = z if abs(z) > abs(worst) else worst
-    return worst
+            found.append(float((taken[part].sum() - expected) / math.sqrt(variance)))
+    return max(found, key=abs)
 
 
 def _capture(log: LoggedDecisions, taken: Bools) -> str:
@@ -140,21 +135,19 @@ def _capture(log: LoggedDecisions, taken: Bools) -> str:
     """
     if log.decision_date is None or not taken.any():
         return UNKNOWN
-    values, value = np.unique(log.reward[taken], return_inverse=True)
-    days, day = np.unique(log.decision_date[taken], return_inverse=True)
-    n, count = np.bincount(day), np.bincount(value)
-    limit = math.log(P_BROKEN / len(n))
+    rewards = pd.Series(log.reward[taken])
+    count = rewards.value_counts(sort=False)
+    days = rewards.groupby(log.decision_date[taken]).agg(["size", "min", "max"])
+    n, limit = days["size"], math.log(P_BROKEN / len(days))
     with np.errstate(divide="ignore"):
-        if not (n * np.log(count.max() / count.sum()) <= limit).any():
+        if not (n * np.log(count.max() / len(rewards)) <= limit).any():
             return UNKNOWN  # no day has so many rows that a loss would show
-        least, most = np.full(len(n), len(values)), np.zeros(len(n), dtype=int)
-        np.minimum.at(least, day, value)
-        np.maximum.at(most, day, value)
-        others = np.maximum(n.sum() - n, 1)
-        lost = (least == most) & (n * np.log(np.maximum(count[most] - n, 0) / others) <= limit)
+        same, others = count[days["max"]].to_numpy() - n, np.maximum(len(rewards) - n, 1)
+        rare = n * np.log(np.maximum(same, 0) / others) <= limit
+        lost = rare & (days["min"] == days["max"])
     if not lost.any():
         return "complete"
-    named = ", ".join(map(str, days[lost][:3]))
+    named = ", ".join(str(day.date()) for day in days.index[lost][:3])
     return f"no outcome on {named}{' …' if lost.sum() > 3 else ''}"
 
 
@@ -179,10 +172,8 @@ def _groups(log: LoggedDecisions, shares: Mapping[str, float] | None) -> Iterato
     if not isinstance(shares, Mapping) or not all(
         0 <= number("a group's share", share) <= 1 for share in shares.values()
     ):
-        raise EvaluationError(
-            f"group_shares must be shares between 0 and 1, not {shares!r}",
-            hint='{"uniform": 0.1} declares a tenth of all customers',
-        )
+        what = f"group_shares must be shares between 0 and 1, not {shares!r}"
+        raise EvaluationError(what, hint='{"uniform": 0.1} declares a tenth of all customers')
     if log.group is None or not len(log):
         return
     for group, share in shares.items():
