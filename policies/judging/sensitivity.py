@@ -42,8 +42,7 @@ def sensitivity_gamma(direct: Floats, random: Floats, low: float, limit: float) 
 
     def above(factor: float) -> float:
         worst, spread = moments(factor)
-        widened = (mean - low) * (spread / deviation if deviation else 1.0)
-        return worst - widened - limit
+        return worst - (mean - low) * (spread / deviation if deviation else 1.0) - limit
 
     if not above(1.0) > 0:
         return 1.0
