@@ -31,9 +31,7 @@ class Drop:
     std_errors: float
 
 
-def noticed_drop(
-    days: Sequence[DaySums], least: float = 0.0, sharpness: float = SHARPNESS
-) -> Drop | None:
+def noticed_drop(days: Sequence[DaySums], least: float = 0.0) -> Drop | None:
     """The likeliest drop within these days, if it is beyond chance; None otherwise.
 
     Of all splits into days before and days since, it is the one with most standard errors between
@@ -44,7 +42,6 @@ def noticed_drop(
     Args:
         days: day sums of one paired difference, oldest first, without an intended change.
         least: the smallest drop per row that is reported.
-        sharpness: standard errors between the two means that raise the alarm.
 
     Raises:
         EvaluationError: a day without a date.
@@ -64,6 +61,6 @@ def noticed_drop(
         return None
     errors = (before - after) / np.sqrt(variance * (1 / early + 1 / late))
     at = int(np.argmax(errors))
-    if errors[at] < sharpness or before[at] - after[at] < least:
+    if errors[at] < SHARPNESS or before[at] - after[at] < least:
         return None
     return Drop(dates[splits[at]], float(before[at]), float(after[at]), float(errors[at]))

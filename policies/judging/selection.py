@@ -82,7 +82,6 @@ def select(
     exploration: Exploration,
     margin: float = 0.0,
     confidence: float = 0.95,
-    workers: int | None = None,
 ) -> Selection:
     """Fit every recipe on one log and choose among them by another, which none of them saw.
 
@@ -101,7 +100,6 @@ def select(
         exploration: what deployment adds to every policy.
         margin: how much worse than the incumbent the best may be and still be acceptable.
         confidence: of the one-sided lower bounds, between .5 and 1.
-        workers: how many fits at a time; None = as many as there are cores.
 
     Raises:
         LearningError: no recipe, two of one name, an impossible confidence, a later log without
@@ -121,7 +119,7 @@ def select(
     level = 2 * confidence - 1  # of the two-sided intervals that have these one-sided bounds
     how = {"expected_reward": expected_reward, "interval": "normal", "confidence": level}
     values = _Values(log_select, acting, acting(incumbent), how)
-    for policy in fit_copies(recipes, log_fit, workers=workers):
+    for policy in fit_copies(recipes, log_fit):
         values.add(policy)
     best = max(values.rows, key=lambda name: values.rows[name]["low"])
     mean = _average(values, best)
