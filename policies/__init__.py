@@ -24,9 +24,8 @@ from policies.estimating.probabilities import estimate_probabilities
 from policies.estimating.reward_model import cross_fit
 from policies.judging.assessment import Assessment, assess
 from policies.judging.gate import Gate, Verdict
-from policies.judging.segments import evaluate_by
 from policies.judging.selection import Selection, default_grid, select
-from policies.judging.values import Comparison, compare, evaluate
+from policies.judging.values import Comparison, compare, evaluate, evaluate_by
 from policies.learning.averaged import Averaged
 from policies.learning.baselines import BusinessRules, FixedAction, UniformPolicy
 from policies.learning.best_average import BestAverage

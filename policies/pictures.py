@@ -29,21 +29,20 @@ def estimates(values: pd.DataFrame) -> Figure:
     names = list(dict.fromkeys(values["policy"]))[::-1]
     methods = list(dict.fromkeys(values["estimator"]))
     figure, axes = canvas(1, 1, (8.0, 0.8 + 0.5 * len(names) + 0.08 * len(names) * len(methods)))
+    places = np.arange(len(names))
     for number, method in enumerate(methods):
         rows = values[values["estimator"] == method].set_index("policy").loc[names]
-        y = np.arange(len(names)) + 0.32 - 0.64 * (number + 0.5) / len(methods)
+        y = places + 0.32 - 0.64 * (number + 0.5) / len(methods)
         reach = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
         colour = COLOURS[number % len(COLOURS)]
         axes.errorbar(rows["value"], y, xerr=reach, fmt="o", ms=4, capsize=2, color=colour,
                       label=method)  # fmt: skip
     if "truth" in values and values["truth"].notna().any():
         truth = values.drop_duplicates("policy").set_index("policy")["truth"].loc[names]
-        places = range(len(names))
-        low, high = [each - 0.36 for each in places], [each + 0.36 for each in places]
-        axes.vlines(truth, low, high, color=TRUTH, lw=2, label="truth")
-    for place in range(1, len(names)):
+        axes.vlines(truth, places - 0.36, places + 0.36, color=TRUTH, lw=2, label="truth")
+    for place in places[1:]:
         axes.axhline(place - 0.5, color=GREY, lw=0.4, alpha=0.5)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(places, names)
     axes.set_ylim(-0.5, len(names) - 0.5)
     axes.set_xlabel("reward per decision, 95 % intervals")
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -69,12 +68,9 @@ def overlap(log: LoggedDecisions, target: Any, name: str = "target") -> Figure:
     right.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--", label="equal weights")
     right.set_xlabel("share of rows, heaviest first")
     right.set_ylabel("share of all weight")
-    size = effective_size(weight)
-    right.set_title(
-        f"{len(rows):,} rows say as much as {size:,.0f}; heaviest weight "
-        f"{weight.max(initial=0):.1f}",
-        fontsize=9,
-    )
+    size, heaviest = effective_size(weight), weight.max(initial=0)
+    title = f"{len(rows):,} rows say as much as {size:,.0f}; heaviest weight {heaviest:.1f}"
+    right.set_title(title, fontsize=9)
     right.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
@@ -106,15 +102,14 @@ def over_time(
 def differences(found: Mapping[str, Comparison]) -> Figure:
     """Paired differences with their intervals, coloured by the verdict they support."""
     figure, axes = canvas(1, 1, (8.0, 0.9 + 0.45 * len(found)))
-    for y, each in enumerate(list(found.values())[::-1]):
-        reach = [[each.difference - each.low], [each.high - each.difference]]
-        axes.errorbar(each.difference, y, xerr=reach, fmt="o", ms=6, capsize=3,
-                      color=VERDICTS[each.verdict])  # fmt: skip
-        axes.annotate(each.verdict, (each.high, y), xytext=(6, -3), textcoords="offset points",
-                      fontsize=9, color=VERDICTS[each.verdict])  # fmt: skip
-        margin = each.margin
-        if margin:
-            axes.plot([-margin, -margin], [y - 0.3, y + 0.3], color=GREY, lw=1, ls="--")
+    for y, pair in enumerate(list(found.values())[::-1]):
+        value, verdict, colour = pair.difference, pair.verdict, VERDICTS[pair.verdict]
+        reach = [[value - pair.low], [pair.high - value]]
+        axes.errorbar(value, y, xerr=reach, fmt="o", ms=6, capsize=3, color=colour)
+        axes.annotate(verdict, (pair.high, y), xytext=(6, -3), textcoords="offset points",
+                      fontsize=9, color=colour)  # fmt: skip
+        if pair.margin:
+            axes.plot([-pair.margin] * 2, [y - 0.3, y + 0.3], color=GREY, lw=1, ls="--")
     axes.axvline(0, color=GREY, lw=1)
     axes.set_yticks(range(len(found)), list(found)[::-1])
     axes.set_ylim(-0.6, len(found) - 0.4)
@@ -127,9 +122,8 @@ def canvas(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, 
     """A figure of this size in inches, and its axes without frames."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns)
-    for each in np.atleast_1d(axes):
-        for side in ("top", "right"):
-            each.spines[side].set_visible(False)
+    for part in np.atleast_1d(axes):
+        part.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 

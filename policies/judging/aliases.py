@@ -55,19 +55,15 @@ class AliasHistory:
             as_of: the day.
             today: count the moves of that day as well.
         """
-        move = self._last_move(alias, as_of, today)
+        move = self._last_move(alias, as_of + dt.timedelta(days=int(today)))
         return None if move is None else move.to_version
 
     def previous_champion(self, as_of: dt.date) -> Optional[Move]:
         """The last champion's move, if it took effect in the last 28 days."""
-        move = self._last_move("champion", as_of, today=False)
+        move = self._last_move("champion", as_of)
         recent = move is not None and (as_of - move.as_of).days <= PREVIOUS_DAYS
         return move if recent else None
 
-    def _last_move(self, alias: str, as_of: dt.date, today: bool) -> Optional[Move]:
-        moves = [
-            move
-            for move in self.moves
-            if move.alias == alias and (move.as_of < as_of or (today and move.as_of == as_of))
-        ]
+    def _last_move(self, alias: str, before: dt.date) -> Optional[Move]:
+        moves = [move for move in self.moves if move.alias == alias and move.as_of < before]
         return moves[-1] if moves else None

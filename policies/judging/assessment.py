@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from policies.errors import EvaluationError
 from policies.estimating.arguments import number
 from policies.estimating.rows import EvaluationRows, evaluation_rows
 from policies.estimating.sums import effective_size
-from policies.judging.log_checks import action_checks, contradictions, weights_off
+from policies.judging.log_checks import NOT_DRAWN, action_checks, contradictions, weights_off
 from policies.log import Floats, LoggedDecisions
 
 MIN_EFFECTIVE_N = 100.0
@@ -23,6 +23,7 @@ POWER = 7.85  # (1.96 + 0.84)²: 80 % power at two-sided 5 %, one look
 EXPLORE = (0.05, 0.1, 0.2, 0.5)  # shares of decisions drawn uniformly, for the what-if
 WHAT_IF = 0.2  # the one that a sentence names, when it saves a tenth of the further rows
 WORTH_SAYING = 0.9
+ESTIMATED = "the action probabilities are estimated, and so is all that rests on them"
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,13 @@ class Assessment:
 
     def to_dict(self) -> dict[str, Any]:
         """A dict of numbers, strings, lists and dicts."""
-        rest = {key: value for key, value in vars(self).items() if key != "actions"}
         actions = self.actions.reset_index().to_dict("records")
-        return {**rest, "reasons": list(self.reasons), "actions": actions}
+        return {**vars(self), "reasons": list(self.reasons), "actions": actions}
 
     def __str__(self) -> str:
         """The verdict and its reasons, a line each."""
         said = self.reasons or [f"the log says as much as {self.effective_n:,.0f} rows would"]
-        return "\n".join([self.verdict, *(f"- {each}" for each in said)])
+        return "\n".join([self.verdict, *(f"- {reason}" for reason in said)])
 
 
 def assess(
@@ -97,56 +97,40 @@ def assess(
         raise EvaluationError(f"minimum_effect must be positive, not {minimum_effect}")
     ours = evaluation_rows(log, target, expected_reward)
     theirs = None if incumbent is None else evaluation_rows(log, incumbent, expected_reward)
-    weight, differing = ours.weight[log.choice], _difference(ours.weight, theirs)[log.choice]
-    broken = contradictions(log, group_shares) + _weights_off(log, weight)
+    weight, actions = ours.weight[log.choice], action_checks(log)
+    differing = weight if theirs is None else weight - theirs.weight[log.choice]
+    size, top_share = np.abs(differing), math.nan
+    if size.any():
+        top = max(1, len(size) // 100)  # rows
+        top_share = float(np.partition(size, len(size) - top)[-top:].sum() / size.sum())
     found = Assessment(
-        verdict="broken" if broken else "decide",
-        reasons=broken,
-        effective_n=effective_size(np.abs(differing)),
+        verdict="decide",
+        reasons=[],
+        effective_n=effective_size(size),
         n_choice=len(weight),
         max_weight=float(weight.max(initial=0.0)),
         mean_weight=float(weight.mean()) if len(weight) else math.nan,
-        top_share=_top_share(np.abs(differing)),
-        actions=action_checks(log),
+        top_share=top_share,
+        actions=actions,
     )
     if minimum_effect is not None and len(weight) > 1:
-        found = replace(found, **_plan(log, ours, theirs, minimum_effect))
+        found = replace(found, **_plan(log, ours, theirs, differing, minimum_effect))
+    broken = contradictions(log, actions, group_shares)
+    if log.distribution is None and weights_off(weight):  # else the actions' own checks say it
+        broken.append(f"the target's weights average {weight.mean():.3f} {NOT_DRAWN}")
     outside = ours.unsupported_share * len(log) / max(len(weight), 1)
-    few = _too_few(found, min_effective_n, outside, minimum_effect)
-    notes = []
-    if log.probabilities == "estimated":
-        notes = ["the action probabilities are estimated, and so is all that rests on them"]
-    verdict = "collect" if few and not broken else found.verdict
+    few = list(_too_few(found, min_effective_n, outside, minimum_effect))
+    notes = [ESTIMATED] if log.probabilities == "estimated" else []
+    verdict = "broken" if broken else "collect" if few else "decide"
     return replace(found, verdict=verdict, reasons=broken + few + notes)
 
 
-def _difference(values: Floats, theirs: EvaluationRows | None) -> Floats:
-    return values if theirs is None else values - theirs.weight
-
-
-def _weights_off(log: LoggedDecisions, weight: Floats) -> list[str]:
-    """A sentence where the target's weights do not average 1.
-
-    Where the distribution is known, the actions' own checks say all there is to say.
-    """
-    if log.distribution is not None or not weights_off(weight):
-        return []
-    return [
-        f"the target's weights average {weight.mean():.3f} instead of 1: the logged probabilities"
-        " are not those the actions were drawn with"
-    ]
-
-
-def _top_share(weight: Floats) -> float:
-    """Share of all weight in the 1 % of rows (at least one) that have most."""
-    if not weight.any():
-        return math.nan
-    top = max(1, len(weight) // 100)
-    return float(np.partition(weight, len(weight) - top)[-top:].sum() / weight.sum())
-
-
 def _plan(
-    log: LoggedDecisions, ours: EvaluationRows, theirs: EvaluationRows | None, minimum_effect: float
+    log: LoggedDecisions,
+    ours: EvaluationRows,
+    theirs: EvaluationRows | None,
+    differing: Floats,
+    minimum_effect: float,
 ) -> dict[str, Any]:
     """rows_needed, days_needed and exploration of an Assessment.
 
@@ -155,60 +139,56 @@ def _plan(
     of its square times p over that, which this log estimates. Rows so far keep what they say.
     """
     choice = log.choice
-    drawn = _difference(ours.weight, theirs)[choice]
-    drawn = drawn * (ours.reward if ours.residual is None else ours.residual)[choice]
+    drawn = differing * (ours.reward if ours.residual is None else ours.residual)[choice]
     direct = 0.0 if ours.direct is None else ours.direct[choice]
     if theirs is not None and theirs.direct is not None:
         direct = direct - theirs.direct[choice]
     n, square = len(drawn), drawn * drawn
     variance = float((direct + drawn).var(ddof=1))
     wanted = POWER / minimum_effect**2  # inverse variance of the mean that shows the effect
+    left = wanted - n / variance if variance else 0.0
     share = log.action_probability[choice] * log.eligible[choice].sum(axis=1)  # p over uniform
-    more = {}
-    for u in (0.0, *EXPLORE):
+
+    def further_rows(u: float) -> int:
         shrunk = float((square * (1 - 1 / ((1 - u) + u / share))).mean())
-        left = wanted - n / variance if variance else 0.0
-        more[u] = max(0, math.ceil((variance - shrunk) * left))
-    plan: dict[str, Any] = {"rows_needed": math.ceil(variance * wanted)}
+        return max(0, math.ceil((variance - shrunk) * left))
+
+    days_needed = None
     if log.decision_date is not None:
-        pace = n / len(np.unique(log.decision_date))
-        plan["days_needed"] = math.ceil(more[0.0] / pace)
-    return {**plan, "exploration": {u: rows for u, rows in more.items() if u}}
+        days_needed = math.ceil(further_rows(0.0) / (n / len(np.unique(log.decision_date))))
+    return {
+        "rows_needed": math.ceil(variance * wanted),
+        "days_needed": days_needed,
+        "exploration": {u: further_rows(u) for u in EXPLORE},
+    }
 
 
 def _too_few(
     found: Assessment, min_effective_n: float, outside: float, minimum_effect: float | None
-) -> list[str]:
+) -> Iterator[str]:
     """Sentences on what must still be collected."""
-    few = []
     if found.effective_n < min_effective_n:
-        few.append(
+        yield (
             f"effective sample size is {found.effective_n:.0f} (of {found.n_choice:,} rows with a"
             f" choice); at least {min_effective_n:.0f} needed"
         )
     if found.top_share > MAX_TOP_SHARE:
-        few.append(
-            f"{found.top_share:.0%} of all weight lies in 1 % of the choice rows: they alone decide"
-        )
+        yield f"{found.top_share:.0%} of all weight lies in 1 % of the choice rows: they alone decide"
     if outside > 0:
-        few.append(
+        yield (
             f"in {outside:.1%} of choices the target takes an action that the logger never draws"
             " there: more rows will not help; the logger must explore these actions"
         )
-    needed = found.rows_needed
-    if needed is not None and needed > found.n_choice:
-        text = (
-            f"an effect of {minimum_effect:g} needs about {needed:,} choice rows;"
-            f" there are {found.n_choice:,}"
-        )
-        more = needed - found.n_choice
+    needed, n = found.rows_needed, found.n_choice
+    if needed is not None and needed > n:
+        text = f"an effect of {minimum_effect:g} needs about {needed:,} choice rows"
+        text += f"; there are {n:,}"
         if found.days_needed is not None:
             text += f", so {found.days_needed:,} more days at this pace"
-        explored = found.exploration[WHAT_IF]
+        more, explored = needed - n, found.exploration[WHAT_IF]
         if explored < WORTH_SAYING * more:
             text += (
                 f"; with {WHAT_IF:.0%} of decisions drawn uniformly {explored / more:.0%} of the"
                 " further rows would do"
             )
-        few.append(text)
-    return few
+        yield text

@@ -11,9 +11,7 @@ import numpy as np
 from policies.errors import EvaluationError
 from policies.sequences.days import DaySums
 
-SHARPNESS = (
-    5.0  # standard errors; in 120 daily looks at all splits far fewer than 1 in 1,000 alarms
-)
+SHARPNESS = 5.0  # standard errors; far fewer than 1 in 1,000 alarms in 120 looks at all splits
 DAYS_BEFORE = 7  # of the usual level that a drop needs
 
 
@@ -33,9 +31,7 @@ class Drop:
     std_errors: float
 
 
-def noticed_drop(
-    days: Sequence[DaySums], least: float = 0.0, sharpness: float = SHARPNESS
-) -> Drop | None:
+def noticed_drop(days: Sequence[DaySums], least: float = 0.0) -> Drop | None:
     """The likeliest drop within these days, if it is beyond chance; None otherwise.
 
     Of all splits into days before and days since, it is the one with most standard errors between
@@ -46,12 +42,12 @@ def noticed_drop(
     Args:
         days: day sums of one paired difference, oldest first, without an intended change.
         least: the smallest drop per row that is reported.
-        sharpness: standard errors between the two means that raise the alarm.
 
     Raises:
         EvaluationError: a day without a date.
     """
-    if any(day.decision_date is None for day in days):
+    dates = [day.decision_date for day in days if day.decision_date is not None]
+    if len(dates) < len(days):
         raise EvaluationError("a drop is dated, and some day has no date")
     sums = np.array([(day.n, day.total, day.square) for day in days], dtype=np.float64)
     splits = np.arange(DAYS_BEFORE, len(days))
@@ -65,8 +61,6 @@ def noticed_drop(
         return None
     errors = (before - after) / np.sqrt(variance * (1 / early + 1 / late))
     at = int(np.argmax(errors))
-    if errors[at] < sharpness or before[at] - after[at] < least:
+    if errors[at] < SHARPNESS or before[at] - after[at] < least:
         return None
-    since = days[int(splits[at])].decision_date
-    assert since is not None
-    return Drop(since, float(before[at]), float(after[at]), float(errors[at]))
+    return Drop(dates[splits[at]], float(before[at]), float(after[at]), float(errors[at]))

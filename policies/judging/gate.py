@@ -13,8 +13,6 @@ from policies.judging.rules import RuleInput, read_rules, reasons, verdict_of
 from policies.sequences.confidence_sequence import rows_to_decide, sequence_interval, tuned_days
 from policies.sequences.days import NO_DAYS, DaySums
 
-STEPS = ("staging", "champion")
-
 
 def lifetime_alpha(alpha: float, tried: int) -> float:
     """The share of a lifetime error budget for the `tried`-th lineage ever tried (first = 1).
@@ -144,8 +142,8 @@ class Gate:
         Raises:
             EvaluationError: an unknown step, or bounds that changed within the sequence.
         """
-        if step not in STEPS:
-            raise EvaluationError(f"no step is called {step!r}", hint=f"one of {', '.join(STEPS)}")
+        if step not in ("staging", "champion"):
+            raise EvaluationError(f"no step is called {step!r}", hint="one of staging, champion")
         alpha, effect = lifetime_alpha(self.alpha, tried), self.minimum_effect
         limit = -self.margin if step == "staging" else 0.0
         low, high, difference = -math.inf, math.inf, 0.0

@@ -17,14 +17,13 @@ from policies.log import Bools, Floats, LoggedDecisions
 Z_BROKEN = 4.5  # standard errors; about one false alarm in 150,000 tests of a normal mean
 P_BROKEN = 1e-5  # of a chi-square test, and of a day without any outcome
 P_WEIGHTS = 1e-3  # the most that honest weights of an action, of any size, are called wrong with
-STAKES = np.geomspace(
-    1e-5, 0.9, 24
-)  # of the bets against them; the right one is about (m − 1)/E w²
+STAKES = np.geomspace(1e-5, 0.9, 24)  # of the bets against them; right is about (m − 1)/E w²
+NOT_DRAWN = "instead of 1: the logged probabilities are not those the actions were drawn with"
 UNKNOWN = "not identifiable"
 
 
 def contradictions(
-    log: LoggedDecisions, group_shares: Mapping[str, float] | None = None
+    log: LoggedDecisions, table: pd.DataFrame, group_shares: Mapping[str, float] | None = None
 ) -> list[str]:
     """Sentences on what is wrong with the log itself; none for a sound one.
 
@@ -33,31 +32,29 @@ def contradictions(
     two decisions for one customer on one date; days on which an action's outcomes are missing.
 
     Args:
+        log: n decisions.
+        table: its `action_checks`.
         group_shares: group -> declared share of customers.
 
     Raises:
         EvaluationError: a share outside [0, 1].
     """
-    table = action_checks(log)
     if log.probabilities == "estimated":  # they were made to fit; only a logger's own can be wrong
         table = table.assign(weights_off=False, z=0.0, expected=math.nan)
     found = [
-        f"the weights of {name!r} average {row.mean_weight:.3f} instead of 1: the logged"
-        " probabilities are not those the actions were drawn with"
-        for name, row in table.iterrows()
-        if row.weights_off
+        f"the weights of {name!r} average {row.mean_weight:.3f} {NOT_DRAWN}"
+        for name, row in table[table["weights_off"]].iterrows()
     ]
     found += [
         f"{name!r} was drawn {row.logged:,.0f} times where its probabilities add up to"
         f" {row.expected:,.0f} (z = {row.z:+.1f}, worst of all rows and the two halves by"
         " probability): probabilities are wrong, or rows were lost"
-        for name, row in table.iterrows()
-        if abs(row.z) > Z_BROKEN
+        for name, row in table[table["z"].abs() > Z_BROKEN].iterrows()
     ]
     found += [
         f"{name!r}: {text}" for name, text in table["capture"].items() if "no outcome" in text
     ]
-    return found + list(_ratio(log, table)) + _groups(log, group_shares) + _duplicates(log)
+    return [*found, *_ratio(table), *_groups(log, group_shares), *_duplicates(log)]
 
 
 def action_checks(log: LoggedDecisions) -> pd.DataFrame:
@@ -71,16 +68,14 @@ def action_checks(log: LoggedDecisions) -> pd.DataFrame:
         "complete", "no outcome on DATE …", or "not identifiable" where nothing tells).
     """
     rows, choice = [], log.choice
-    for index, _ in enumerate(log.action_ids):
-        could = choice & log.eligible[:, index]
+    for index in range(log.n_actions):
+        could, expected, z = choice & log.eligible[:, index], math.nan, math.nan
         if log.distribution is not None:
             could &= log.distribution[:, index] > 0
+            chance = log.distribution[could, index]
+            expected, z = float(chance.sum()), _worst_z(chance, log.action[could] == index)
         taken = could & (log.action == index)
         weight = np.where(taken, 1 / log.action_probability, 0.0)[could]
-        expected = z = math.nan
-        if log.distribution is not None:
-            chance = log.distribution[could, index]
-            expected, z = float(chance.sum()), _worst_z(chance, taken[could])
         rows.append(
             {
                 "logged": int(taken.sum()),
@@ -112,7 +107,7 @@ def weights_off(weight: Floats) -> bool:
         return False
     won = weight[weight > 0] - 1
     lost = len(weight) - len(won)
-    capital = [np.log1p(each * won).sum() + lost * math.log1p(-each) for each in STAKES]
+    capital = [np.log1p(stake * won).sum() + lost * math.log1p(-stake) for stake in STAKES]
     return bool(special.logsumexp(capital) - math.log(len(STAKES)) > wanted)
 
 
@@ -123,13 +118,12 @@ def _worst_z(chance: Floats, taken: Bools) -> float:
     expect fewer than 10 draws, or 10 others, are left out.
     """
     upper = chance > np.median(chance) if len(chance) else np.zeros(0, dtype=bool)
-    worst = 0.0
+    found = [0.0]
     for part in (np.ones(len(chance), dtype=bool), upper, ~upper):
         expected, variance = chance[part].sum(), (chance[part] * (1 - chance[part])).sum()
         if min(expected, part.sum() - expected) >= 10 and variance > 0:
-            z = float((taken[part].sum() - expected) / math.sqrt(variance))
-            worst = z if abs(z) > abs(worst) else worst
-    return worst
+            found.append(float((taken[part].sum() - expected) / math.sqrt(variance)))
+    return max(found, key=abs)
 
 
 def _capture(log: LoggedDecisions, taken: Bools) -> str:
@@ -141,25 +135,23 @@ def _capture(log: LoggedDecisions, taken: Bools) -> str:
     """
     if log.decision_date is None or not taken.any():
         return UNKNOWN
-    values, value = np.unique(log.reward[taken], return_inverse=True)
-    days, day = np.unique(log.decision_date[taken], return_inverse=True)
-    n, count = np.bincount(day), np.bincount(value)
-    limit = math.log(P_BROKEN / len(n))
+    rewards = pd.Series(log.reward[taken])
+    count = rewards.value_counts(sort=False)
+    days = rewards.groupby(log.decision_date[taken]).agg(["size", "min", "max"])
+    n, limit = days["size"], math.log(P_BROKEN / len(days))
     with np.errstate(divide="ignore"):
-        if not (n * np.log(count.max() / count.sum()) <= limit).any():
+        if not (n * np.log(count.max() / len(rewards)) <= limit).any():
             return UNKNOWN  # no day has so many rows that a loss would show
-        least, most = np.full(len(n), len(values)), np.zeros(len(n), dtype=int)
-        np.minimum.at(least, day, value)
-        np.maximum.at(most, day, value)
-        others = np.maximum(n.sum() - n, 1)
-        lost = (least == most) & (n * np.log(np.maximum(count[most] - n, 0) / others) <= limit)
+        same, others = count[days["max"]].to_numpy() - n, np.maximum(len(rewards) - n, 1)
+        rare = n * np.log(np.maximum(same, 0) / others) <= limit
+        lost = rare & (days["min"] == days["max"])
     if not lost.any():
         return "complete"
-    named = ", ".join(map(str, days[lost][:3]))
+    named = ", ".join(str(day.date()) for day in days.index[lost][:3])
     return f"no outcome on {named}{' …' if lost.sum() > 3 else ''}"
 
 
-def _ratio(log: LoggedDecisions, table: pd.DataFrame) -> Iterator[str]:
+def _ratio(table: pd.DataFrame) -> Iterator[str]:
     """A sentence on a sample-ratio mismatch of the actions, by chi-square."""
     known = table[table["expected"] >= 5]
     if len(known) < 2:
@@ -173,50 +165,43 @@ def _ratio(log: LoggedDecisions, table: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _groups(log: LoggedDecisions, shares: Mapping[str, float] | None) -> list[str]:
+def _groups(log: LoggedDecisions, shares: Mapping[str, float] | None) -> Iterator[str]:
     """Sentences on groups whose share of customers is not what was declared."""
     if shares is None:
-        return []
+        return
     if not isinstance(shares, Mapping) or not all(
-        0 <= number("a group's share", each) <= 1 for each in shares.values()
+        0 <= number("a group's share", share) <= 1 for share in shares.values()
     ):
-        raise EvaluationError(
-            f"group_shares must be shares between 0 and 1, not {shares!r}",
-            hint='{"uniform": 0.1} declares a tenth of all customers',
-        )
-    found: list[str] = []
+        what = f"group_shares must be shares between 0 and 1, not {shares!r}"
+        raise EvaluationError(what, hint='{"uniform": 0.1} declares a tenth of all customers')
     if log.group is None or not len(log):
-        return found
+        return
     for group, share in shares.items():
         there = (log.group == group).astype(float)
-        by_row = math.sqrt(share * (1 - share) / len(log))
-        error = max(
-            Sums.of(Parts(there), log.customers).std_error, by_row
-        )  # a sticky group is by customer
+        by_customer = Sums.of(Parts(there), log.customers).std_error  # groups may be sticky
+        error = max(by_customer, math.sqrt(share * (1 - share) / len(log)))
         z = (float(there.mean()) - share) / error if error else 0.0
         if abs(z) > Z_BROKEN:
-            found.append(
+            yield (
                 f"sample ratio mismatch: group {group!r} holds {there.mean():.2%} of"
                 f" {len(log):,} decisions, and {share:.2%} were declared ({z:+.1f} standard errors)"
             )
-    return found
 
 
-def _duplicates(log: LoggedDecisions) -> list[str]:
+def _duplicates(log: LoggedDecisions) -> Iterator[str]:
     """A sentence on rows that stand in the log twice, if there are any.
 
     Several decisions for a customer on a day are allowed, and most of them then differ in action or
     reward; where most further rows of a day say the same as the first, they are copies.
     """
     if log.customer_id is None or log.decision_date is None:
-        return []
+        return
     keys = pd.DataFrame({"customer": log.customers[0], "date": log.decision_date})
     same = keys.assign(action=log.action, reward=log.reward, p=log.action_probability)
     again, copied = keys.duplicated(), same.duplicated()
-    if not again.any() or copied.sum() < again.sum() / 2:
-        return []
-    first = ", ".join(str(row) for row in np.flatnonzero(copied)[:5])
-    return [
-        f"{int(copied.sum())} rows repeat a customer on the same date with the same action and reward"
-        f" (rows {first}{', …' if copied.sum() > 5 else ''}): they are copies"
-    ]
+    if again.any() and copied.sum() >= again.sum() / 2:
+        first = ", ".join(map(str, np.flatnonzero(copied)[:5]))
+        yield (
+            f"{copied.sum()} rows repeat a customer on the same date with the same action and reward"
+            f" (rows {first}{', …' if copied.sum() > 5 else ''}): they are copies"
+        )

@@ -1,31 +1,17 @@
-"""A question about a log, its interval, and the table of values that answers it."""
+"""A question about a log, and its interval."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from policies.errors import EvaluationError, did_you_mean
+from policies.errors import EvaluationError, require_known
 from policies.estimating import intervals
 from policies.estimating.arguments import check_confidence, check_seed, number
-from policies.estimating.auto import Auto
-from policies.estimating.blocks import block_rows
-from policies.estimating.estimators import Estimator, labels
-from policies.estimating.rows import (
-    EvaluationRows,
-    RowReader,
-    as_model,
-    as_target,
-    evaluation_rows,
-    require_probabilities,
-)
-from policies.estimating.summing import Summed, row_contributions, sum_blocks, sum_rows
-from policies.estimating.sums import Customers, Sums, WeightSums, reward_reach, table_row
-from policies.log import Array, Floats, LoggedDecisions
+from policies.estimating.estimators import Estimator
+from policies.estimating.rows import as_model, as_target, require_probabilities
+from policies.estimating.sums import Customers, Sums, reward_reach
+from policies.log import Floats, LoggedDecisions
 from policies.sequences.confidence_sequence import sequence_interval
 from policies.sequences.days import day_sums
 from policies.sequences.terms import LinearTerms
@@ -58,17 +44,13 @@ class Question:
 
     def __post_init__(self) -> None:
         """Check the arguments, and call policies where whole distributions are needed."""
-        if self.interval not in INTERVALS:
-            raise EvaluationError(
-                f"no interval is called {self.interval!r}",
-                hint=did_you_mean(str(self.interval), INTERVALS),
-            )
+        what = f"no interval is called {self.interval!r}"
+        require_known(self.interval, INTERVALS, EvaluationError, what)
         check_confidence(self.confidence)
         check_seed(self.seed)
         if not isinstance(self.bounds, (tuple, list)) or len(self.bounds) != 2:
-            raise EvaluationError(
-                f"bounds must be (low, high), each a number or None, not {self.bounds!r}"
-            )
+            what = f"bounds must be (low, high), each a number or None, not {self.bounds!r}"
+            raise EvaluationError(what)
         for name, value in (("floor", self.floor), *(("bounds", bound) for bound in self.bounds)):
             if value is not None and not number(name, value) > 0:
                 raise EvaluationError(f"{name} must be above 0, and is {value}")
@@ -93,24 +75,22 @@ class Question:
         log = self.log
         if not unsupported or (self.interval == "sequence" and log.distribution is not None):
             return 0.0
-        return unsupported * reward_reach(
-            *(log.reward_range or (float(log.reward.min()), float(log.reward.max())))
-        )
+        low, high = log.reward_range or (float(log.reward.min()), float(log.reward.max()))
+        return unsupported * reward_reach(low, high)
 
     def around(
         self, estimator: Estimator, sums: Sums, contributions: Floats | None
-    ) -> tuple[float, float, str]:
-        """An interval around the mean of contributions, and `Comparison.range`.
+    ) -> tuple[tuple[float, float], str]:
+        """The (low, high) of the mean of contributions, and `Comparison.range`.
 
-        A normal one is made from sums alone.
+        A normal interval is made from sums alone.
         """
+        log, confidence = self.log, self.confidence
         if self.interval == "normal" or contributions is None:
-            return (*intervals.normal(sums.value, sums.std_error, self.confidence), "none")
+            return intervals.normal(sums.value, sums.std_error, confidence), "none"
         if self.interval == "bootstrap":
-            drawn = intervals.bootstrap(
-                contributions, self.confidence, self.customers, seed=self.seed
-            )
-            return (*drawn, "none")
+            ends = intervals.bootstrap(contributions, confidence, self.customers, seed=self.seed)
+            return ends, "none"
         if not estimator.unbiased:
             raise EvaluationError(
                 f"the interval {self.interval!r} needs contributions that are unbiased row by row,"
@@ -118,9 +98,13 @@ class Question:
                 hint="use dr or ips, or interval='normal'",
             )
         if self.interval == "bernstein":
-            return self._bernstein(estimator, contributions)
+            weights = self.target if self.incumbent is None else self.target - self.incumbent
+            model = as_model(log, self.expected_reward) if estimator.needs_model else None
+            terms = LinearTerms.of(log, weights, model, floor=self.floor)
+            ends = intervals.bernstein(contributions, confidence, terms.span())
+            return ends, "declared" if terms.declared else "learned"
         days = day_sums(
-            self.log,
+            log,
             self.target,
             self.incumbent,
             self.expected_reward,
@@ -129,92 +113,6 @@ class Question:
             bound_high=self.bounds[1],
             floor=self.floor,
         )
-        alpha = (1 - self.confidence) / 2
+        alpha = (1 - confidence) / 2
         low, high, _ = sequence_interval(days, alpha, alpha)
-        return low, high, days[-1].range
-
-    def _bernstein(self, estimator: Estimator, contributions: Floats) -> tuple[float, float, str]:
-        log = self.log
-        weights = self.target if self.incumbent is None else self.target - self.incumbent
-        model = as_model(log, self.expected_reward) if estimator.needs_model else None
-        terms = LinearTerms.of(log, weights, model, floor=self.floor)
-        low, high = intervals.bernstein(contributions, self.confidence, terms.span())
-        return low, high, "declared" if terms.declared else "learned"
-
-
-def value_table(
-    question: Question,
-    estimators: Sequence[Estimator],
-    segment: Array | None = None,
-    names: Sequence[Any] = ("all",),
-) -> pd.DataFrame:
-    """The table of `evaluate` and `evaluate_by`: a row a segment and estimator.
-
-    Args:
-        question: the log, the target, and the interval (a normal one, where there are segments).
-        estimators: what values are estimated by.
-        segment: (n,) number of each row's segment; None = all rows are one.
-        names: the segments' names.
-    """
-    log, normal = question.log, question.interval == "normal"
-    named, rows = dict(zip(labels(estimators), estimators)), None
-    automatic = any(isinstance(estimator, Auto) for estimator in estimators)
-    if automatic or not normal or segment is not None or log.customer_id is not None:
-        rows = evaluation_rows(log, question.target, question.expected_reward)
-    chosen = {
-        label: each.chosen(rows) if rows is not None else each for label, each in named.items()
-    }
-    pairs = {}  # the estimator of the value, and that of the interval
-    for label, each in named.items():
-        source = each.interval_from(rows) if rows is not None else each
-        pairs[label] = chosen[label].given(len(log)), source.given(len(log))
-    wanted = list({each: None for pair in pairs.values() for each in pair})
-    parts = list(_sum_segments(question, rows, wanted, segment, len(names)))
-    table, range_ = {}, "none"
-    for name, part in zip(names, parts):
-        hidden = question.hidden(part.weights.unsupported_share)
-        for label, (used, source) in pairs.items():
-            sums = part.estimates[source]
-            spread = None if normal or rows is None else row_contributions(source, rows)
-            low, high, range_ = question.around(source, sums, spread)
-            estimate = part.estimates[used].value, sums.std_error, (low, high)
-            strict = segment is not None
-            table[name, label] = table_row(*estimate, part.weights, hidden, strict=strict)
-    frame = pd.DataFrame.from_dict(table, orient="index")
-    frame.index = pd.MultiIndex.from_tuples(list(table), names=["segment", "estimator"])
-    weights = WeightSums.merged([part.weights for part in parts])
-    frame.attrs.update(
-        {label: repr(used) for label, used in chosen.items() if used is not named[label]},
-        model_skill=weights.model_skill,
-        unsupported=weights.unsupported_share,
-        probabilities=log.probabilities,
-        range=range_,
-    )
-    return frame
-
-
-def _sum_segments(
-    question: Question,
-    rows: EvaluationRows | None,
-    estimators: Sequence[Estimator],
-    segment: Array | None,
-    count: int,
-) -> Iterator[Summed]:
-    """The sums of each segment's rows, in order; rows=None reads the log block by block."""
-    log = question.log
-    if rows is None:
-        read = RowReader(log, question.target, question.expected_reward)
-        size = block_rows(log.n_actions)
-        yield sum_blocks(read, log.choice, size, estimators, alone=read.alone)
-        return
-    if segment is None:
-        yield sum_rows(rows, log.choice, estimators, question.customers)
-        return
-    order = np.argsort(segment, kind="stable")
-    starts = np.searchsorted(segment[order], np.arange(count + 1))
-    for first, end in zip(starts[:-1], starts[1:]):
-        part, customers = order[first:end], None
-        if log.customer_id is not None:
-            codes, ids = pd.factorize(log.customers[0][part])
-            customers = (codes, len(ids))
-        yield sum_rows(rows[part], log.choice[part], estimators, customers)
+        return (low, high), days[-1].range

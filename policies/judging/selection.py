@@ -19,16 +19,13 @@ from policies.learning.vowpal.policy import VowpalPolicy
 from policies.log import Floats, LoggedDecisions, Logs
 from policies.policy import Policy
 
-GRID: tuple[dict[str, Any], ...] = tuple(
-    {"standardise": True, **settings}
-    for settings in (
-        {"cb_type": "mtr", "learning_rate": 0.5, "passes": 3, "bins": 8},
-        {"cb_type": "mtr", "learning_rate": 0.1, "passes": 3, "bins": 8},
-        {"cb_type": "mtr", "learning_rate": 0.1, "passes": 3},
-        {"cb_type": "mtr", "learning_rate": 0.02, "passes": 3},
-        {"cb_type": "mtr", "learning_rate": 0.005, "passes": 3},
-        {"cb_type": "dr", "learning_rate": 0.02, "passes": 1},
-    )
+GRID: tuple[dict[str, Any], ...] = (
+    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.5, "passes": 3, "bins": 8},
+    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.1, "passes": 3, "bins": 8},
+    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.1, "passes": 3},
+    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.02, "passes": 3},
+    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.005, "passes": 3},
+    {"standardise": True, "cb_type": "dr", "learning_rate": 0.02, "passes": 1},
 )
 """Bold to cautious. Where an action's reward is nearly certain (classes as actions) the bold ones
 with bins win by far; on logs of rare rewards each of the cautious ones was the best on some. See
@@ -85,7 +82,6 @@ def select(
     exploration: Exploration,
     margin: float = 0.0,
     confidence: float = 0.95,
-    workers: int | None = None,
 ) -> Selection:
     """Fit every recipe on one log and choose among them by another, which none of them saw.
 
@@ -104,31 +100,31 @@ def select(
         exploration: what deployment adds to every policy.
         margin: how much worse than the incumbent the best may be and still be acceptable.
         confidence: of the one-sided lower bounds, between .5 and 1.
-        workers: how many fits at a time; None = as many as there are cores.
 
     Raises:
         LearningError: no recipe, two of one name, an impossible confidence, a later log without
             contexts, no incumbent, or a fit that fails.
     """
-    names = _check(log_select, recipes, incumbent, confidence)
+    _check(log_select, recipes, incumbent, confidence)
     reward_model = fit_reward_model(joined(log_fit, MODEL_ROWS))
     if log_select.contexts is None and reward_model.encoder is not None:
-        raise LearningError(
-            "the earlier log has contexts, and the later one has none", hint="give it the same"
-        )
+        what = "the earlier log has contexts, and the later one has none"
+        raise LearningError(what, hint="give it the same")
     expected_reward = reward_model.predict(log_select.contexts, len(log_select))
 
     def acting(policy: Policy) -> Floats:
         deployed = AsDeployed(policy, exploration)
         return deployed.distribution(log_select.contexts, log_select.eligible)
 
-    values = _Values(log_select, acting, acting(incumbent), expected_reward, 2 * confidence - 1)
-    for name, policy in zip(names, fit_copies(recipes, log_fit, workers=workers)):
-        values.add(name, policy)
+    level = 2 * confidence - 1  # of the two-sided intervals that have these one-sided bounds
+    how = {"expected_reward": expected_reward, "interval": "normal", "confidence": level}
+    values = _Values(log_select, acting, acting(incumbent), how)
+    for policy in fit_copies(recipes, log_fit):
+        values.add(policy)
     best = max(values.rows, key=lambda name: values.rows[name]["low"])
     mean = _average(values, best)
     if mean is not None:
-        values.add(mean.name, mean)
+        values.add(mean)
         if not values.is_worse(mean.name, best):
             best = mean.name
     table = pd.DataFrame.from_dict(values.rows, orient="index").rename_axis("recipe")
@@ -140,8 +136,8 @@ def select(
 
 def _check(
     log: LoggedDecisions, recipes: Sequence[Policy], incumbent: Policy, confidence: float
-) -> list[str]:
-    """The recipes' names; raises LearningError for arguments that allow no selection."""
+) -> None:
+    """Raise LearningError for arguments that allow no selection."""
     if not recipes:
         raise LearningError("there are no recipes to select from", hint="use default_grid(…)")
     if not 0.5 < confidence < 1:
@@ -151,61 +147,47 @@ def _check(
         twice = next(name for name in names if names.count(name) > 1)
         raise LearningError(f"the recipe {twice!r} is there twice", hint="leave one of them out")
     if not isinstance(log, LoggedDecisions):
-        raise LearningError(
-            f"recipes are valued on LoggedDecisions, not on a {type(log).__name__}",
-            hint="joined(parts) makes one log of parts",
-        )
+        what = f"recipes are valued on LoggedDecisions, not on a {type(log).__name__}"
+        raise LearningError(what, hint="joined(parts) makes one log of parts")
     if not isinstance(incumbent, Policy):
-        raise LearningError(
-            f"the incumbent is a {type(incumbent).__name__}, and must be a policy",
-            hint="UniformPolicy(log.action_ids) is one",
-        )
-    return names
+        what = f"the incumbent is a {type(incumbent).__name__}, and must be a policy"
+        raise LearningError(what, hint="UniformPolicy(log.action_ids) is one")
 
 
 @dataclass(frozen=True, eq=False)
 class _Values:
     """Policies, what they would do on each row of one log, and their lines of the table.
 
-    `confidence` is that of the two-sided intervals which have the table's one-sided bounds.
+    `how` has the arguments that every estimate shares.
     """
 
     log: LoggedDecisions
     acting: Callable[[Policy], Floats]
     incumbent: Floats
-    expected_reward: Floats
-    confidence: float
+    how: Mapping[str, Any]
     policies: dict[str, Policy] = field(default_factory=dict)
     acts: dict[str, Floats] = field(default_factory=dict)
     rows: dict[str, dict[str, float]] = field(default_factory=dict)
 
-    def add(self, name: str, policy: Policy) -> None:
+    def add(self, policy: Policy) -> None:
         """Value a policy as it would act, alone and against the incumbent."""
-        self.policies[name], self.acts[name] = policy, self.acting(policy)
-        how: dict[str, Any] = {**self._how, "confidence": self.confidence}
-        alone = evaluate(self.log, self.acts[name], estimators=("dr",), **how).loc["dr"].to_dict()
-        paired = compare(self.log, self.acts[name], self.incumbent, estimator="dr", **how)
-        self.rows[name] = {
-            "value": alone["value"],
-            "std_error": alone["std_error"],
-            "low": alone["low"],
+        acts = self.acting(policy)
+        alone: Any = evaluate(self.log, acts, estimators="dr", **self.how).loc["dr"]
+        paired = compare(self.log, acts, self.incumbent, **self.how)
+        self.policies[policy.name], self.acts[policy.name] = policy, acts
+        self.rows[policy.name] = {
+            **alone[["value", "std_error", "low"]],
             "incumbent_value": alone["value"] - paired.difference,
             "difference": paired.difference,
             "difference_std_error": paired.std_error,
             "difference_low": paired.low,
-            "n": alone["n"],
-            "n_choice": alone["n_choice"],
-            "effective_n": alone["effective_n"],
+            **alone[["n", "n_choice", "effective_n"]],
         }
 
     def is_worse(self, name: str, best: str) -> bool:
         """Whether it is below the best by more than one standard error of their difference."""
-        paired = compare(self.log, self.acts[name], self.acts[best], **self._how)
+        paired = compare(self.log, self.acts[name], self.acts[best], **self.how)
         return paired.difference < -paired.std_error
-
-    @property
-    def _how(self) -> dict[str, Any]:
-        return {"expected_reward": self.expected_reward, "interval": "normal"}
 
 
 def _average(values: _Values, best: str) -> Averaged | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy import optimize
 
 from policies.log import Floats
 
@@ -18,7 +19,7 @@ def sensitivity_gamma(direct: Floats, random: Floats, low: float, limit: float) 
     by a factor between 1/Γ and Γ, the lowest mean takes random/Γ where random > 0 and random·Γ
     where it is negative, row by row and whatever the outcome (the marginal sensitivity model of Tan
     2006; Zhao, Small & Bhattacharya 2019). The distance from mean to bound grows with the standard
-    deviation of these worst terms. All of it follows from seven sums.
+    deviation of these worst terms. All of it follows from three means and their mean products.
 
     Args:
         direct: (n,) what stays whatever p was.
@@ -29,35 +30,22 @@ def sensitivity_gamma(direct: Floats, random: Floats, low: float, limit: float) 
     Returns:
         Γ >= 1, at most 100; 1.0 where the bound does not exceed the limit now.
     """
-    n = len(direct)
-    gain, loss = np.maximum(random, 0.0), np.maximum(-random, 0.0)
-    means = [float(each.sum()) / n for each in (direct, gain, loss)]
-    squares = [
-        float(one @ other) / n
-        for one, other in (
-            (direct, direct), (gain, gain), (loss, loss), (direct, gain), (direct, loss)
-        )
-    ]  # fmt: skip
+    terms = np.stack([direct, np.maximum(random, 0.0), np.minimum(random, 0.0)])
+    means, products = terms.mean(axis=1), np.einsum("in,jn->ij", terms, terms) / len(direct)
 
     def moments(factor: float) -> tuple[float, float]:
-        mean = means[0] + means[1] / factor - means[2] * factor
-        second = squares[0] + squares[1] / factor**2 + squares[2] * factor**2
-        second += 2 * squares[3] / factor - 2 * squares[4] * factor
-        return mean, math.sqrt(max(second - mean * mean, 0.0))
+        worst = np.array([1.0, 1 / factor, factor])
+        mean = float(worst @ means)
+        return mean, math.sqrt(max(float(worst @ products @ worst) - mean * mean, 0.0))
 
     mean, deviation = moments(1.0)
 
     def above(factor: float) -> float:
         worst, spread = moments(factor)
-        widened = (mean - low) * (spread / deviation if deviation else 1.0)
-        return worst - widened - limit
+        return worst - (mean - low) * (spread / deviation if deviation else 1.0) - limit
 
     if not above(1.0) > 0:
         return 1.0
     if above(MOST) > 0:
         return MOST
-    held, falls = 1.0, MOST
-    for _ in range(60):  # halves the distance: exact to the last digit
-        middle = (held + falls) / 2
-        held, falls = (middle, falls) if above(middle) > 0 else (held, middle)
-    return held
+    return float(optimize.brentq(above, 1.0, MOST, xtol=1e-15))

@@ -12,7 +12,7 @@ import numpy as np
 
 from policies.errors import LearningError
 from policies.learning.reading import joined
-from policies.log import Bools, LoggedDecisions, Logs
+from policies.log import Bools, Dates, LoggedDecisions, Logs
 
 SELECT_ROWS = 1_000_000  # that selection values recipes on, at most: all of them in memory
 
@@ -85,17 +85,15 @@ def split_days(
     matured = calendar[calendar["known"] <= cut]
     known = np.unique(matured["day"])
     if len(known) < 2:
-        raise LearningError(
-            f"The log has {len(days)} matured days, too few to fit, select and judge apart.",
-            where="rewarded_decisions",
-            hint=f"wait for more days, or lower training.reserve_days ({reserve_days})",
-        )
+        what = f"The log has {len(days)} matured days, too few to fit, select and judge apart."
+        hint = f"wait for more days, or lower training.reserve_days ({reserve_days})"
+        raise LearningError(what, where="rewarded_decisions", hint=hint)
     n_fit = min(max(round(fit_share * len(known)), 1), len(known) - 1)
     first = known[n_fit]
     early = matured["day"] < first
-    selecting = Rows(parts, lambda part: part.matured_before(cut) & ~_before(part, first))
+    selecting = Rows(parts, lambda part: part.matured_before(cut) & (_days(part) >= first))
     return Split(
-        fit=Rows(parts, lambda part: part.matured_before(cut) & _before(part, first)),
+        fit=Rows(parts, lambda part: part.matured_before(cut) & (_days(part) < first)),
         select=joined(selecting, select_rows),
         known=Rows(parts, lambda part: part.matured_before(cut)),
         cut=cut.astype(object),
@@ -108,18 +106,17 @@ def _calendar(parts: Iterable[LoggedDecisions]) -> np.ndarray[Any, Any]:
     """Rows by decision day and by the day they were known: a record array of day, known, rows."""
     counts: Counter[tuple[np.datetime64, np.datetime64]] = Counter()
     for part in parts:
-        dates = np.stack([np.asarray(part.decision_date), part.known_on])
+        dates = np.stack([_days(part), part.known_on])
         pairs, rows = np.unique(dates, axis=1, return_counts=True)
         counts.update(dict(zip(map(tuple, pairs.T), rows.tolist())))
     kinds = [("day", "datetime64[D]"), ("known", "datetime64[D]"), ("rows", np.int64)]
     return np.array([(*pair, rows) for pair, rows in counts.items()], dtype=kinds)
 
 
-def _before(part: LoggedDecisions, day: np.datetime64) -> Bools:
-    assert part.decision_date is not None
-    return np.asarray(part.decision_date < day)
+def _days(part: LoggedDecisions) -> Dates:
+    return np.asarray(part.decision_date)
 
 
 def _span(rows: np.ndarray[Any, Any]) -> Span:
-    first, last = rows["day"].min(), rows["day"].max()
-    return Span(first.astype(object), last.astype(object), int(rows["rows"].sum()))
+    days = rows["day"]
+    return Span(days.min().item(), days.max().item(), int(rows["rows"].sum()))

@@ -1,27 +1,29 @@
-"""What a policy would have earned on a log, and what it would have earned more than another."""
+"""What a policy would have earned on a log, by segment, and more than another policy."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from policies.errors import EvaluationError
+from policies.errors import EvaluationError, did_you_mean
 from policies.estimating.arguments import number
-from policies.estimating.estimators import Estimator, as_estimator, as_estimators
-from policies.estimating.rows import EvaluationRows, evaluation_rows
-from policies.estimating.summing import row_contributions
-from policies.estimating.sums import Parts, Sums, WeightSums, effective_size
-from policies.judging.question import BY_ROW, Bounds, Question, value_table
+from policies.estimating.auto import Auto
+from policies.estimating.blocks import block_rows
+from policies.estimating.estimators import Estimator, as_estimator, as_estimators, labels
+from policies.estimating.rows import EvaluationRows, RowReader, evaluation_rows
+from policies.estimating.summing import Summed, row_contributions, sum_blocks, sum_rows
+from policies.estimating.sums import Parts, Sums, WeightSums, effective_size, table_row
+from policies.judging.question import BY_ROW, Bounds, Question
 from policies.judging.rules import RuleInput, read_rules, verdict_of
 from policies.judging.sensitivity import sensitivity_gamma
-from policies.log import Bools, Floats, LoggedDecisions
+from policies.log import Array, Bools, Floats, LoggedDecisions
 
 DEFAULT = ("ips", "snips", "dm", "dr")
+MOST_SEGMENTS = 1_000  # beyond that a column is an identifier, and no interval says anything
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,49 @@ def evaluate(
     )
     chosen = as_estimators(DEFAULT if estimators is None else estimators)
     if estimators is None:
-        modelled, any_kind = expected_reward is not None, interval not in BY_ROW
-        chosen = [each for each in chosen if modelled or not each.needs_model]
-        chosen = [each for each in chosen if any_kind or each.unbiased]
-    return value_table(question, chosen).droplevel("segment")
+        chosen = [named for named in chosen if expected_reward is not None or not named.needs_model]
+        chosen = [named for named in chosen if interval not in BY_ROW or named.unbiased]
+    return _value_table(question, chosen).droplevel("segment")
+
+
+def evaluate_by(
+    log: LoggedDecisions,
+    target: Any,
+    by: Any,
+    *,
+    estimators: str | Estimator | Iterable[str | Estimator] = ("dr",),
+    expected_reward: Any = None,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """What the target would have earned in each segment, with intervals that hold for all of them.
+
+    With m segments each interval has confidence 1 − (1 − confidence) / m (Bonferroni), so that the
+    chance that any of an estimator's m intervals misses is at most 1 − confidence: picking the best
+    looking segment afterwards is allowed. Normal intervals, by customer where ids are given. Each is
+    widened by the segment's own share of the target on actions that the logger never draws there,
+    times the reach of the log's rewards, as `evaluate` widens that of the whole log.
+
+    Args:
+        log: n decisions.
+        target: a policy or an (n, k) array.
+        by: a column of the contexts, "decision_date", or (n,) labels; a missing label is a segment.
+        estimators, expected_reward: as in `evaluate`; a ratio is normalised within its segment.
+        confidence: of all intervals of an estimator together.
+
+    Returns:
+        A frame indexed by segment and estimator with the columns of `evaluate`. `.attrs` as there,
+        and "segments" (m) and "confidence_each". A segment without weight has no error and, unless the
+        logger never draws the target's actions there, no interval (NaN).
+
+    Raises:
+        EvaluationError: an unknown column, more than 1,000 segments, or what `evaluate` refuses.
+    """
+    question = Question(log, target, None, expected_reward, confidence=confidence)
+    codes, names = _segments(log, by)
+    question = replace(question, confidence=1 - (1 - confidence) / len(names))
+    frame = _value_table(question, as_estimators(estimators), codes, names)
+    frame.attrs.update(segments=len(names), confidence_each=question.confidence)
+    return frame.sort_index(level="segment", sort_remaining=False, kind="stable")
 
 
 def compare(
@@ -155,63 +196,149 @@ def compare(
     question = Question(
         log, candidate, incumbent, expected_reward, interval, confidence, floor, bounds, seed
     )
-    pair = _pair(question, as_estimator(estimator))
-    sums = Sums.of(Parts(pair.spread), question.customers)
-    unsupported = min(pair.ours.unsupported_share + pair.theirs.unsupported_share, 1.0)
-    low, high, range_ = question.around(pair.source, sums, pair.spread)
+    return _difference(question, as_estimator(estimator), margin)
+
+
+def _value_table(
+    question: Question,
+    estimators: Sequence[Estimator],
+    segment: Array | None = None,
+    names: Sequence[Any] = ("all",),
+) -> pd.DataFrame:
+    """The table of `evaluate` and `evaluate_by`: a row a segment and estimator.
+
+    Args:
+        question: the log, the target, and the interval (a normal one, where there are segments).
+        estimators: what values are estimated by.
+        segment: (n,) number of each row's segment; None = all rows are one.
+        names: the segments' names.
+    """
+    log, normal, rows = question.log, question.interval == "normal", None
+    automatic = any(isinstance(estimator, Auto) for estimator in estimators)
+    if automatic or not normal or segment is not None or log.customer_id is not None:
+        rows = evaluation_rows(log, question.target, question.expected_reward)
+    pairs, members = {}, {}  # the estimators of value and interval; what "auto" chose
+    for label, named in zip(labels(estimators), estimators):
+        used = source = named
+        if rows is not None:
+            used, source = named.chosen(rows), named.interval_from(rows)
+        if used is not named:
+            members[label] = repr(used)
+        pairs[label] = used.given(len(log)), source.given(len(log))
+    wanted = list({estimator: None for pair in pairs.values() for estimator in pair})
+    parts = list(_sum_segments(question, rows, wanted, segment))
+    table, range_ = {}, "none"
+    for name, part in zip(names, parts):
+        hidden = question.hidden(part.weights.unsupported_share)
+        for label, (used, source) in pairs.items():
+            sums = part.estimates[source]
+            spread = None if normal or rows is None else row_contributions(source, rows)
+            ends, range_ = question.around(source, sums, spread)
+            estimate = part.estimates[used].value, sums.std_error, ends, part.weights, hidden
+            table[name, label] = table_row(*estimate, strict=segment is not None)
+    frame = pd.DataFrame.from_dict(table, orient="index").rename_axis(["segment", "estimator"])
+    weights = WeightSums.merged([part.weights for part in parts])
+    frame.attrs.update(
+        members,
+        model_skill=weights.model_skill,
+        unsupported=weights.unsupported_share,
+        probabilities=log.probabilities,
+        range=range_,
+    )
+    return frame
+
+
+def _sum_segments(
+    question: Question,
+    rows: EvaluationRows | None,
+    estimators: Sequence[Estimator],
+    segment: Array | None,
+) -> Iterator[Summed]:
+    """The sums of each segment's rows, in order; rows=None reads the log block by block."""
+    log = question.log
+    if rows is None:
+        read = RowReader(log, question.target, question.expected_reward)
+        yield sum_blocks(read, log.choice, block_rows(log.n_actions), estimators, alone=read.alone)
+    elif segment is None:
+        yield sum_rows(rows, log.choice, estimators, question.customers)
+    else:
+        starts = np.cumsum(np.bincount(segment))[:-1]
+        for part in np.split(np.argsort(segment, kind="stable"), starts):
+            customers = None
+            if log.customer_id is not None:
+                codes, ids = pd.factorize(log.customers[0][part])
+                customers = (codes, len(ids))
+            yield sum_rows(rows[part], log.choice[part], estimators, customers)
+
+
+def _segments(log: LoggedDecisions, by: Any) -> tuple[Array, list[Any]]:
+    """(n,) number of each row's segment, and the segments' labels in order."""
+    values, hint = by, "a column of the contexts, 'decision_date', or one label a row"
+    if isinstance(by, pd.Series) and not by.index.equals(pd.RangeIndex(len(by))):
+        what = "segments come with an index of their own"
+        raise EvaluationError(what, hint="in the log's order: by.to_numpy()")
+    if isinstance(by, str):
+        columns = [] if log.contexts is None else list(log.contexts.columns)
+        if by == "decision_date" and log.decision_date is not None:
+            values = log.decision_date
+        elif log.contexts is not None and by in columns:
+            values = log.contexts[by]
+        else:
+            known = [*map(str, columns), "decision_date"]
+            raise EvaluationError(f"no column {by!r} in the contexts", hint=did_you_mean(by, known))
+    array = np.asarray(values)
+    if array.shape != (len(log),):
+        what = f"segments must be {len(log)} labels, and have shape {array.shape}"
+        raise EvaluationError(what, hint=hint)
+    codes, seen = pd.factorize(pd.Series(array), sort=True)
+    found = list(seen)
+    if (codes < 0).any():
+        codes, found = np.where(codes < 0, len(found), codes), [*found, "(missing)"]
+    if len(found) > MOST_SEGMENTS:
+        what = f"{len(found):,} segments are more than {MOST_SEGMENTS:,}"
+        raise EvaluationError(what, hint="group values, or cut numbers")
+    return codes, found
+
+
+def _difference(question: Question, named: Estimator, margin: float) -> Comparison:
+    """`compare`, with its arguments checked."""
+    log, q = question.log, question.expected_reward
+    ours = evaluation_rows(log, question.target, q)
+    theirs = evaluation_rows(log, question.incumbent, q)
+    used, source = named.chosen(ours, theirs), named.interval_from(ours)
+    spread = _paired(source, ours, theirs, log.choice)
+    values = spread if used == source else _paired(used, ours, theirs, log.choice)
+    sums = Sums.of(Parts(spread), question.customers)
+    (low, high), range_ = question.around(source, sums, spread)
+    unsupported = min(ours.unsupported_share + theirs.unsupported_share, 1.0)
     low, high = low - question.hidden(unsupported), high + question.hidden(unsupported)
     verdict = verdict_of(read_rules(RuleInput(low, high, -margin), ("better", "worse")))
+    skill, robust_to = WeightSums.of(ours, log.choice).model_skill, None
+    if verdict != "hold" and source.unbiased:
+        direct = ours.model[0] - theirs.model[0] if source.needs_model else np.zeros(len(ours))
+        sign, bound = (1.0, low) if verdict == "promote" else (-1.0, high)
+        drawn = spread - direct
+        robust_to = sensitivity_gamma(sign * direct, sign * drawn, sign * bound, -sign * margin)
     return Comparison(
-        difference=float(pair.values.mean()),
+        difference=float(values.mean()),
         low=low,
         high=high,
         std_error=sums.std_error,
         n=len(log),
         n_choice=int(log.choice.sum()),
-        effective_n=effective_size(np.abs(pair.ours.weight - pair.theirs.weight)[log.choice]),
+        effective_n=effective_size(np.abs(ours.weight - theirs.weight)[log.choice]),
         verdict=verdict,
-        estimator=pair.named.name,
-        interval=interval,
-        confidence=confidence,
+        estimator=named.name,
+        interval=question.interval,
+        confidence=question.confidence,
         margin=margin,
         range=range_,
         probabilities=log.probabilities,
-        unbiased=pair.used.unbiased,
+        unbiased=used.unbiased,
         unsupported=unsupported,
-        model_skill=_model_skill(pair, log.choice),
-        robust_to=_robustness(pair, verdict, low if verdict == "promote" else high, margin),
+        model_skill=None if np.isnan(skill) or not used.needs_model else skill,
+        robust_to=robust_to,
     )
-
-
-class _Pair(NamedTuple):
-    """Rows of a candidate and an incumbent, and (n,) contributions to the difference.
-
-    Attributes:
-        ours, theirs: the rows of both.
-        named, used, source: the estimator that was named, that of the difference, and that of its
-            interval.
-        values, spread: the contributions by the latter two.
-    """
-
-    ours: EvaluationRows
-    theirs: EvaluationRows
-    named: Estimator
-    used: Estimator
-    source: Estimator
-    values: Floats
-    spread: Floats
-
-
-def _pair(question: Question, estimator: Estimator) -> _Pair:
-    """The rows of both sides, and their contributions."""
-    log, q = question.log, question.expected_reward
-    ours = evaluation_rows(log, question.target, q)
-    theirs = evaluation_rows(log, question.incumbent, q)
-    used, source = estimator.chosen(ours, theirs), estimator.interval_from(ours)
-    values = spread = _paired(used, ours, theirs, log.choice)
-    if source != used:
-        spread = _paired(source, ours, theirs, log.choice)
-    return _Pair(ours, theirs, estimator, used, source, values, spread)
 
 
 def _paired(
@@ -224,21 +351,3 @@ def _paired(
     sides = (row_contributions(estimator, side[choice]) for side in (ours, theirs))
     values[choice] = np.subtract(*sides)
     return values
-
-
-def _model_skill(pair: _Pair, choice: Bools) -> float | None:
-    """`Comparison.model_skill`."""
-    skill = WeightSums.of(pair.ours, choice).model_skill
-    return None if math.isnan(skill) or not pair.used.needs_model else skill
-
-
-def _robustness(pair: _Pair, verdict: str, bound: float, margin: float) -> float | None:
-    """`Comparison.robust_to`: `bound` is the one on which the verdict rests."""
-    if verdict == "hold" or not pair.source.unbiased:
-        return None
-    direct = np.zeros(len(pair.ours))
-    if pair.source.needs_model:
-        direct = pair.ours.model[0] - pair.theirs.model[0]
-    sign = 1.0 if verdict == "promote" else -1.0
-    drawn = pair.spread - direct
-    return sensitivity_gamma(sign * direct, sign * drawn, sign * bound, -sign * margin)

@@ -18,8 +18,7 @@ from policies.estimating.rows import evaluation_rows
 from policies.estimating.summing import row_contributions
 from policies.estimating.sums import WeightSums
 from policies.judging.question import INTERVALS
-from policies.judging.segments import evaluate_by
-from policies.judging.values import compare, evaluate
+from policies.judging.values import compare, evaluate, evaluate_by
 from policies.learning.baselines import UniformPolicy
 from policies.log import LoggedDecisions
 
