@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+import sqlite3
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version as installed
@@ -30,6 +32,7 @@ ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # Unity Catalog
 ALIASES = ("candidate", "staging", "champion")
 RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)  # aliases that mean a version already
 MOST_CHARACTERS = 255
+PATIENCE = 2.0  # seconds for another program to end its write to the local database
 _REQUIREMENTS = [
     "mlflow",
     "numpy",
@@ -100,6 +103,7 @@ class Registry:
             logging.getLogger(name).setLevel(logging.ERROR)
         root = self.local_root.resolve()
         root.mkdir(parents=True, exist_ok=True)
+        _check_database(root / "mlflow.db")
         mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
         if mlflow.get_experiment_by_name(self.experiment) is None:
             mlflow.create_experiment(self.experiment, (root / "mlartifacts").as_uri())
@@ -271,6 +275,32 @@ def signature(features: Mapping[str, str]) -> ModelSignature:
         ColSpec(Map(DataType.double), "distribution"),
     ]
     return ModelSignature(Schema(inputs), Schema(outputs))
+
+
+def _check_database(path: Path) -> None:
+    """Refuse a database that MLflow would wait for, or fail on in words of its own.
+
+    Raises:
+        RegistryError: it is damaged, or another program keeps it locked.
+    """
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=PATIENCE)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master")
+            database.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        raise RegistryError(
+            f"The registry's database cannot be used: {error}.",
+            where=str(path),
+            hint="end the program that has it open, or make the file writable",
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise RegistryError(
+            f"The registry's database is damaged: {error}.",
+            where=str(path),
+            hint="restore it from a backup; `promotions` names the versions that it held",
+        ) from error
 
 
 def _only_absent(error: MlflowException) -> None:

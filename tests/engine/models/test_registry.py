@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Optional
 
@@ -62,6 +64,31 @@ def test_a_registry_that_does_not_answer_is_not_an_empty_one() -> None:
     for ask in (registry.versions, lambda: registry.alias("champion")):
         with pytest.raises(MlflowException, match="try later"):
             ask()
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    "content", [b"no database at all, but long enough" * 40, b"SQLite format 3\0"]
+)
+def test_a_damaged_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    """Garbage in the database's place is named, with what to do, and is left as it is."""
+    (tmp_path / "mlflow.db").write_bytes(content)
+    with pytest.raises(RegistryError, match="damaged") as caught:
+        Registry(MODEL, "/x", tmp_path).versions()
+    assert "restore it from a backup" in str(caught.value)
+    assert (tmp_path / "mlflow.db").read_bytes() == content
+
+
+@pytest.mark.unit
+def test_a_locked_database_is_refused_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another program writes, the error says so instead of waiting for it."""
+    monkeypatch.setattr("engine.models.registry.PATIENCE", 0.1)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as other:
+        other.execute("CREATE TABLE t (x)")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RegistryError, match="database is locked") as caught:
+            Registry(MODEL, "/x", tmp_path).versions()
+    assert "end the program" in str(caught.value)
 
 
 @pytest.mark.unit
