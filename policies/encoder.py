@@ -21,7 +21,7 @@ KINDS = {
     "mixed-integer-float": "number",
     "decimal": "number",
     "string": "category",
-    "empty": "empty",
+    "categorical": "category",
 }
 LARGEST = 1e100  # of a number: beyond, squares leave what a float can hold
 SATURATION = 5.0  # units of its scale at which a number is cut
@@ -33,12 +33,6 @@ def kind_of(column: pd.Series[Any]) -> str:
     """The kind of a column: number, boolean, category, or empty where all values are missing."""
     if column.isna().all():
         return "empty"
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return "category"
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return "boolean"
-    if pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c":
-        return "number"
     inferred = pd.api.types.infer_dtype(column, skipna=True)
     if inferred not in KINDS:
         raise LearningError(
