@@ -60,13 +60,8 @@ class Column:
     edges: tuple[float, ...] = ()  # of bins, in the column's own unit; bin j ends at edge j
 
     @property
-    def n_numbers(self) -> int:
-        """Columns that hold a scaled number (0 or 1); they come first."""
-        return int(self.kind == "number")
-
-    @property
     def n_indicators(self) -> int:
-        """Columns that hold 0 or 1, of which a row has at most one 1; they come last."""
+        """Columns that hold 0 or 1, of which a row has at most one 1; a number's own comes first."""
         bins = len(self.edges) + 1 if self.edges else 0
         own = {"boolean": 1, "category": len(self.levels), "number": bins}
         return own.get(self.kind, 0) + int(self.missing)
@@ -81,8 +76,7 @@ class Column:
         if kind != "category":
             return cls(name, kind, missing)
         counts = pd.Series(_strings(column)).value_counts()
-        common = counts[counts >= MIN_COUNT].sort_index()
-        most = common.sort_values(ascending=False, kind="stable").index[:MAX_LEVELS]
+        most = counts[counts >= MIN_COUNT].sort_index().nlargest(MAX_LEVELS).index
         return cls(name, kind, missing, levels=tuple(sorted(str(level) for level in most)))
 
     @classmethod
@@ -193,7 +187,7 @@ class Encoder:
     @property
     def size(self) -> int:
         """Columns of the matrix (p)."""
-        return sum(column.n_numbers + column.n_indicators for column in self.columns)
+        return sum((column.kind == "number") + column.n_indicators for column in self.columns)
 
     def encode(self, contexts: pd.DataFrame) -> Encoded:
         """The encoded contexts; `matrix` gives them with the zeros.
@@ -206,10 +200,10 @@ class Encoder:
             number, code = column.encode(_column(contexts, column.name))
             if number is not None:
                 numbers.append((start, number))
-            start += column.n_numbers
+                start += 1
             if code is not None:
                 codes.append((range(start, start + column.n_indicators), code))
-            start += column.n_indicators
+                start += column.n_indicators
         return Encoded(len(contexts), tuple(numbers), tuple(codes))
 
     def matrix(self, contexts: pd.DataFrame) -> Floats:
