@@ -147,27 +147,24 @@ class _Sample:
         return pd.concat(self.frames, ignore_index=True) if len(self.frames) > 1 else self.frames[0]
 
 
-def _parts(logs: Logs) -> Iterable[LoggedDecisions]:
-    if isinstance(logs, LoggedDecisions):
-        return [logs]
+def _parts(logs: Any) -> Iterator[LoggedDecisions]:
+    """The parts of a log in order; raises LearningError where one is none, or they are spent."""
     if isinstance(logs, Iterator):
         raise LearningError(
             "the parts of a log are read more than once, and an iterator is spent after once",
             hint="pass a list of logs, or an object whose __iter__ starts anew",
         )
-    if isinstance(logs, pd.DataFrame) or not isinstance(logs, Iterable):
-        raise _no_log(logs)
-    return logs
-
-
-def _no_log(given: object) -> LearningError:
-    what = f"a policy learns from LoggedDecisions, not from a {type(given).__name__}"
-    return LearningError(what, hint="LoggedDecisions.from_frame(frame, …) makes one")
+    several = isinstance(logs, Iterable) and not isinstance(logs, pd.DataFrame)
+    for log in logs if several else [logs]:
+        if not isinstance(log, LoggedDecisions):
+            raise LearningError(
+                f"a policy learns from LoggedDecisions, not from a {type(log).__name__}",
+                hint="LoggedDecisions.from_frame(frame, …) makes one",
+            )
+        yield log
 
 
 def _check(log: LoggedDecisions, action_ids: Sequence[str]) -> None:
-    if not isinstance(log, LoggedDecisions):
-        raise _no_log(log)
     if tuple(log.action_ids) != tuple(action_ids):
         raise LearningError(
             f"the log's actions {list(log.action_ids)} are not the policy's {list(action_ids)}",
