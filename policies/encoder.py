@@ -67,20 +67,16 @@ class Column:
         return own.get(self.kind, 0) + int(self.missing)
 
     @classmethod
-    def fit(cls, column: pd.Series[Any], bins: int = 0, standardise: bool = True) -> Column:
+    def fit(cls, column: pd.Series[Any], bins: int, standardise: bool) -> Column:
         """The encoding of a column, from the values it has."""
         kind, name = kind_of(column), _plain(column.name)
-        if kind == "number":
-            return cls._number(column, bins, standardise)
-        missing = kind != "empty" and bool(column.isna().any())
-        if kind != "category":
-            return cls(name, kind, missing)
-        counts = pd.Series(_strings(column)).value_counts()
-        most = counts[counts >= MIN_COUNT].sort_index().nlargest(MAX_LEVELS).index
-        return cls(name, kind, missing, levels=tuple(sorted(str(level) for level in most)))
-
-    @classmethod
-    def _number(cls, column: pd.Series[Any], bins: int, standardise: bool) -> Column:
+        if kind != "number":
+            missing, levels = kind != "empty" and bool(column.isna().any()), []
+            if kind == "category":
+                counts = pd.Series(_strings(column)).value_counts()
+                most = counts[counts >= MIN_COUNT].sort_index().nlargest(MAX_LEVELS)
+                levels = sorted(str(level) for level in most.index)
+            return cls(name, kind, missing, levels=tuple(levels))
         values = _numbers(column)
         known = values[np.isfinite(values)]
         size = float(np.sqrt(np.mean(known**2))) if known.size else 0.0
@@ -92,8 +88,7 @@ class Column:
         if bins and known.size:
             cuts = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="lower"))
             edges = tuple(cuts[cuts < known.max()].tolist())
-        missing = known.size < values.size
-        return cls(_plain(column.name), "number", missing, mean, scale, edges=edges)
+        return cls(name, kind, known.size < values.size, mean, scale, edges=edges)
 
     def encode(self, column: pd.Series[Any]) -> tuple[Optional[Floats], Optional[Codes]]:
         """Its scaled number, and which of its 0/1 columns is 1 (from 1 on; 0 is none).
