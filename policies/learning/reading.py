@@ -84,7 +84,14 @@ def survey(logs: Logs, action_ids: Sequence[str], *, afresh: bool = True) -> Sur
         if block.decision_date is not None:
             last = block.decision_date.max()
             newest = last if newest is None else max(newest, last)
-    _require_rows(logs, counts)
+    if not counts.any():
+        rows = sum(len(part) for part in _parts(logs))
+        if not rows:
+            raise _empty()
+        raise LearningError(
+            f"none of the log's {rows} rows had a choice",
+            hint="a row teaches only where at least two actions were eligible",
+        )
     if afresh:
         _require_variety(counts, action_ids, low, high)
     ends, largest = declared or (low, high), max(abs(low), abs(high))
@@ -177,18 +184,6 @@ def _check(log: LoggedDecisions, action_ids: Sequence[str]) -> None:
         )
     if log.contexts is None:
         raise LearningError("the log has no contexts", hint="give it contexts, a row a decision")
-
-
-def _require_rows(logs: Logs, counts: Ints) -> None:
-    """Raise LearningError unless there was a choice row."""
-    if not counts.any():
-        rows = sum(len(part) for part in _parts(logs))
-        if not rows:
-            raise _empty()
-        raise LearningError(
-            f"none of the log's {rows} rows had a choice",
-            hint="a row teaches only where at least two actions were eligible",
-        )
 
 
 def _empty() -> LearningError:
