@@ -94,7 +94,7 @@ def predictions(
         costs = []
         for line in (f"|s{row} {action}" for row in features for action in actions):
             example = workspace.example(line)
-            workspace.predict(example)  # which clips to the costs that were seen; its parts are not
+            workspace.predict(example)  # clips its own answer to the costs that were seen
             costs.append(example.get_partial_prediction())
             workspace.finish_example(example)
     workspace.finish()
