@@ -92,7 +92,15 @@ class Catalogue:
                 f"and dates, and give it the channel {NO_CHANNEL!r}",
             )
         for action in self.actions:
-            _check(action)
+            where = f"action {action.id}"
+            if action.valid_from and action.valid_to and action.valid_from > action.valid_to:
+                what = f"valid_from {action.valid_from} is after valid_to {action.valid_to}"
+                raise CatalogueError(what, where=where)
+            if not np.isfinite([action.value, action.cost]).all():
+                raise CatalogueError("value and cost are amounts, not NaN or infinite", where=where)
+            for key, text in action.predicates.items():
+                with located(f"{where}, {key}: {text}"):
+                    Predicate.parse(text)
 
     @property
     def action_ids(self) -> tuple[str, ...]:
@@ -143,15 +151,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Action):
         return vars(value)
     return dict(value) if isinstance(value, Mapping) else str(value)
-
-
-def _check(action: Action) -> None:
-    where = f"action {action.id}"
-    if action.valid_from and action.valid_to and action.valid_from > action.valid_to:
-        what = f"valid_from {action.valid_from} is after valid_to {action.valid_to}"
-        raise CatalogueError(what, where=where)
-    if not np.isfinite([action.value, action.cost]).all():
-        raise CatalogueError("value and cost are amounts, not NaN or infinite", where=where)
-    for key, text in action.predicates.items():
-        with located(f"{where}, {key}: {text}"):
-            Predicate.parse(text)

@@ -257,9 +257,8 @@ class Entries:
 
 def read_actions(name: str, column: Any) -> Entries:
     """A column of action ids, of pandas or of Arrow; a dictionary's codes are not decoded."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    elif not isinstance(column, pa.Array):
+    column = _in_one(column)
+    if not isinstance(column, pa.Array):
         codes, values = pd.factorize(pd.Series(column).astype(object))
         column = _coded(codes, list(values))
     return Entries(name, len(column), np.arange(len(column)), column)
@@ -310,14 +309,16 @@ def _is_matrix(column: Any) -> bool:
     return isinstance(column, (np.ndarray, pd.DataFrame)) and column.ndim == 2
 
 
+def _in_one(column: Any) -> Any:
+    """A column of Arrow in one piece; any other as it is."""
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
 def _nested(name: str, column: Any) -> Any:
     """A column of lists or maps as one Arrow array; raises InvalidLogError where it is none."""
     try:
-        if isinstance(column, pa.ChunkedArray):
-            array = column.combine_chunks()
-        elif isinstance(column, pa.Array):
-            array = column
-        else:
+        array = _in_one(column)
+        if not isinstance(array, pa.Array):
             rows = column.to_numpy() if isinstance(column, pd.Series) else list(column)
             first = rows[0] if len(rows) else ()
             if isinstance(first, (list, tuple)) and len(first) and isinstance(first[0], tuple):

@@ -21,7 +21,7 @@ KINDS = {
     "mixed-integer-float": "number",
     "decimal": "number",
     "string": "category",
-    "empty": "empty",
+    "categorical": "category",
 }
 LARGEST = 1e100  # of a number: beyond, squares leave what a float can hold
 SATURATION = 5.0  # units of its scale at which a number is cut
@@ -33,12 +33,6 @@ def kind_of(column: pd.Series[Any]) -> str:
     """The kind of a column: number, boolean, category, or empty where all values are missing."""
     if column.isna().all():
         return "empty"
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return "category"
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return "boolean"
-    if pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c":
-        return "number"
     inferred = pd.api.types.infer_dtype(column, skipna=True)
     if inferred not in KINDS:
         raise LearningError(
@@ -66,33 +60,23 @@ class Column:
     edges: tuple[float, ...] = ()  # of bins, in the column's own unit; bin j ends at edge j
 
     @property
-    def n_numbers(self) -> int:
-        """Columns that hold a scaled number (0 or 1); they come first."""
-        return int(self.kind == "number")
-
-    @property
     def n_indicators(self) -> int:
-        """Columns that hold 0 or 1, of which a row has at most one 1; they come last."""
+        """Columns that hold 0 or 1, of which a row has at most one 1; a number's own comes first."""
         bins = len(self.edges) + 1 if self.edges else 0
         own = {"boolean": 1, "category": len(self.levels), "number": bins}
         return own.get(self.kind, 0) + int(self.missing)
 
     @classmethod
-    def fit(cls, column: pd.Series[Any], bins: int = 0, standardise: bool = True) -> Column:
+    def fit(cls, column: pd.Series[Any], bins: int, standardise: bool) -> Column:
         """The encoding of a column, from the values it has."""
         kind, name = kind_of(column), _plain(column.name)
-        if kind == "number":
-            return cls._number(column, bins, standardise)
-        missing = kind != "empty" and bool(column.isna().any())
-        if kind != "category":
-            return cls(name, kind, missing)
-        counts = pd.Series(_strings(column)).value_counts()
-        common = counts[counts >= MIN_COUNT].sort_index()
-        most = common.sort_values(ascending=False, kind="stable").index[:MAX_LEVELS]
-        return cls(name, kind, missing, levels=tuple(sorted(str(level) for level in most)))
-
-    @classmethod
-    def _number(cls, column: pd.Series[Any], bins: int, standardise: bool) -> Column:
+        if kind != "number":
+            missing, levels = kind != "empty" and bool(column.isna().any()), []
+            if kind == "category":
+                counts = pd.Series(_strings(column)).value_counts()
+                most = counts[counts >= MIN_COUNT].sort_index().nlargest(MAX_LEVELS)
+                levels = sorted(str(level) for level in most.index)
+            return cls(name, kind, missing, levels=tuple(levels))
         values = _numbers(column)
         known = values[np.isfinite(values)]
         size = float(np.sqrt(np.mean(known**2))) if known.size else 0.0
@@ -104,8 +88,7 @@ class Column:
         if bins and known.size:
             cuts = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="lower"))
             edges = tuple(cuts[cuts < known.max()].tolist())
-        missing = known.size < values.size
-        return cls(_plain(column.name), "number", missing, mean, scale, edges=edges)
+        return cls(name, kind, known.size < values.size, mean, scale, edges=edges)
 
     def encode(self, column: pd.Series[Any]) -> tuple[Optional[Floats], Optional[Codes]]:
         """Its scaled number, and which of its 0/1 columns is 1 (from 1 on; 0 is none).
@@ -199,7 +182,7 @@ class Encoder:
     @property
     def size(self) -> int:
         """Columns of the matrix (p)."""
-        return sum(column.n_numbers + column.n_indicators for column in self.columns)
+        return sum((column.kind == "number") + column.n_indicators for column in self.columns)
 
     def encode(self, contexts: pd.DataFrame) -> Encoded:
         """The encoded contexts; `matrix` gives them with the zeros.
@@ -212,10 +195,10 @@ class Encoder:
             number, code = column.encode(_column(contexts, column.name))
             if number is not None:
                 numbers.append((start, number))
-            start += column.n_numbers
+                start += 1
             if code is not None:
                 codes.append((range(start, start + column.n_indicators), code))
-            start += column.n_indicators
+                start += column.n_indicators
         return Encoded(len(contexts), tuple(numbers), tuple(codes))
 
     def matrix(self, contexts: pd.DataFrame) -> Floats:

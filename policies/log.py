@@ -97,7 +97,7 @@ class LoggedDecisions:
         if probabilities not in PROBABILITIES:
             known = ", ".join(PROBABILITIES)
             raise InvalidLogError(f"probabilities must be one of {known}: {probabilities!r}")
-        self._set(
+        vars(self).update(
             action_ids=ids,
             action=as_array("action", _whole(action), np.int64, (n,)),
             action_probability=as_array("action_probability", action_probability, float, (n,)),
@@ -113,10 +113,6 @@ class LoggedDecisions:
             probabilities=probabilities,
         )
         self._check_rows()
-
-    def _set(self, **values: Any) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
 
     def _check_rows(self) -> None:
         """Raise InvalidLogError for the first invariant that some row breaks."""
@@ -210,12 +206,16 @@ class LoggedDecisions:
         Raises:
             InvalidLogError: a mask of another length, or rows that are not there.
         """
+        n = len(self)
         try:
-            index = np.arange(len(self))[rows if isinstance(rows, slice) else np.asarray(rows)]
+            index = np.arange(n)[rows if isinstance(rows, slice) else np.asarray(rows)]
+            if index.ndim != 1:
+                raise IndexError(f"{rows!r} is no list")
         except IndexError as error:
-            raise _no_rows(len(self), str(error)) from error
-        if index.ndim != 1:
-            raise _no_rows(len(self), f"{rows!r} is no list")
+            raise InvalidLogError(
+                f"these are no rows of a log of {n}: {error}",
+                hint=f"a boolean mask of {n}, a list of whole row numbers below {n}, or a slice",
+            ) from error
         return self.part(index)
 
     def part(self, rows: Array | slice) -> LoggedDecisions:
@@ -233,7 +233,7 @@ class LoggedDecisions:
             elif isinstance(value, pd.DataFrame):
                 value = value.iloc[rows]
                 value.index = pd.RangeIndex(len(value))
-            part._set(**{field.name: value})
+            vars(part)[field.name] = value
         return part
 
     def split_by_date(self, date: Any) -> tuple[LoggedDecisions, LoggedDecisions]:
@@ -390,13 +390,6 @@ def _of_length(contexts: Any, n: int) -> pd.DataFrame | None:
     if len(frame) != n:
         raise InvalidLogError(f"contexts has {len(frame)} rows, the log has {n}")
     return frame.set_axis(pd.RangeIndex(n))
-
-
-def _no_rows(n: int, why: str) -> InvalidLogError:
-    return InvalidLogError(
-        f"these are no rows of a log of {n}: {why}",
-        hint=f"a boolean mask of {n}, a list of whole row numbers below {n}, or a slice",
-    )
 
 
 def to_day(date: Any) -> np.datetime64:

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from policies.deciding.decision import Decisions, decide
-from policies.deciding.decision_ids import decision_ids
+from policies.deciding.decision import Decisions, decide, decision_ids
 from policies.deciding.groups import Groups
 from policies.policy import Policy
 from simulation.customers import CHANNELS, TRAITS, Array, Floats, Ints, Population

@@ -11,8 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from policies.catalogue import Catalogue
-from policies.deciding.decision import REASONS, Decisions
-from policies.deciding.decision_ids import decision_ids
+from policies.deciding.decision import REASONS, Decisions, decision_ids
 from policies.deciding.groups import GROUPS
 from policies.deciding.rules import RULES
 

@@ -21,8 +21,7 @@ from engine.data.tables import Tables, arrow_schema
 from engine.errors import SourceError
 from engine.parameters import Parameters
 from engine.settings import SourceConfig
-from policies.deciding.decision import REASONS, Decisions
-from policies.deciding.decision_ids import decision_ids
+from policies.deciding.decision import REASONS, Decisions, decision_ids
 from policies.deciding.groups import GROUPS
 from policies.errors import did_you_mean, require_known
 

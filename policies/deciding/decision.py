@@ -1,4 +1,4 @@
-"""The decision: the final distribution and the one draw, as pure functions of rows."""
+"""The decision: the final distribution, the one draw and its id, as pure functions of rows."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from functools import reduce
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
 from policies.catalogue import Catalogue
 from policies.deciding import groups as experiment
 from policies.deciding.capacity import within_capacity
 from policies.deciding.exploration import uniform
-from policies.deciding.rules import NOT_VALID, Codes, Day, funnel
+from policies.deciding.rules import NOT_VALID, Codes, Day, as_days, funnel
 from policies.errors import CatalogueError, InvalidPolicyError
 from policies.log import Bools, Floats, Ints
 from policies.policy import Policy
@@ -176,6 +178,19 @@ def draw(distribution: Floats, u: Floats) -> Ints:
     off = np.flatnonzero(~(distribution[np.arange(len(u)), action] > 0))
     action[off] = len(columns) - 1 - np.argmax(distribution[off, ::-1] > 0, axis=1)
     return action
+
+
+def decision_ids(customer_id: NDArray[np.object_], date: Day) -> pa.Array:
+    """(n,) strings `customer:date:slot`; the slot is 0, since there is one decision a day.
+
+    Every log and table calls a decision so.
+
+    Args:
+        customer_id: (n,) strings.
+        date: a day or (n,) days.
+    """
+    days = pa.array(np.broadcast_to(as_days(date), len(customer_id))).cast(pa.string())
+    return pc.binary_join_element_wise(pa.array(customer_id, pa.string()), days, "0", ":")
 
 
 def _hashes(frame: pd.DataFrame) -> NDArray[np.uint64]:

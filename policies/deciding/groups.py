@@ -47,9 +47,8 @@ def assign_groups(customer_id: ArrayLike, date: Day, groups: Groups) -> NDArray[
     Holdout takes the low end of a customer's fixed number and previous its high end, so that either
     share can change without moving another customer. `uniform` goes by a number of the day.
     """
-    ids = hashed_ids(customer_id)
-    sticky = uniforms(ids, None, f"{groups.salt}:sticky")
-    daily = uniforms(ids, date, f"{groups.salt}:daily")
+    sticky = uniforms(customer_id, None, f"{groups.salt}:sticky")
+    daily = uniforms(customer_id, date, f"{groups.salt}:daily")
     group = np.where(daily < groups.uniform, UNIFORM, POLICY)
     group = np.where(sticky >= 1 - groups.previous, PREVIOUS, group)
     return np.where(sticky < groups.holdout, HOLDOUT, group).astype(np.int8)

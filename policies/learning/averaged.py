@@ -63,8 +63,7 @@ class Averaged(Policy):
     def params(self) -> dict[str, Any]:
         """The members' names, and the exploration."""
         names = ", ".join(member.name for member in self.members)
-        own = {"members": names, "exploration": self.exploration}
-        return {"kind": self.kind, "recipe": self.name, **own}
+        return {**super().params, "recipe": self.name, "members": names}
 
     def fit(self, log: Logs) -> Averaged:
         """Fit every member; arguments and errors as in `Policy.fit`."""

@@ -39,10 +39,8 @@ class BestAverage(Policy):
     def __init__(self, action_ids: Sequence[str], averages: Sequence[float] | None = None) -> None:
         super().__init__(action_ids)
         self.averages = None if averages is None else [float(average) for average in averages]
-        if averages is not None and not (
-            len(averages) == len(self.action_ids) and np.isfinite(averages).all()
-        ):
-            k = len(self.action_ids)
+        k = len(self.action_ids)
+        if averages is not None and not (len(averages) == k and np.isfinite(averages).all()):
             raise self._refused(f"{k} actions need as many finite averages, not {averages}")
 
     def fit(self, log: Logs) -> BestAverage:

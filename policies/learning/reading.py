@@ -84,7 +84,14 @@ def survey(logs: Logs, action_ids: Sequence[str], *, afresh: bool = True) -> Sur
         if block.decision_date is not None:
             last = block.decision_date.max()
             newest = last if newest is None else max(newest, last)
-    _require_rows(logs, counts)
+    if not counts.any():
+        rows = sum(len(part) for part in _parts(logs))
+        if not rows:
+            raise _empty()
+        raise LearningError(
+            f"none of the log's {rows} rows had a choice",
+            hint="a row teaches only where at least two actions were eligible",
+        )
     if afresh:
         _require_variety(counts, action_ids, low, high)
     ends, largest = declared or (low, high), max(abs(low), abs(high))
@@ -147,27 +154,24 @@ class _Sample:
         return pd.concat(self.frames, ignore_index=True) if len(self.frames) > 1 else self.frames[0]
 
 
-def _parts(logs: Logs) -> Iterable[LoggedDecisions]:
-    if isinstance(logs, LoggedDecisions):
-        return [logs]
+def _parts(logs: Any) -> Iterator[LoggedDecisions]:
+    """The parts of a log in order; raises LearningError where one is none, or they are spent."""
     if isinstance(logs, Iterator):
         raise LearningError(
             "the parts of a log are read more than once, and an iterator is spent after once",
             hint="pass a list of logs, or an object whose __iter__ starts anew",
         )
-    if isinstance(logs, pd.DataFrame) or not isinstance(logs, Iterable):
-        raise _no_log(logs)
-    return logs
-
-
-def _no_log(given: object) -> LearningError:
-    what = f"a policy learns from LoggedDecisions, not from a {type(given).__name__}"
-    return LearningError(what, hint="LoggedDecisions.from_frame(frame, …) makes one")
+    several = isinstance(logs, Iterable) and not isinstance(logs, pd.DataFrame)
+    for log in logs if several else [logs]:
+        if not isinstance(log, LoggedDecisions):
+            raise LearningError(
+                f"a policy learns from LoggedDecisions, not from a {type(log).__name__}",
+                hint="LoggedDecisions.from_frame(frame, …) makes one",
+            )
+        yield log
 
 
 def _check(log: LoggedDecisions, action_ids: Sequence[str]) -> None:
-    if not isinstance(log, LoggedDecisions):
-        raise _no_log(log)
     if tuple(log.action_ids) != tuple(action_ids):
         raise LearningError(
             f"the log's actions {list(log.action_ids)} are not the policy's {list(action_ids)}",
@@ -180,18 +184,6 @@ def _check(log: LoggedDecisions, action_ids: Sequence[str]) -> None:
         )
     if log.contexts is None:
         raise LearningError("the log has no contexts", hint="give it contexts, a row a decision")
-
-
-def _require_rows(logs: Logs, counts: Ints) -> None:
-    """Raise LearningError unless there was a choice row."""
-    if not counts.any():
-        rows = sum(len(part) for part in _parts(logs))
-        if not rows:
-            raise _empty()
-        raise LearningError(
-            f"none of the log's {rows} rows had a choice",
-            hint="a row teaches only where at least two actions were eligible",
-        )
 
 
 def _empty() -> LearningError:

@@ -30,16 +30,19 @@ def contexts() -> pd.DataFrame:
 def test_kinds_give_their_columns_in_order() -> None:
     """A number gives one column, a boolean one, a category one a level, and a gap one more."""
     encoder = Encoder.fit(contexts())
-    found = [(each.name, each.kind, each.n_numbers, each.n_indicators) for each in encoder.columns]
+    found = [(each.name, each.kind, each.n_indicators) for each in encoder.columns]
     assert found == [
-        ("income", "number", 1, 0),
-        ("visits", "number", 1, 0),
-        ("rate", "number", 1, 1),
-        ("active", "boolean", 0, 1),
-        ("consent", "boolean", 0, 2),
-        ("segment", "category", 0, 3),
-        ("tier", "category", 0, 2),
+        ("income", "number", 0),
+        ("visits", "number", 0),
+        ("rate", "number", 1),
+        ("active", "boolean", 1),
+        ("consent", "boolean", 2),
+        ("segment", "category", 3),
+        ("tier", "category", 2),
     ]
+    assert [Encoder((each,)).size - each.n_indicators for each in encoder.columns] == [1] * 3 + [
+        0
+    ] * 4
     assert encoder.matrix(contexts()).shape == (N, encoder.size) == (N, 12)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from policies.catalogue import Action, Catalogue
-from policies.deciding.decision_ids import decision_ids
+from policies.deciding.decision import decision_ids
 from policies.errors import CatalogueError, InvalidLogError
 from policies.learning.baselines import UniformPolicy
 from simulation import SCENARIOS, Day, World, demo_catalogue, demo_rules, scenario

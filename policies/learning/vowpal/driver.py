@@ -91,16 +91,11 @@ def predictions(
     if adf:
         costs = [workspace.predict([f"shared |s{row}", *actions]) for row in features]
     else:
-        lines = (f"|s{row} {action}" for row in features for action in actions)
-        costs = [_unclipped(workspace, line) for line in lines]
+        costs = []
+        for line in (f"|s{row} {action}" for row in features for action in actions):
+            example = workspace.example(line)
+            workspace.predict(example)  # clips its own answer to the costs that were seen
+            costs.append(example.get_partial_prediction())
+            workspace.finish_example(example)
     workspace.finish()
     return np.array(costs, dtype=np.float64).reshape(len(features), len(actions))
-
-
-def _unclipped(model: vowpalwabbit.Workspace, line: str) -> float:
-    """A regression's prediction before it is clipped to the costs that were seen."""
-    example = model.example(line)
-    model.predict(example)
-    score = float(example.get_partial_prediction())
-    model.finish_example(example)
-    return score

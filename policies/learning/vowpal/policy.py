@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -213,7 +212,7 @@ class VowpalPolicy(Policy):
         bits = chosen.bits or min(max(18, enough), 31)
         low, high = chosen.reward_range or (known.low, known.high)
         usual = known.largest == 0 or 0.1 <= known.largest <= 10
-        unit = 1.0 if usual else float(2.0 ** round(math.log2(known.largest)))
+        unit = 1.0 if usual else float(2.0 ** np.rint(np.log2(known.largest)))
         return VowpalState(encoder, float(low), float(high), bits, unit)
 
     def _continued(self, start: VowpalPolicy, known: Survey) -> VowpalState:

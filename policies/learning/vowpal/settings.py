@@ -20,23 +20,18 @@ def _setting(default: Any, read: Callable[[str, Any], Any]) -> Any:
     return field(default=default, metadata={"read": read})
 
 
-def _real(holds: Callable[[float], bool], text: str) -> Callable[[str, Any], float]:
-    def read(name: str, value: Any) -> float:
+def _number(default: Any, kind: type, holds: Callable[[float], bool], text: str) -> Any:
+    """A field of a number of this kind, int or float, for which `holds` is true, as `text` says."""
+
+    def read(name: str, value: Any) -> Any:
+        if kind is int and not isinstance(value, (int, np.integer)):
+            raise LearningError(f"{name} must be a whole number, and is {value!r}")
         real = number(name, value, LearningError)
         if not holds(real):
             raise LearningError(f"{name} must be {text}, and is {real!r}")
-        return real
+        return kind(real)
 
-    return read
-
-
-def _whole(holds: Callable[[float], bool], text: str) -> Callable[[str, Any], int]:
-    def read(name: str, value: Any) -> int:
-        if not isinstance(value, (int, np.integer)):
-            raise LearningError(f"{name} must be a whole number, and is {value!r}")
-        return int(_real(holds, text)(name, value))
-
-    return read
+    return _setting(default, read)
 
 
 def _listed(name: str, values: Any) -> list[Any]:
@@ -126,26 +121,26 @@ class VowpalSettings:
     features: list[Any] | None = _setting(None, _listed)  # noqa: RUF009 - it makes a field
     interactions: list[str] = _setting(("sa",), _pairs)  # noqa: RUF009 - likewise
     standardise: bool = _setting(False, _yes_or_no)
-    bins: int = _setting(0, _whole(lambda x: x == 0 or 2 <= x <= 100, "0, or from 2 to 100"))
+    bins: int = _number(0, int, lambda x: x == 0 or 2 <= x <= 100, "0, or from 2 to 100")
     action_features: dict[str, dict[str, float | str]] = field(
         default_factory=dict, metadata={"read": _descriptions}
     )
-    learning_rate: float = _setting(0.5, _real(lambda x: x > 0, "positive"))
-    power_t: float = _setting(0.5, _real(lambda x: x >= 0, "0 or more"))
-    l1: float = _setting(0.0, _real(lambda x: x >= 0, "0 or more"))
-    l2: float = _setting(0.0, _real(lambda x: x >= 0, "0 or more"))
-    passes: int = _setting(1, _whole(lambda x: x >= 1, "1 or more"))
-    half_life: float | None = _setting(
-        None, _real(lambda x: x > 0, "a positive number of days, or None")
+    learning_rate: float = _number(0.5, float, lambda x: x > 0, "positive")
+    power_t: float = _number(0.5, float, lambda x: x >= 0, "0 or more")
+    l1: float = _number(0.0, float, lambda x: x >= 0, "0 or more")
+    l2: float = _number(0.0, float, lambda x: x >= 0, "0 or more")
+    passes: int = _number(1, int, lambda x: x >= 1, "1 or more")
+    half_life: float | None = _number(
+        None, float, lambda x: x > 0, "a positive number of days, or None"
     )
-    bootstrap: int | None = _setting(None, _whole(lambda x: x >= 0, "0 or more, or None"))
-    max_weight: float | None = _setting(None, _real(lambda x: x >= 1, "1 or more, or None"))
+    bootstrap: int | None = _number(None, int, lambda x: x >= 0, "0 or more, or None")
+    max_weight: float | None = _number(None, float, lambda x: x >= 1, "1 or more, or None")
     exploration: str = _setting("greedy", lambda name, value: str(value))
-    seed: int = _setting(0, _whole(lambda x: x >= 0, "0 or more"))
+    seed: int = _number(0, int, lambda x: x >= 0, "0 or more")
     reward_range: list[float] | None = _setting(  # noqa: RUF009 - likewise
         None, lambda name, value: list(low_high(name, value, LearningError))
     )
-    bits: int | None = _setting(None, _whole(lambda x: 1 <= x <= 31, "from 1 to 31, or None"))
+    bits: int | None = _number(None, int, lambda x: 1 <= x <= 31, "from 1 to 31, or None")
 
     def __post_init__(self) -> None:
         for setting in fields(self):

@@ -10,7 +10,7 @@ import pytest
 
 from engine.config import load_config
 from engine.world.source import MEMORY_DAYS, Simulated
-from policies.deciding.decision_ids import decision_ids
+from policies.deciding.decision import decision_ids
 from policies.deciding.groups import Groups
 from simulation import scenario
 

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from policies.catalogue import Action, Catalogue
-from policies.deciding.decision import REASONS, Decisions, decide, draw, final_distribution
+from policies.deciding.decision import (
+    REASONS,
+    Decisions,
+    decide,
+    decision_ids,
+    draw,
+    final_distribution,
+)
 from policies.deciding.deployed import AsDeployed, Exploration
 from policies.deciding.groups import GROUPS, Groups, uniforms
 from policies.errors import CapacityError, CatalogueError, InvalidPolicyError
@@ -316,3 +323,23 @@ def test_refuses_what_it_cannot_decide_for() -> None:
 def test_an_empty_batch_is_decided() -> None:
     """No customers, no decisions."""
     assert decided(FRAME[:0]).action.shape == (0,)
+
+
+# --- its id -------------------------------------------------------------------------------------
+
+CUSTOMERS = np.array(["a", "a"], dtype=object)
+
+
+def test_ids_follow_from_customer_and_date() -> None:
+    """The same customer and date give the same id, another date gives another id."""
+    dates = np.array(["2026-03-02", "2026-03-03"], dtype="datetime64[D]")
+    ids = decision_ids(CUSTOMERS, dates).to_pylist()
+    assert ids == ["a:2026-03-02:0", "a:2026-03-03:0"]
+    hours = dates.astype("datetime64[h]") + np.timedelta64(9, "h")
+    assert decision_ids(CUSTOMERS, hours).to_pylist() == ids
+
+
+def test_one_date_holds_for_all_customers() -> None:
+    """A single date gives every customer an id of that day."""
+    assert decision_ids(CUSTOMERS, "2026-03-02").to_pylist() == ["a:2026-03-02:0"] * 2
+    assert decision_ids(CUSTOMERS[:0], "2026-03-02").to_pylist() == []
