@@ -37,7 +37,7 @@ class Estimator(ABC):
 
     @abstractmethod
     def parts(self, rows: EvaluationRows) -> Parts:
-        """direct, weighted and weight of these rows: mean(direct) + Σ weighted / Σ weight.
+        """Their contributions, or for a ratio direct, weighted and weight; see `Parts`.
 
         Each row's depend on nothing but the row, so a log may be read in any parts.
         """
@@ -67,8 +67,8 @@ class IPS(Estimator):
     unbiased = True
 
     def parts(self, rows: EvaluationRows) -> Parts:
-        """(0, w·r, 1)."""
-        return Parts(weighted=rows.weight * rows.reward)
+        """w·r."""
+        return Parts(rows.weight * rows.reward)
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class DM(Estimator):
     needs_model = True
 
     def parts(self, rows: EvaluationRows) -> Parts:
-        """(Σ_a π(a)·q(a), 0, 1)."""
-        return Parts(direct=rows.model[0])
+        """Σ_a π(a)·q(a)."""
+        return Parts(rows.model[0])
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,11 @@ class DR(Estimator):
     unbiased = True
 
     def parts(self, rows: EvaluationRows) -> Parts:
-        """(Σ_a π(a)·q(a), w·(r − q(A)), 1)."""
+        """Σ_a π(a)·q(a) + w·(r − q(A))."""
         direct, residual = rows.model
-        return Parts(direct, rows.weight * residual)
+        contributions = rows.weight * residual
+        contributions += direct
+        return Parts(contributions)
 
 
 @dataclass(frozen=True)
@@ -201,13 +203,14 @@ class _Shrunk(Estimator):
 
     def parts(self, rows: EvaluationRows) -> Parts:
         """IPS's, or with a model DR's, with the shrunk weights in place of w."""
-        weighted = self.shrunk(rows)
+        contributions = self.shrunk(rows)
         if not self.needs_model:
-            weighted *= rows.reward
-            return Parts(weighted=weighted)
+            contributions *= rows.reward
+            return Parts(contributions)
         direct, residual = rows.model
-        weighted *= residual
-        return Parts(direct, weighted)
+        contributions *= residual
+        contributions += direct
+        return Parts(contributions)
 
 
 SelfShrunk = TypeVar("SelfShrunk", bound=_Shrunk)
@@ -336,13 +339,12 @@ class LS(_Shrunk):
     lam: Optional[float] = None
 
     def parts(self, rows: EvaluationRows) -> Parts:
-        """(0, log(1 + lam·w·r) / lam, 1)."""
+        """log(1 + lam·w·r) / lam."""
         earned = rows.weight * rows.reward
         if self.strength == 0:
-            return Parts(weighted=earned)
-        return Parts(
-            weighted=np.copysign(np.log1p(self.strength * np.abs(earned)) / self.strength, earned)
-        )
+            return Parts(earned)
+        size = np.log1p(self.strength * np.abs(earned)) / self.strength
+        return Parts(np.copysign(size, earned))
 
 
 _KINDS = (IPS, DM, DR, Replay, SNIPS, SNDR, ClippedIPS, SwitchDR, DRos, IX, LS)

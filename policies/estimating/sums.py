@@ -16,23 +16,16 @@ Customers = tuple[Array, int]  # (n,) index of each row's customer, and how many
 
 
 class Parts(NamedTuple):
-    """An estimate row by row: mean(direct) + Σ weighted / Σ weight.
+    """An estimate row by row: mean(direct), and for a ratio + Σ weighted / Σ weight.
 
     Attributes:
-        direct, weighted: (n,); None = 0 in every row.
-        weight: (n,) of a ratio; None = 1 in every row.
+        direct: (n,) contributions, or the part of them that is no ratio; None = 0 in every row.
+        weighted, weight: (n,) of a ratio; None where there is none.
     """
 
-    direct: Optional[Floats] = None
+    direct: Any = None
     weighted: Optional[Floats] = None
     weight: Optional[Floats] = None
-
-    @property
-    def plain(self) -> Floats:
-        """(n,) direct + weighted: the contributions where the weight is 1."""
-        if self.direct is None or self.weighted is None:
-            return self.direct if self.weighted is None else self.weighted  # type: ignore[return-value]
-        return self.direct + self.weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +33,7 @@ class Sums:
     """An estimate's parts, summed over units: rows, or all rows of a customer. Sums add up.
 
     N, D, U and V are a unit's number of rows and its sums of direct, weighted and weight;
-    a = ΣD / ΣN and ρ = ΣU / ΣV. Where the weight is 1, D holds direct + weighted, U is 0 and V is N.
+    a = ΣD / ΣN and ρ = ΣU / ΣV. Without a ratio U is 0 and V is N.
     Products are of numbers whose sum over units is 0, so nothing cancels, however far rewards lie
     from 0. Two sums merge by moving both to the common a and ρ (Chan, Golub & LeVeque 1983).
 
@@ -61,9 +54,9 @@ class Sums:
             return cls.of_units(unit_totals(parts, customers))
         direct, weighted, weight = parts
         if weight is None or weighted is None:
-            values = parts.plain
-            n, total = len(values), np.add.reduce(values)
-            square = _square(values - total / max(n, 1))
+            n, total = len(direct), np.add.reduce(direct)
+            off = direct - total / max(n, 1)
+            square = _dot(off, off)
             rows, nothing = (n, 0.0, 0.0, n), (0.0, 0.0, 0.0, 0.0)
             return cls(n, (n, total, 0.0, n), (rows, (0.0, square, 0.0, 0.0), nothing, rows))
         n, u, v = len(weight), np.add.reduce(weighted), np.add.reduce(weight)
@@ -73,12 +66,8 @@ class Sums:
         if direct is not None:
             d = np.add.reduce(direct)
             off = direct - d / max(n, 1)
-            dd, de, dv = (
-                _square(off),
-                np.einsum("n,n->", off, away),
-                np.einsum("n,n->", off, weight),
-            )
-        ee, ev, vv = _square(away), np.einsum("n,n->", away, weight), _square(weight)
+            dd, de, dv = _dot(off, off), _dot(off, away), _dot(off, weight)
+        ee, ev, vv = _dot(away, away), _dot(away, weight), _dot(weight, weight)
         products = ((n, 0.0, 0.0, v), (0.0, dd, de, dv), (0.0, de, ee, ev), (v, dv, ev, vv))
         return cls(n, (n, d, u, v), products)
 
@@ -140,8 +129,8 @@ class Sums:
         return math.sqrt(self.square * self.units / (self.units - 1)) / float(self.totals[0])
 
 
-def _square(values: Floats) -> float:
-    return np.einsum("n,n->", values, values)  # type: ignore[no-any-return]
+def _dot(one: Floats, other: Floats) -> float:
+    return np.einsum("n,n->", one, other)  # type: ignore[no-any-return]
 
 
 def _centres(totals: Any) -> tuple[Floats, Floats]:
@@ -153,17 +142,12 @@ def _centres(totals: Any) -> tuple[Floats, Floats]:
 def unit_totals(parts: Parts, customers: Customers) -> Floats:
     """(4, g) N, D, U and V of each customer; see `Sums`."""
     codes, count = customers
-    rows = np.bincount(codes, minlength=count).astype(np.float64)
-    if parts.weight is None:
-        return np.stack([rows, _by_unit(parts.plain, customers), np.zeros(count), rows])
-    return np.stack([rows, *(_by_unit(part, customers) for part in parts)])
-
-
-def _by_unit(values: Floats | None, customers: Customers) -> Floats:
-    codes, count = customers
-    if values is None:
-        return np.zeros(count)
-    return np.bincount(codes, values, minlength=count).astype(np.float64, copy=False)
+    totals = np.zeros((4, count))
+    totals[0] = totals[3] = np.bincount(codes, minlength=count)
+    for total, column in zip(totals[1:], parts):
+        if column is not None:
+            total[:] = np.bincount(codes, column, minlength=count)
+    return totals
 
 
 def contributions(parts: Parts, sums: Sums | None = None) -> Floats:
@@ -176,7 +160,7 @@ def contributions(parts: Parts, sums: Sums | None = None) -> Floats:
         sums: over all rows; needed where there are weights.
     """
     if parts.weight is None or parts.weighted is None or sums is None:
-        return parts.plain
+        return parts.direct  # type: ignore[no-any-return]
     terms = parts.weighted - sums.ratio * parts.weight
     terms *= sums.totals[0] / sums.totals[3] if sums.totals[3] > 0 else math.nan
     terms += sums.ratio if parts.direct is None else parts.direct + sums.ratio
@@ -212,13 +196,13 @@ class WeightSums(NamedTuple):
             weight, reward = weight[choice], reward[choice]
             residual = None if residual is None else residual[choice]
         outside = 0.0 if rows.unsupported is None else np.add.reduce(rows.unsupported)
-        total, square = np.add.reduce(weight), _square(weight)
+        total, square = np.add.reduce(weight), _dot(weight, weight)
         sums = (len(rows), len(weight), total, square, weight.max(initial=0.0), outside)
         if residual is None:
             return cls(*sums)
         earned = np.add.reduce(reward)
         away = reward - earned / max(len(reward), 1)
-        return cls(*sums, _square(residual), earned, _square(away))
+        return cls(*sums, _dot(residual, residual), earned, _dot(away, away))
 
     @classmethod
     def merged(cls, parts: Sequence[WeightSums]) -> WeightSums:
@@ -266,7 +250,7 @@ def kish(total: float, square: float) -> float:
 
 def effective_size(weight: Floats) -> float:
     """`kish` of weights (n,)."""
-    return kish(float(weight.sum()), float(_square(weight)))
+    return kish(float(weight.sum()), float(_dot(weight, weight)))
 
 
 def reward_reach(low: float, high: float) -> float:
