@@ -75,15 +75,13 @@ class Auto(Estimator):
     def chosen(self, ours: EvaluationRows, theirs: EvaluationRows | None = None) -> Estimator:
         """The member that these rows choose, for a value or for a paired difference."""
         members = _pool(ours, theirs) if self.pool is None else as_estimators(self.pool)
-        pool = [member.chosen(ours, theirs) for member in members]
-        best, least, n = pool[0], np.inf, len(ours)
-        for member, (value, away) in zip(pool, _sums(pool, ours, theirs)):
-            noise = away.square / n
-            risk = value.square / n
-            risk += n * max(away.mean**2 - noise / n, CAUTION * noise / n)
-            if risk < least:
-                best, least = member, risk
-        return best
+        pool, n = [member.chosen(ours, theirs) for member in members], len(ours)
+        own, away = _sums(pool, ours, theirs)
+        risks = np.array([sums.square / n for sums in own])
+        for place, sums in enumerate(away, start=1):
+            noise = sums.square / n
+            risks[place] += n * max(sums.mean**2 - noise / n, CAUTION * noise / n)
+        return pool[int(np.argmin(np.where(np.isnan(risks), np.inf, risks)))]
 
     def interval_from(self, rows: EvaluationRows) -> Estimator:
         """The unbiased first member of the pool."""
@@ -94,8 +92,8 @@ class Auto(Estimator):
 
 def _sums(
     pool: Sequence[Estimator], ours: EvaluationRows, theirs: EvaluationRows | None
-) -> list[tuple[Sums, Sums]]:
-    """Sums of each member's contributions, and of their differences to the first member's.
+) -> tuple[list[Sums], list[Sums]]:
+    """Sums of each member's contributions, and of each further one's differences to the first's.
 
     Contributions are to a value, or to a paired difference.
     """
@@ -103,18 +101,20 @@ def _sums(
     pool = [member.given(len(ours)) for member in pool]
     wholes = [[ratio_sums(member, side) for side in sides] for member in pool]
 
-    def work(block: slice) -> list[tuple[Sums, Sums]]:
-        parts, first, found = [side[block] for side in sides], None, []
+    def work(block: slice) -> tuple[list[Sums], list[Sums]]:
+        parts, first, own, away = [side[block] for side in sides], None, [], []
         for member, whole in zip(pool, wholes):
             values = [contributions(member.parts(part), sums) for part, sums in zip(parts, whole)]
             value = values[0] if theirs is None else values[0] - values[1]
-            first = value if first is None else first
-            found.append((Sums.of(Parts(value)), Sums.of(Parts(value - first))))
-        return found
+            own.append(Sums.of(Parts(value)))
+            if first is None:
+                first = value
+            else:
+                away.append(Sums.of(Parts(value - first)))
+        return own, away
 
-    blocks = map_blocks(work, len(ours), SHARED_ROWS)
-    by_member = (zip(*pairs) for pairs in zip(*blocks))
-    return [(Sums.merged(own), Sums.merged(away)) for own, away in by_member]
+    own, away = zip(*map_blocks(work, len(ours), SHARED_ROWS))
+    return [*map(Sums.merged, zip(*own))], [*map(Sums.merged, zip(*away))]
 
 
 def _pool(ours: EvaluationRows, theirs: EvaluationRows | None) -> list[Estimator]:
