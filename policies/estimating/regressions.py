@@ -131,20 +131,17 @@ class Logistic(_Rows):
         from sklearn.linear_model import LogisticRegression
 
         spread = high - low
-        share = (self.reward - low) / spread if spread > 0 else np.full(len(self.reward), 0.5)
-        columns = _shared_and_own(self.design, self.action, self.k)
-        sides = [(1, share), (0, 1 - share)]
-        kept = [(label, np.flatnonzero(part > 0), part) for label, part in sides]
-        if not all(len(rows) for _, rows, _ in kept):  # all rewards at one end
+        share = (self.reward - low) / spread if spread > 0 else np.full(self.n, 0.5)
+        weight = np.concatenate([share, 1 - share])  # of each row at the high end, and at the low
+        kept = np.flatnonzero(weight > 0)
+        at_high = kept < self.n
+        if at_high.all() or not at_high.any():  # all rewards at one end
             constant = float(self.reward.mean())
             return lambda design: np.full((len(design), self.k), constant)
-        rows = np.concatenate([rows for _, rows, _ in kept])
-        weight = np.concatenate([part[rows] for _, rows, part in kept])
-        label = np.concatenate([np.full(len(rows), label) for label, rows, _ in kept])
+        columns = _shared_and_own(self.design, self.action, self.k)[kept % self.n]
         model = LogisticRegression(C=LOGISTIC_C, max_iter=300, tol=1e-3)
-        model.fit(columns[rows], label, sample_weight=weight)
-        p = self.design.shape[1]
-        coefficients = model.coef_[0].reshape(self.k + 1, p)
+        model.fit(columns, at_high, sample_weight=weight[kept])
+        coefficients = model.coef_[0].reshape(self.k + 1, -1)
         weights = coefficients[0] + coefficients[1:]
         level = float(model.intercept_[0])
         return lambda design: low + spread * special.expit(design @ weights.T + level)
