@@ -51,6 +51,12 @@ class Regression(ABC):
     def fit(self, low: float, high: float, seed: int) -> Predictor:
         """A predictor from at least one row; rewards lie in [low, high]."""
 
+    def predictor(self, reward_range: tuple[float, float] | None, seed: int) -> Predictor:
+        """`fit`, with predictions clipped to the declared range of rewards, or to the one seen."""
+        low, high = reward_range or (self.low, self.high)
+        fitted = self.fit(low, high, seed)
+        return lambda design: np.clip(fitted(design), low, high)
+
 
 @dataclass(frozen=True, eq=False)
 class Linear(Regression):
