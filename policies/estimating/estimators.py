@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Optional, TypeVar
+from typing import ClassVar, Optional
 
 import numpy as np
 
@@ -17,8 +17,6 @@ from policies.errors import EvaluationError, did_you_mean
 from policies.estimating.rows import EvaluationRows
 from policies.estimating.sums import Parts
 from policies.log import Floats
-
-Self = TypeVar("Self", bound="Estimator")
 
 
 class Estimator(ABC):
@@ -42,7 +40,7 @@ class Estimator(ABC):
         Each row's depend on nothing but the row, so a log may be read in any parts.
         """
 
-    def given(self: Self, n: int) -> Self:
+    def given(self, n: int) -> Estimator:
         """This estimator with the parameter that n rows choose, where none was given."""
         return self
 
@@ -157,31 +155,26 @@ class SNDR(Estimator):
         return Parts(direct, rows.weight * residual, rows.weight)
 
 
-def _inverse_root(n: int) -> float:
-    return 1 / math.sqrt(n)
-
-
 @dataclass(frozen=True)
 class _Shrunk(Estimator):
     """An estimator whose weights are made smaller: some bias for much less variance.
 
-    Its parameter is its one field; None takes one by the number of rows alone, so that the bias
-    vanishes as the log grows.
+    Its parameter is its one field, from 0 to `most`; None takes n to the power of `exponent`, by
+    the number of rows alone, so that the bias vanishes as the log grows.
     """
 
-    least: ClassVar[float] = 0.0
     most: ClassVar[float] = math.inf
-    by_rows: ClassVar[Any] = staticmethod(_inverse_root)
+    exponent: ClassVar[float] = -0.5
 
     def __post_init__(self) -> None:
         """Check the parameter, and make it a float."""
         value = self.strength
         if value is None:
             return
-        if not (isinstance(value, (int, float, np.number)) and self.least <= value <= self.most):
+        if not (isinstance(value, (int, float, np.number)) and 0 <= value <= self.most):
             raise EvaluationError(
                 f"{type(self).__name__} cannot use {value!r}",
-                hint=f"a number from {self.least:g} to {self.most:g}, or None",
+                hint=f"a number from 0 to {self.most:g}, or None",
             )
         object.__setattr__(self, fields(self)[0].name, float(value))
 
@@ -191,11 +184,11 @@ class _Shrunk(Estimator):
         value: float = getattr(self, fields(self)[0].name)
         return value
 
-    def given(self: SelfShrunk, n: int) -> SelfShrunk:
+    def given(self, n: int) -> Estimator:
         """This estimator with the parameter that n rows choose, where none was given."""
         if self.strength is not None:
             return self
-        return replace(self, **{fields(self)[0].name: self.by_rows(max(n, 1))})
+        return replace(self, **{fields(self)[0].name: max(n, 1) ** self.exponent})
 
     def shrunk(self, rows: EvaluationRows) -> Floats:
         """(n,) the weights in place of w, as an array of their own."""
@@ -213,9 +206,6 @@ class _Shrunk(Estimator):
         return Parts(contributions)
 
 
-SelfShrunk = TypeVar("SelfShrunk", bound=_Shrunk)
-
-
 @dataclass(frozen=True)
 class ClippedIPS(_Shrunk):
     """Clipped IPS: min(w, clip)·r.
@@ -226,7 +216,7 @@ class ClippedIPS(_Shrunk):
 
     name = "clipped_ips"
     clip: Optional[float] = None
-    by_rows = staticmethod(math.sqrt)
+    exponent = 0.5
 
     def shrunk(self, rows: EvaluationRows) -> Floats:
         """(n,) min(w, clip)."""
@@ -244,7 +234,7 @@ class SwitchDR(_Shrunk):
     name = "switch_dr"
     needs_model = True
     tau: Optional[float] = None
-    by_rows = staticmethod(math.sqrt)
+    exponent = 0.5
 
     def shrunk(self, rows: EvaluationRows) -> Floats:
         """(n,) w where w <= tau, else 0."""
@@ -262,7 +252,7 @@ class DRos(_Shrunk):
     name = "dros"
     needs_model = True
     lam: Optional[float] = None
-    by_rows = staticmethod(float)
+    exponent = 1.0
 
     def shrunk(self, rows: EvaluationRows) -> Floats:
         """(n,) lam·w / (w² + lam)."""
