@@ -232,16 +232,6 @@ class WeightSums(NamedTuple):
         """
         return 1 - self.residual_square / self.reward_square if self.reward_square else math.nan
 
-    def diagnostics(self) -> dict[str, float]:
-        """Row counts, and what the importance weights of choice rows look like."""
-        return {
-            "n": int(self.n),
-            "n_choice": int(self.n_choice),
-            "effective_n": kish(self.weight, self.weight_square),
-            "max_weight": float(self.max_weight) if self.n_choice else math.nan,
-            "mean_weight": self.weight / self.n_choice if self.n_choice else math.nan,
-        }
-
 
 def kish(total: float, square: float) -> float:
     """How many equally weighted rows say as much: (Σ w)² / Σ w² (Kish 1965); 0 without weight."""
@@ -280,5 +270,14 @@ def table_row(
     if strict and weights.n_choice and not weights.weight:
         std_error = math.nan
         low, high = (low, high) if hidden else (math.nan, math.nan)
-    row = {"value": value, "std_error": std_error, "low": low - hidden, "high": high + hidden}
-    return {**row, **weights.diagnostics()}
+    return {
+        "value": value,
+        "std_error": std_error,
+        "low": low - hidden,
+        "high": high + hidden,
+        "n": int(weights.n),
+        "n_choice": int(weights.n_choice),
+        "effective_n": kish(weights.weight, weights.weight_square),
+        "max_weight": float(weights.max_weight) if weights.n_choice else math.nan,
+        "mean_weight": weights.weight / weights.n_choice if weights.n_choice else math.nan,
+    }
