@@ -9,22 +9,9 @@ from typing import Optional
 import numpy as np
 
 from policies.errors import EvaluationError
+from policies.estimating import estimators as kinds
 from policies.estimating.blocks import map_blocks
-from policies.estimating.estimators import (
-    DM,
-    DR,
-    ESTIMATORS,
-    IPS,
-    SNDR,
-    SNIPS,
-    ClippedIPS,
-    DRos,
-    Estimator,
-    SubGaussianDR,
-    SubGaussianIPS,
-    SwitchDR,
-    as_estimators,
-)
+from policies.estimating.estimators import ESTIMATORS, Estimator, as_estimators
 from policies.estimating.rows import EvaluationRows
 from policies.estimating.summing import ratio_sums
 from policies.estimating.sums import Parts, Sums, contributions
@@ -87,7 +74,7 @@ class Auto(Estimator):
         """The unbiased first member of the pool."""
         if self.pool is not None:
             return as_estimators(self.pool)[0]
-        return IPS() if rows.direct is None else DR()
+        return kinds.IPS() if rows.direct is None else kinds.DR()
 
 
 def _sums(
@@ -123,11 +110,11 @@ def _pool(ours: EvaluationRows, theirs: EvaluationRows | None) -> list[Estimator
     most = max(float(weight.max(initial=1.0)), 1.0)
     cuts = [float(cut) for cut in np.unique(np.quantile(weight, CUTS)) if 0 < cut < most]
     if ours.direct is None:
-        pool: list[Estimator] = [IPS(), SNIPS(), *map(ClippedIPS, cuts)]
-        return pool + [SubGaussianIPS(lam) for lam in STRENGTHS]
+        pool: list[Estimator] = [kinds.IPS(), kinds.SNIPS(), *map(kinds.ClippedIPS, cuts)]
+        return pool + [kinds.SubGaussianIPS(lam) for lam in STRENGTHS]
     lams = np.geomspace(1.0, most**2, 8) if most > 1 else np.array([1.0])
-    pool = [DR(), SNDR(), *map(SwitchDR, cuts), *(DRos(float(lam)) for lam in lams)]
-    return [*pool, *map(SubGaussianDR, STRENGTHS), DM()]
+    pool = [kinds.DR(), kinds.SNDR(), *map(kinds.SwitchDR, cuts), *map(kinds.DRos, lams)]
+    return [*pool, *map(kinds.SubGaussianDR, STRENGTHS), kinds.DM()]
 
 
 ESTIMATORS[Auto.name] = Auto
