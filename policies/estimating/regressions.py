@@ -174,17 +174,13 @@ class Boosted(_Rows):
             early_stopping=True, random_state=seed, categorical_features=[place], **BOOSTED
         ).fit(_with_action(self.design, self.action), label)
 
-        def predict(design: Floats) -> Floats:
-            out = np.empty((len(design), self.k))
-            for action in range(self.k):
-                rows = _with_action(design, np.full(len(design), action))
-                if binary:
-                    out[:, action] = ends[0] + (ends[1] - ends[0]) * model.predict_proba(rows)[:, 1]
-                else:
-                    out[:, action] = model.predict(rows)
-            return out
+        def mean(design: Floats, action: int) -> Floats:
+            rows = _with_action(design, np.full(len(design), action))
+            if not binary:
+                return np.asarray(model.predict(rows))
+            return np.asarray(ends[0] + (ends[1] - ends[0]) * model.predict_proba(rows)[:, 1])
 
-        return predict
+        return lambda design: np.column_stack([mean(design, action) for action in range(self.k)])
 
 
 REGRESSIONS: dict[str, type[Regression]] = {
