@@ -20,6 +20,9 @@ GROWTH = 1.2  # going forward, a costly model is fitted anew when its rows have 
 REENCODE = 2  # likewise, contexts are encoded anew when there are twice as many
 BY = ("folds", "date")
 
+# A number of the encoding, rows, their design, and what is known when they are predicted.
+Fold = tuple[int, Array, Floats, Regression]
+
 
 @dataclass(frozen=True, eq=False)
 class RewardModel:
@@ -127,9 +130,7 @@ def customer_folds(log: LoggedDecisions, folds: int, seed: int) -> Array:
     return np.random.default_rng(seed).permutation(count)[codes] % folds
 
 
-def _folds(
-    log: LoggedDecisions, kind: type[Regression], folds: int, seed: int
-) -> Iterator[tuple[int, Array, Floats, Regression]]:
+def _folds(log: LoggedDecisions, kind: type[Regression], folds: int, seed: int) -> Iterator[Fold]:
     """Each fold's number, rows, their design, and what all other folds teach."""
     fold = customer_folds(log, folds, seed)
     teaches = _teaching(log)
@@ -140,9 +141,7 @@ def _folds(
         yield number, rows, design[rows], reduce(add, seen[:number] + seen[number + 1 :])
 
 
-def _forward(
-    log: LoggedDecisions, kind: type[Regression]
-) -> Iterator[tuple[int, Array, Floats, Regression]]:
+def _forward(log: LoggedDecisions, kind: type[Regression]) -> Iterator[Fold]:
     """Which encoding, each day's rows, their design, and what the rows matured by then teach.
 
     The encoder is fitted on contexts decided before the day, and anew when these have doubled, so
