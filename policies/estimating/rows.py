@@ -47,8 +47,9 @@ class EvaluationRows:
 
     def __getitem__(self, rows: Bools | Ints | slice) -> EvaluationRows:
         """These rows only."""
-        columns: list[Any] = list(vars(self).values())
-        return EvaluationRows(*(None if column is None else column[rows] for column in columns))
+        columns = vars(self).values()
+        picked: list[Any] = [None if column is None else column[rows] for column in columns]
+        return EvaluationRows(*picked)
 
     @property
     def target_probability(self) -> Floats:
