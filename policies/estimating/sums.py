@@ -53,21 +53,20 @@ class Sums:
         if customers is not None:
             return cls.of_units(unit_totals(parts, customers))
         direct, weighted, weight = parts
-        if weight is None or weighted is None:
-            n, total = len(direct), np.add.reduce(direct)
-            off = direct - total / max(n, 1)
-            square = _dot(off, off)
-            rows, nothing = (n, 0.0, 0.0, n), (0.0, 0.0, 0.0, 0.0)
-            return cls(n, (n, total, 0.0, n), (rows, (0.0, square, 0.0, 0.0), nothing, rows))
-        n, u, v = len(weight), np.add.reduce(weighted), np.add.reduce(weight)
-        away = weight * (-u / v if v > 0 else 0.0)
-        away += weighted
-        d = dd = de = dv = 0.0
+        n: Any = len(direct if weight is None else weight)
+        v = vv = n
+        d = u = dd = de = dv = ee = ev = 0.0
         if direct is not None:
             d = np.add.reduce(direct)
             off = direct - d / max(n, 1)
-            dd, de, dv = _dot(off, off), _dot(off, away), _dot(off, weight)
-        ee, ev, vv = _dot(away, away), _dot(away, weight), _dot(weight, weight)
+            dd = _dot(off, off)
+        if weight is not None and weighted is not None:
+            u, v = np.add.reduce(weighted), np.add.reduce(weight)
+            away = weight * (-u / v if v > 0 else 0.0)
+            away += weighted
+            ee, ev, vv = _dot(away, away), _dot(away, weight), _dot(weight, weight)
+            if direct is not None:
+                de, dv = _dot(off, away), _dot(off, weight)
         products = ((n, 0.0, 0.0, v), (0.0, dd, de, dv), (0.0, de, ee, ev), (v, dv, ev, vv))
         return cls(n, (n, d, u, v), products)
 
