@@ -21,7 +21,6 @@ def sequence_interval(
     alpha_low: float,
     alpha_high: float,
     *,
-    tuned_at: float = TUNED_AT,
     minimum_effect: float | None = None,
 ) -> tuple[float, float, float]:
     """Bounds that hold at every look, from day sums: (low, high, difference) per logged row.
@@ -36,8 +35,6 @@ def sequence_interval(
     Args:
         days: all days of the sequence.
         alpha_low, alpha_high: error probability of each side.
-        tuned_at: V, in squares of the wider of the two bounds, at which the interval is tightest;
-            declared, like everything else, before the first look.
         minimum_effect: a difference per logged row; the sequence is then tuned to decide it soonest
             (see `Tuning`), and is about the `tuned_days`. Without any, the bounds are infinite.
 
@@ -60,7 +57,7 @@ def sequence_interval(
             halves.append(0.0)
             continue
         if minimum_effect is None:
-            tuning = Tuning(best_rho(alpha, tuned_at * float(np.square(max(bounds) / c))))
+            tuning = Tuning(best_rho(alpha, TUNED_AT * float(np.square(max(bounds) / c))))
         else:
             variance = days[0].spread / days[0].n
             tuning = Tuning.to_decide(minimum_effect, variance, alpha, c)
