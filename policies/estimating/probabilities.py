@@ -122,8 +122,7 @@ def _calibrated(scores: Floats, eligible: Bools, action: Ints) -> Floats:
 
     n, k = scores.shape
     barred = np.where(eligible, 0.0, -np.inf)
-    drawn = np.zeros((n, k))
-    drawn[np.arange(n), action] = 1.0
+    drawn = np.eye(k)[action]
 
     def softmax(parameters: Floats) -> Floats:
         return np.asarray(special.softmax(parameters[0] * scores + parameters[1:] + barred, axis=1))
