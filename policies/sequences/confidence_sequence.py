@@ -51,19 +51,19 @@ def sequence_interval(
     if minimum_effect is not None and not days[0].spread:
         return -math.inf, math.inf, difference
     bounds = _bound([day.low for day in days]), _bound([day.high for day in days])
-    halves = []
-    for c, side, alpha in zip(bounds, (whole.low, whole.high), (alpha_low, alpha_high)):
+
+    def half(side: Side, c: float, alpha: float) -> float:
         if not c:
-            halves.append(0.0)
-            continue
+            return 0.0
         if minimum_effect is None:
             tuning = Tuning(best_rho(alpha, TUNED_AT * float(np.square(max(bounds) / c))))
         else:
-            variance = days[0].spread / days[0].n
-            tuning = Tuning.to_decide(minimum_effect, variance, alpha, c)
-        halves.append(float(_half(side.square, alpha, c, tuning)))
-    low = (whole.low.total - halves[0]) / whole.n
-    return low, (whole.high.total + halves[1]) / whole.n, difference
+            tuning = Tuning.to_decide(minimum_effect, days[0].spread / days[0].n, alpha, c)
+        return float(_half(side.square, alpha, c, tuning))
+
+    low = whole.low.total - half(whole.low, bounds[0], alpha_low)
+    high = whole.high.total + half(whole.high, bounds[1], alpha_high)
+    return low / whole.n, high / whole.n, difference
 
 
 def tuned_days(days: Sequence[DaySums]) -> Sequence[DaySums]:
