@@ -116,8 +116,7 @@ class LinearTerms:
         """(n,) t(A)/p·(r − q(A)), the part that depends on the draw."""
         rows = np.arange(len(self.action))
         away = self.reward - self.model[rows, self.action]
-        terms: Floats = self.weights[rows, self.action] / self.action_probability * away
-        return terms
+        return np.asarray(self.weights[rows, self.action] / self.action_probability * away)
 
     def _gain(self) -> Floats:
         """t / chance where an action could be drawn, else 0."""
