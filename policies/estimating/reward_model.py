@@ -14,7 +14,7 @@ from policies.encoder import Encoder
 from policies.errors import EvaluationError, require_known
 from policies.estimating.arguments import check_folds, check_seed
 from policies.estimating.regressions import REGRESSIONS, Predictor, Regression
-from policies.log import Array, Bools, Floats, LoggedDecisions
+from policies.log import Array, Bools, Dates, Floats, LoggedDecisions
 
 GROWTH = 1.2  # going forward, a costly model is fitted anew when its rows have grown by a fifth
 REENCODE = 2  # likewise, contexts are encoded anew when there are twice as many
@@ -124,6 +124,13 @@ def _regression(model: str) -> type[Regression]:
     return REGRESSIONS[model]
 
 
+def rows_by_day(dates: Dates) -> Iterator[tuple[np.datetime64, Array]]:
+    """Each day of (n,) dates, in order, and the numbers of its rows."""
+    order = np.argsort(dates, kind="stable")
+    days, starts = np.unique(dates[order], return_index=True)
+    return zip(days, np.split(order, starts[1:]))
+
+
 def customer_folds(log: LoggedDecisions, folds: int, seed: int) -> Array:
     """(n,) the fold of each row, a customer's rows staying together."""
     codes, count = log.customers
@@ -152,16 +159,15 @@ def _forward(log: LoggedDecisions, kind: type[Regression]) -> Iterator[Fold]:
     known, teaches = log.known_on, _teaching(log)
     order = np.flatnonzero(teaches)[np.argsort(known[teaches], kind="stable")]
     matured = known[order]
-    order_of_days = np.argsort(dates, kind="stable")
-    days, starts = np.unique(dates[order_of_days], return_index=True)
-    seen, done, encoded, design = None, 0, 0, np.zeros((0, 0))
-    for day, start, rows in zip(days, starts, np.split(order_of_days, starts[1:])):
+    seen, done, encoded, design, decided = None, 0, 0, np.zeros((0, 0)), 0
+    for day, rows in rows_by_day(dates):
+        before, decided = decided, decided + len(rows)
         now = int(np.searchsorted(matured, day, side="right"))
         if not now:
             continue
-        if seen is None or start >= REENCODE * encoded:  # `start` rows were decided before the day
+        if seen is None or before >= REENCODE * encoded:
             design = _design(_encoder(log, dates < day), log.contexts, len(log))
-            seen, done, encoded = None, 0, int(start)
+            seen, done, encoded = None, 0, before
         new = _seen(kind, log, design, order[done:now])
         seen, done = new if seen is None else seen + new, now
         yield encoded, rows, design[rows], seen
