@@ -86,10 +86,10 @@ class Sums:
         products = np.array([part.products for part in parts])
         whole = totals.sum(axis=0)
         (means, ratios), (mean, ratio) = _centres(totals), _centres(whole)
-        move = np.tile(np.eye(4), (len(parts), 1, 1))
+        move = np.zeros((len(parts), 4, 4)) + np.eye(4)
         move[:, 1, 0], move[:, 2, 3] = means - mean, ratios - ratio
-        products = np.einsum("mij,mjk,mlk->il", move, products, move)
-        return cls(sum(part.units for part in parts), whole, products)
+        moved = move @ products @ move.transpose(0, 2, 1)
+        return cls(sum(part.units for part in parts), whole, moved.sum(axis=0))
 
     def __add__(self, other: Sums) -> Sums:
         """The sums over both; no unit may be in both."""
@@ -133,8 +133,8 @@ def _dot(one: Floats, other: Floats) -> float:
 
 
 def _centres(totals: Any) -> tuple[Floats, Floats]:
-    """a and ρ of totals (…, 4); 0 where there is nothing."""
-    rows, direct, weighted, weight = np.moveaxis(np.asarray(totals), -1, 0)
+    """a and ρ of totals (4,) or (m, 4); 0 where there is nothing."""
+    rows, direct, weighted, weight = np.asarray(totals).T
     return direct / np.maximum(rows, 1), weighted / np.where(weight > 0, weight, 1.0)
 
 
