@@ -20,7 +20,7 @@ GROWTH = 1.2  # going forward, a costly model is fitted anew when its rows have 
 REENCODE = 2  # likewise, contexts are encoded anew when there are twice as many
 BY = ("folds", "date")
 
-# A number of the encoding, rows, their design, and what is known when they are predicted.
+# A number that changes with the encoding, rows to predict, their design, and what teaches them.
 Fold = tuple[int, Array, Floats, Regression]
 
 

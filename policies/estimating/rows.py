@@ -224,14 +224,12 @@ def require_probabilities(log: LoggedDecisions) -> None:
 def _check_distribution(target: Floats, eligible: Bools, first: int = 0) -> None:
     """Raise EvaluationError, naming the rows from `first` on, unless all are distributions."""
     proper = (target >= 0).all(axis=1) & (np.abs(target.sum(axis=1) - 1) <= SUMS_TO_ONE)
-    require(
-        proper,
-        "a target's rows must be non-negative and sum to 1",
-        error=EvaluationError,
-        start=first,
-    )
-    inside = ~((target != 0) & ~eligible).any(axis=1)
-    require(inside, "a target must be 0 where not eligible", error=EvaluationError, start=first)
+    rules = {
+        "a target's rows must be non-negative and sum to 1": proper,
+        "a target must be 0 where not eligible": ~((target != 0) & ~eligible).any(axis=1),
+    }
+    for rule, holds in rules.items():
+        require(holds, rule, error=EvaluationError, start=first)
 
 
 def _no_model() -> EvaluationError:
