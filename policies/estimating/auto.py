@@ -9,22 +9,9 @@ from typing import Optional
 import numpy as np
 
 from policies.errors import EvaluationError
+from policies.estimating import estimators as kinds
 from policies.estimating.blocks import map_blocks
-from policies.estimating.estimators import (
-    DM,
-    DR,
-    ESTIMATORS,
-    IPS,
-    SNDR,
-    SNIPS,
-    ClippedIPS,
-    DRos,
-    Estimator,
-    SubGaussianDR,
-    SubGaussianIPS,
-    SwitchDR,
-    as_estimators,
-)
+from policies.estimating.estimators import ESTIMATORS, Estimator, as_estimators
 from policies.estimating.rows import EvaluationRows
 from policies.estimating.summing import ratio_sums
 from policies.estimating.sums import Parts, Sums, contributions
@@ -75,27 +62,25 @@ class Auto(Estimator):
     def chosen(self, ours: EvaluationRows, theirs: EvaluationRows | None = None) -> Estimator:
         """The member that these rows choose, for a value or for a paired difference."""
         members = _pool(ours, theirs) if self.pool is None else as_estimators(self.pool)
-        pool = [member.chosen(ours, theirs) for member in members]
-        best, least, n = pool[0], np.inf, len(ours)
-        for member, (value, away) in zip(pool, _sums(pool, ours, theirs)):
-            noise = away.square / n
-            risk = value.square / n
-            risk += n * max(away.mean**2 - noise / n, CAUTION * noise / n)
-            if risk < least:
-                best, least = member, risk
-        return best
+        pool, n = [member.chosen(ours, theirs) for member in members], len(ours)
+        own, away = _sums(pool, ours, theirs)
+        risks = np.array([sums.square / n for sums in own])
+        for place, sums in enumerate(away, start=1):
+            noise = sums.square / n
+            risks[place] += n * max(sums.mean**2 - noise / n, CAUTION * noise / n)
+        return pool[int(np.argmin(np.where(np.isnan(risks), np.inf, risks)))]
 
     def interval_from(self, rows: EvaluationRows) -> Estimator:
         """The unbiased first member of the pool."""
         if self.pool is not None:
             return as_estimators(self.pool)[0]
-        return IPS() if rows.direct is None else DR()
+        return kinds.IPS() if rows.direct is None else kinds.DR()
 
 
 def _sums(
     pool: Sequence[Estimator], ours: EvaluationRows, theirs: EvaluationRows | None
-) -> list[tuple[Sums, Sums]]:
-    """Sums of each member's contributions, and of their differences to the first member's.
+) -> tuple[list[Sums], list[Sums]]:
+    """Sums of each member's contributions, and of each further one's differences to the first's.
 
     Contributions are to a value, or to a paired difference.
     """
@@ -103,18 +88,20 @@ def _sums(
     pool = [member.given(len(ours)) for member in pool]
     wholes = [[ratio_sums(member, side) for side in sides] for member in pool]
 
-    def work(block: slice) -> list[tuple[Sums, Sums]]:
-        parts, first, found = [side[block] for side in sides], None, []
+    def work(block: slice) -> tuple[list[Sums], list[Sums]]:
+        parts, first, own, away = [side[block] for side in sides], None, [], []
         for member, whole in zip(pool, wholes):
             values = [contributions(member.parts(part), sums) for part, sums in zip(parts, whole)]
             value = values[0] if theirs is None else values[0] - values[1]
-            first = value if first is None else first
-            found.append((Sums.of(Parts(value)), Sums.of(Parts(value - first))))
-        return found
+            own.append(Sums.of(Parts(value)))
+            if first is None:
+                first = value
+            else:
+                away.append(Sums.of(Parts(value - first)))
+        return own, away
 
-    blocks = map_blocks(work, len(ours), SHARED_ROWS)
-    by_member = (zip(*pairs) for pairs in zip(*blocks))
-    return [(Sums.merged(own), Sums.merged(away)) for own, away in by_member]
+    own, away = zip(*map_blocks(work, len(ours), SHARED_ROWS))
+    return [*map(Sums.merged, zip(*own))], [*map(Sums.merged, zip(*away))]
 
 
 def _pool(ours: EvaluationRows, theirs: EvaluationRows | None) -> list[Estimator]:
@@ -123,11 +110,11 @@ def _pool(ours: EvaluationRows, theirs: EvaluationRows | None) -> list[Estimator
     most = max(float(weight.max(initial=1.0)), 1.0)
     cuts = [float(cut) for cut in np.unique(np.quantile(weight, CUTS)) if 0 < cut < most]
     if ours.direct is None:
-        pool: list[Estimator] = [IPS(), SNIPS(), *map(ClippedIPS, cuts)]
-        return pool + [SubGaussianIPS(lam) for lam in STRENGTHS]
+        pool: list[Estimator] = [kinds.IPS(), kinds.SNIPS(), *map(kinds.ClippedIPS, cuts)]
+        return pool + [kinds.SubGaussianIPS(lam) for lam in STRENGTHS]
     lams = np.geomspace(1.0, most**2, 8) if most > 1 else np.array([1.0])
-    pool = [DR(), SNDR(), *map(SwitchDR, cuts), *(DRos(float(lam)) for lam in lams)]
-    return [*pool, *map(SubGaussianDR, STRENGTHS), DM()]
+    pool = [kinds.DR(), kinds.SNDR(), *map(kinds.SwitchDR, cuts), *map(kinds.DRos, lams)]
+    return [*pool, *map(kinds.SubGaussianDR, STRENGTHS), kinds.DM()]
 
 
 ESTIMATORS[Auto.name] = Auto

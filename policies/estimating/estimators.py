@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Optional, TypeVar
+from typing import ClassVar, Optional
 
 import numpy as np
 
@@ -17,8 +17,6 @@ from policies.errors import EvaluationError, did_you_mean
 from policies.estimating.rows import EvaluationRows
 from policies.estimating.sums import Parts
 from policies.log import Floats
-
-Self = TypeVar("Self", bound="Estimator")
 
 
 class Estimator(ABC):
@@ -37,12 +35,12 @@ class Estimator(ABC):
 
     @abstractmethod
     def parts(self, rows: EvaluationRows) -> Parts:
-        """direct, weighted and weight of these rows: mean(direct) + Σ weighted / Σ weight.
+        """Their contributions, or for a ratio direct, weighted and weight; see `Parts`.
 
         Each row's depend on nothing but the row, so a log may be read in any parts.
         """
 
-    def given(self: Self, n: int) -> Self:
+    def given(self, n: int) -> Estimator:
         """This estimator with the parameter that n rows choose, where none was given."""
         return self
 
@@ -67,8 +65,8 @@ class IPS(Estimator):
     unbiased = True
 
     def parts(self, rows: EvaluationRows) -> Parts:
-        """(0, w·r, 1)."""
-        return Parts(weighted=rows.weight * rows.reward)
+        """w·r."""
+        return Parts(rows.weight * rows.reward)
 
 
 @dataclass(frozen=True)
@@ -83,8 +81,8 @@ class DM(Estimator):
     needs_model = True
 
     def parts(self, rows: EvaluationRows) -> Parts:
-        """(Σ_a π(a)·q(a), 0, 1)."""
-        return Parts(direct=rows.model[0])
+        """Σ_a π(a)·q(a)."""
+        return Parts(rows.model[0])
 
 
 @dataclass(frozen=True)
@@ -100,9 +98,11 @@ class DR(Estimator):
     unbiased = True
 
     def parts(self, rows: EvaluationRows) -> Parts:
-        """(Σ_a π(a)·q(a), w·(r − q(A)), 1)."""
+        """Σ_a π(a)·q(a) + w·(r − q(A))."""
         direct, residual = rows.model
-        return Parts(direct, rows.weight * residual)
+        contributions = rows.weight * residual
+        contributions += direct
+        return Parts(contributions)
 
 
 @dataclass(frozen=True)
@@ -155,31 +155,26 @@ class SNDR(Estimator):
         return Parts(direct, rows.weight * residual, rows.weight)
 
 
-def _inverse_root(n: int) -> float:
-    return 1 / math.sqrt(n)
-
-
 @dataclass(frozen=True)
 class _Shrunk(Estimator):
     """An estimator whose weights are made smaller: some bias for much less variance.
 
-    Its parameter is its one field; None takes one by the number of rows alone, so that the bias
-    vanishes as the log grows.
+    Its parameter is its one field, from 0 to `most`; None takes n to the power of `exponent`, by
+    the number of rows alone, so that the bias vanishes as the log grows.
     """
 
-    least: ClassVar[float] = 0.0
     most: ClassVar[float] = math.inf
-    by_rows: ClassVar[Any] = staticmethod(_inverse_root)
+    exponent: ClassVar[float] = -0.5
 
     def __post_init__(self) -> None:
         """Check the parameter, and make it a float."""
         value = self.strength
         if value is None:
             return
-        if not (isinstance(value, (int, float, np.number)) and self.least <= value <= self.most):
+        if not (isinstance(value, (int, float, np.number)) and 0 <= value <= self.most):
             raise EvaluationError(
                 f"{type(self).__name__} cannot use {value!r}",
-                hint=f"a number from {self.least:g} to {self.most:g}, or None",
+                hint=f"a number from 0 to {self.most:g}, or None",
             )
         object.__setattr__(self, fields(self)[0].name, float(value))
 
@@ -189,11 +184,11 @@ class _Shrunk(Estimator):
         value: float = getattr(self, fields(self)[0].name)
         return value
 
-    def given(self: SelfShrunk, n: int) -> SelfShrunk:
+    def given(self, n: int) -> Estimator:
         """This estimator with the parameter that n rows choose, where none was given."""
         if self.strength is not None:
             return self
-        return replace(self, **{fields(self)[0].name: self.by_rows(max(n, 1))})
+        return replace(self, **{fields(self)[0].name: max(n, 1) ** self.exponent})
 
     def shrunk(self, rows: EvaluationRows) -> Floats:
         """(n,) the weights in place of w, as an array of their own."""
@@ -201,16 +196,14 @@ class _Shrunk(Estimator):
 
     def parts(self, rows: EvaluationRows) -> Parts:
         """IPS's, or with a model DR's, with the shrunk weights in place of w."""
-        weighted = self.shrunk(rows)
+        contributions = self.shrunk(rows)
         if not self.needs_model:
-            weighted *= rows.reward
-            return Parts(weighted=weighted)
+            contributions *= rows.reward
+            return Parts(contributions)
         direct, residual = rows.model
-        weighted *= residual
-        return Parts(direct, weighted)
-
-
-SelfShrunk = TypeVar("SelfShrunk", bound=_Shrunk)
+        contributions *= residual
+        contributions += direct
+        return Parts(contributions)
 
 
 @dataclass(frozen=True)
@@ -223,7 +216,7 @@ class ClippedIPS(_Shrunk):
 
     name = "clipped_ips"
     clip: Optional[float] = None
-    by_rows = staticmethod(math.sqrt)
+    exponent = 0.5
 
     def shrunk(self, rows: EvaluationRows) -> Floats:
         """(n,) min(w, clip)."""
@@ -241,7 +234,7 @@ class SwitchDR(_Shrunk):
     name = "switch_dr"
     needs_model = True
     tau: Optional[float] = None
-    by_rows = staticmethod(math.sqrt)
+    exponent = 0.5
 
     def shrunk(self, rows: EvaluationRows) -> Floats:
         """(n,) w where w <= tau, else 0."""
@@ -259,7 +252,7 @@ class DRos(_Shrunk):
     name = "dros"
     needs_model = True
     lam: Optional[float] = None
-    by_rows = staticmethod(float)
+    exponent = 1.0
 
     def shrunk(self, rows: EvaluationRows) -> Floats:
         """(n,) lam·w / (w² + lam)."""
@@ -336,13 +329,12 @@ class LS(_Shrunk):
     lam: Optional[float] = None
 
     def parts(self, rows: EvaluationRows) -> Parts:
-        """(0, log(1 + lam·w·r) / lam, 1)."""
+        """log(1 + lam·w·r) / lam."""
         earned = rows.weight * rows.reward
         if self.strength == 0:
-            return Parts(weighted=earned)
-        return Parts(
-            weighted=np.copysign(np.log1p(self.strength * np.abs(earned)) / self.strength, earned)
-        )
+            return Parts(earned)
+        size = np.log1p(self.strength * np.abs(earned)) / self.strength
+        return Parts(np.copysign(size, earned))
 
 
 _KINDS = (IPS, DM, DR, Replay, SNIPS, SNDR, ClippedIPS, SwitchDR, DRos, IX, LS)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from policies.estimating.sums import Customers
-from policies.log import Array, Floats
+from policies.log import Floats
 
 _BLOCK = 4_000_000  # bootstrap draws held in memory at once
 
@@ -31,13 +31,10 @@ def bootstrap(
 
     Source: Efron & Tibshirani (1993); Poisson counts as in Chamandy et al. (2012).
     """
-    count = len(contributions)
-    sums: Array = contributions
-    sizes: Array = np.ones(count)
-    if customers is not None:
-        codes, count = customers
-        sums = np.bincount(codes, contributions, minlength=count)
-        sizes = np.bincount(codes, minlength=count)
+    n = len(contributions)
+    codes, count = customers or (np.arange(n), n)
+    sums = np.bincount(codes, contributions, minlength=count)
+    sizes = np.bincount(codes, minlength=count)
     rng = np.random.default_rng(seed)
     means, step = np.empty(draws), max(1, _BLOCK // count)
     for start in range(0, draws, step):

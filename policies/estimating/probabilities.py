@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 
 from policies.encoder import Encoder
-from policies.errors import EvaluationError, did_you_mean
+from policies.errors import EvaluationError, require_known
 from policies.estimating.arguments import check_folds, check_seed, number
 from policies.estimating.regressions import FEW
 from policies.estimating.reward_model import customer_folds
@@ -47,10 +47,7 @@ def estimate_probabilities(
         EvaluationError: an unknown model, fewer than 2 folds, a bad seed, a floor that does not fit,
             or no rows.
     """
-    if model not in MODELS:
-        raise EvaluationError(
-            f"no model of the logger is called {model!r}", hint=did_you_mean(str(model), MODELS)
-        )
+    require_known(model, MODELS, EvaluationError, f"no model of the logger is called {model!r}")
     check_folds(folds)
     check_seed(seed)
     if not isinstance(log, LoggedDecisions) or not len(log):
@@ -68,10 +65,11 @@ def estimate_probabilities(
     choice = log.choice
     distribution = log.eligible.astype(np.float64)
     if choice.any():
-        made = _estimated(log[choice], model, folds, seed)
-        share = np.bincount(log.action[choice], minlength=log.n_actions) / choice.sum()
-        least = log.eligible[choice] * np.minimum(floor, share / 10)
-        made = np.maximum(made, least)
+        free = log[choice]  # forced rows teach nothing
+        scores = _cross_fitted(free, model, folds, seed)
+        share = np.bincount(free.action, minlength=log.n_actions) / len(free)
+        least = free.eligible * np.minimum(floor, share / 10)
+        made = np.maximum(_calibrated(scores, free.eligible, free.action), least)
         distribution[choice] = made / made.sum(axis=1, keepdims=True)
     return replace(
         log,
@@ -79,12 +77,6 @@ def estimate_probabilities(
         action_probability=distribution[np.arange(len(log)), log.action],
         probabilities="estimated",
     )
-
-
-def _estimated(log: LoggedDecisions, model: str, folds: int, seed: int) -> Floats:
-    """(n, k) calibrated probabilities of a log of choice rows: forced ones teach nothing."""
-    scores = _cross_fitted(log, model, folds, seed)
-    return _calibrated(scores, log.eligible, log.action)
 
 
 def _cross_fitted(log: LoggedDecisions, model: str, folds: int, seed: int) -> Floats:
@@ -99,9 +91,8 @@ def _cross_fitted(log: LoggedDecisions, model: str, folds: int, seed: int) -> Fl
         seen = np.unique(log.action[others])
         if not len(rows) or len(seen) < 2:
             continue
-        classifier = _classifier(model, log.action[others], seed).fit(
-            design[others], log.action[others]
-        )
+        classifier = _classifier(model, log.action[others], seed)
+        classifier.fit(design[others], log.action[others])
         probability = np.full((len(rows), log.n_actions), LEAST)
         probability[:, seen] = np.maximum(classifier.predict_proba(design[rows]), LEAST)
         scores[rows] = np.log(probability)
@@ -131,8 +122,7 @@ def _calibrated(scores: Floats, eligible: Bools, action: Ints) -> Floats:
 
     n, k = scores.shape
     barred = np.where(eligible, 0.0, -np.inf)
-    drawn = np.zeros((n, k))
-    drawn[np.arange(n), action] = 1.0
+    drawn = np.eye(k)[action]
 
     def softmax(parameters: Floats) -> Floats:
         return np.asarray(special.softmax(parameters[0] * scores + parameters[1:] + barred, axis=1))

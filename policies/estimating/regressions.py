@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from scipy import sparse, special
@@ -22,59 +23,53 @@ Predictor = Callable[[Floats], Floats]  # (n, p + 1) design -> (n, k) mean rewar
 Self = TypeVar("Self", bound="Regression")
 
 
-class Regression(Protocol):
+@dataclass(frozen=True, eq=False)
+class Regression(ABC):
     """Rows that a regression has seen; what two have seen adds up.
 
     Attributes:
+        n: how many rows.
+        low, high: the smallest and the largest reward.
         cheap: whether fitting anew every day costs nothing.
     """
 
-    cheap: ClassVar[bool]
-
-    @property
-    def n(self) -> float:
-        """How many rows."""
-        ...
-
-    @property
-    def low(self) -> float:
-        """The smallest reward."""
-        ...
-
-    @property
-    def high(self) -> float:
-        """The largest reward."""
-        ...
+    n: int
+    low: float
+    high: float
+    cheap: ClassVar[bool] = False
 
     @classmethod
+    @abstractmethod
     def of(cls: type[Self], design: Floats, action: Array, reward: Floats, k: int) -> Self:
         """What these rows teach; design is (n, p + 1), its first column 1."""
-        ...
 
+    @abstractmethod
     def __add__(self: Self, other: Self) -> Self:
         """What both have seen."""
-        ...
 
+    @abstractmethod
     def fit(self, low: float, high: float, seed: int) -> Predictor:
         """A predictor from at least one row; rewards lie in [low, high]."""
-        ...
+
+    def predictor(self, reward_range: tuple[float, float] | None, seed: int) -> Predictor:
+        """`fit`, with predictions clipped to the declared range of rewards, or to the one seen."""
+        low, high = reward_range or (self.low, self.high)
+        fitted = self.fit(low, high, seed)
+        return lambda design: np.clip(fitted(design), low, high)
 
 
 @dataclass(frozen=True, eq=False)
-class Linear:
+class Linear(Regression):
     """Ridge per action, each pulled towards what all actions share; kept as sums, not as rows.
 
     Attributes:
         gram: (k, p + 1, p + 1) Σ z z', z = (1, encoded context).
         cross: (k, p + 1) Σ z r.
-        low, high: smallest and largest reward.
     """
 
     gram: Floats
     cross: Floats
-    low: float = np.inf
-    high: float = -np.inf
-    cheap: ClassVar[bool] = True
+    cheap = True
 
     @classmethod
     def of(cls, design: Floats, action: Array, reward: Floats, k: int) -> Linear:
@@ -85,18 +80,13 @@ class Linear:
             rows = action == index
             part = design[rows]
             gram[index], cross[index] = part.T @ part, part.T @ reward[rows]
-        low, high = reward.min(initial=np.inf), reward.max(initial=-np.inf)
-        return cls(gram, cross, float(low), float(high))
+        return cls(len(reward), *_ends(reward), gram, cross)
 
     def __add__(self, other: Linear) -> Linear:
         """The sums over both sets of rows."""
         low, high = min(self.low, other.low), max(self.high, other.high)
-        return Linear(self.gram + other.gram, self.cross + other.cross, low, high)
-
-    @property
-    def n(self) -> float:
-        """How many rows were summed."""
-        return float(self.gram[:, 0, 0].sum())
+        gram, cross = self.gram + other.gram, self.cross + other.cross
+        return Linear(self.n + other.n, low, high, gram, cross)
 
     def fit(self, low: float, high: float, seed: int) -> Predictor:
         """Ridge coefficients; an action without rows gets the shared ones."""
@@ -110,43 +100,25 @@ class Linear:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class _Rows(Regression):
     """A regression that needs its rows again when it is fitted."""
 
     design: Floats
     action: Array
     reward: Floats
     k: int
-    cheap: ClassVar[bool] = False
 
     @classmethod
     def of(cls: type[SelfRows], design: Floats, action: Array, reward: Floats, k: int) -> SelfRows:
         """These rows."""
-        return cls(design, action, reward, k)
+        return cls(len(reward), *_ends(reward), design, action, reward, k)
 
     def __add__(self: SelfRows, other: SelfRows) -> SelfRows:
         """The rows of both."""
-        return type(self)(
-            np.concatenate([self.design, other.design]),
-            np.concatenate([self.action, other.action]),
-            np.concatenate([self.reward, other.reward]),
-            self.k,
-        )
-
-    @property
-    def n(self) -> float:
-        """How many rows."""
-        return float(len(self.reward))
-
-    @property
-    def low(self) -> float:
-        """The smallest reward."""
-        return float(self.reward.min(initial=np.inf))
-
-    @property
-    def high(self) -> float:
-        """The largest reward."""
-        return float(self.reward.max(initial=-np.inf))
+        design = np.concatenate([self.design, other.design])
+        action = np.concatenate([self.action, other.action])
+        reward = np.concatenate([self.reward, other.reward])
+        return self.of(design, action, reward, self.k)
 
 
 SelfRows = TypeVar("SelfRows", bound=_Rows)
@@ -165,20 +137,17 @@ class Logistic(_Rows):
         from sklearn.linear_model import LogisticRegression
 
         spread = high - low
-        share = (self.reward - low) / spread if spread > 0 else np.full(len(self.reward), 0.5)
-        columns = _shared_and_own(self.design, self.action, self.k)
-        sides = [(1, share), (0, 1 - share)]
-        kept = [(label, np.flatnonzero(part > 0), part) for label, part in sides]
-        if not all(len(rows) for _, rows, _ in kept):  # all rewards at one end
+        share = (self.reward - low) / spread if spread > 0 else np.full(self.n, 0.5)
+        weight = np.concatenate([share, 1 - share])  # of each row at the high end, and at the low
+        kept = np.flatnonzero(weight > 0)
+        at_high = kept < self.n
+        if at_high.all() or not at_high.any():  # all rewards at one end
             constant = float(self.reward.mean())
             return lambda design: np.full((len(design), self.k), constant)
-        rows = np.concatenate([rows for _, rows, _ in kept])
-        weight = np.concatenate([part[rows] for _, rows, part in kept])
-        label = np.concatenate([np.full(len(rows), label) for label, rows, _ in kept])
+        columns = _shared_and_own(self.design, self.action, self.k)[kept % self.n]
         model = LogisticRegression(C=LOGISTIC_C, max_iter=300, tol=1e-3)
-        model.fit(columns[rows], label, sample_weight=weight)
-        p = self.design.shape[1]
-        coefficients = model.coef_[0].reshape(self.k + 1, p)
+        model.fit(columns, at_high, sample_weight=weight[kept])
+        coefficients = model.coef_[0].reshape(self.k + 1, -1)
         weights = coefficients[0] + coefficients[1:]
         level = float(model.intercept_[0])
         return lambda design: low + spread * special.expit(design @ weights.T + level)
@@ -205,17 +174,13 @@ class Boosted(_Rows):
             early_stopping=True, random_state=seed, categorical_features=[place], **BOOSTED
         ).fit(_with_action(self.design, self.action), label)
 
-        def predict(design: Floats) -> Floats:
-            out = np.empty((len(design), self.k))
-            for action in range(self.k):
-                rows = _with_action(design, np.full(len(design), action))
-                if binary:
-                    out[:, action] = ends[0] + (ends[1] - ends[0]) * model.predict_proba(rows)[:, 1]
-                else:
-                    out[:, action] = model.predict(rows)
-            return out
+        def mean(design: Floats, action: int) -> Floats:
+            rows = _with_action(design, np.full(len(design), action))
+            if not binary:
+                return np.asarray(model.predict(rows))
+            return np.asarray(ends[0] + (ends[1] - ends[0]) * model.predict_proba(rows)[:, 1])
 
-        return predict
+        return lambda design: np.column_stack([mean(design, action) for action in range(self.k)])
 
 
 REGRESSIONS: dict[str, type[Regression]] = {
@@ -223,6 +188,10 @@ REGRESSIONS: dict[str, type[Regression]] = {
     "logistic": Logistic,
     "boosted": Boosted,
 }
+
+
+def _ends(reward: Floats) -> tuple[float, float]:
+    return float(reward.min(initial=np.inf)), float(reward.max(initial=-np.inf))
 
 
 def _shared_and_own(design: Floats, action: Array, k: int) -> sparse.csr_matrix:

@@ -11,14 +11,17 @@ import numpy as np
 import pandas as pd
 
 from policies.encoder import Encoder
-from policies.errors import EvaluationError, did_you_mean
+from policies.errors import EvaluationError, require_known
 from policies.estimating.arguments import check_folds, check_seed
 from policies.estimating.regressions import REGRESSIONS, Predictor, Regression
-from policies.log import Array, Bools, Floats, LoggedDecisions
+from policies.log import Array, Bools, Dates, Floats, LoggedDecisions
 
 GROWTH = 1.2  # going forward, a costly model is fitted anew when its rows have grown by a fifth
 REENCODE = 2  # likewise, contexts are encoded anew when there are twice as many
 BY = ("folds", "date")
+
+# A number that changes with the encoding, rows to predict, their design, and what teaches them.
+Fold = tuple[int, Array, Floats, Regression]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,24 +29,19 @@ class RewardModel:
     """The mean reward of every action for a context, clipped to the reward's range.
 
     Attributes:
-        action_ids: k ids.
         encoder: contexts to numbers; None for a log without contexts.
         predictor: (n, p + 1) encoded contexts after a column of ones -> (n, k).
-        low, high: predictions are clipped to these.
     """
 
-    action_ids: tuple[str, ...]
     encoder: Encoder | None
     predictor: Predictor
-    low: float
-    high: float
 
     def predict(self, contexts: pd.DataFrame | None, n: int | None = None) -> Floats:
         """(n, k) expected rewards; n is needed where there are no contexts."""
         rows = n if contexts is None else len(contexts)
         if rows is None:
             raise EvaluationError("predict needs contexts, or the number of rows")
-        return np.clip(self.predictor(_design(self.encoder, contexts, rows)), self.low, self.high)
+        return self.predictor(_design(self.encoder, contexts, rows))
 
 
 def fit_reward_model(log: LoggedDecisions, *, model: str = "linear", seed: int = 0) -> RewardModel:
@@ -64,10 +62,8 @@ def fit_reward_model(log: LoggedDecisions, *, model: str = "linear", seed: int =
     if not rows.any():
         raise EvaluationError("a reward model needs at least one row", hint="wait for rewards")
     encoder = _encoder(log, rows)
-    design = _design(encoder, log.contexts, len(log))
-    seen = _seen(kind, log, design, np.flatnonzero(rows))
-    low, high = log.reward_range or (seen.low, seen.high)
-    return RewardModel(log.action_ids, encoder, seen.fit(low, high, seed), low, high)
+    seen = _seen(kind, log, _design(encoder, log.contexts, len(log)), np.flatnonzero(rows))
+    return RewardModel(encoder, seen.predictor(log.reward_range, seed))
 
 
 def cross_fit(
@@ -104,8 +100,7 @@ def cross_fit(
             f"cross_fit takes LoggedDecisions, not a {type(log).__name__}",
             hint="LoggedDecisions.from_frame(frame, …) makes one",
         )
-    if by not in BY:
-        raise EvaluationError(f"cross_fit knows no by={by!r}", hint=did_you_mean(str(by), BY))
+    require_known(by, BY, EvaluationError, f"cross_fit knows no by={by!r}")
     check_folds(folds)
     check_seed(seed)
     if by == "date" and log.decision_date is None:
@@ -113,23 +108,27 @@ def cross_fit(
     low, high = log.reward_range or (-np.inf, np.inf)
     expected = np.full((len(log), log.n_actions), float(np.clip(0.0, low, high)))
     parts = _folds(log, kind, folds, seed) if by == "folds" else _forward(log, kind)
-    fitted, last, ends = 0.0, -1, (low, high)
+    fitted, last = 0, -1
     for stamp, rows, design, seen in parts:
         if not seen.n:
             continue
         if stamp != last or kind.cheap or seen.n >= GROWTH * fitted:
-            ends = log.reward_range or (seen.low, seen.high)
-            predictor, fitted, last = seen.fit(*ends, seed), seen.n, stamp
-        expected[rows] = np.clip(predictor(design), *ends)
+            predictor, fitted, last = seen.predictor(log.reward_range, seed), seen.n, stamp
+        expected[rows] = predictor(design)
     return expected
 
 
 def _regression(model: str) -> type[Regression]:
-    if not isinstance(model, str) or model not in REGRESSIONS:
-        raise EvaluationError(
-            f"there is no reward model called {model!r}", hint=did_you_mean(str(model), REGRESSIONS)
-        )
+    what = f"there is no reward model called {model!r}"
+    require_known(model, list(REGRESSIONS), EvaluationError, what)
     return REGRESSIONS[model]
+
+
+def rows_by_day(dates: Dates) -> Iterator[tuple[np.datetime64, Array]]:
+    """Each day of (n,) dates, in order, and the numbers of its rows."""
+    order = np.argsort(dates, kind="stable")
+    days, starts = np.unique(dates[order], return_index=True)
+    return zip(days, np.split(order, starts[1:]))
 
 
 def customer_folds(log: LoggedDecisions, folds: int, seed: int) -> Array:
@@ -138,9 +137,7 @@ def customer_folds(log: LoggedDecisions, folds: int, seed: int) -> Array:
     return np.random.default_rng(seed).permutation(count)[codes] % folds
 
 
-def _folds(
-    log: LoggedDecisions, kind: type[Regression], folds: int, seed: int
-) -> Iterator[tuple[int, Array, Floats, Regression]]:
+def _folds(log: LoggedDecisions, kind: type[Regression], folds: int, seed: int) -> Iterator[Fold]:
     """Each fold's number, rows, their design, and what all other folds teach."""
     fold = customer_folds(log, folds, seed)
     teaches = _teaching(log)
@@ -151,9 +148,7 @@ def _folds(
         yield number, rows, design[rows], reduce(add, seen[:number] + seen[number + 1 :])
 
 
-def _forward(
-    log: LoggedDecisions, kind: type[Regression]
-) -> Iterator[tuple[int, Array, Floats, Regression]]:
+def _forward(log: LoggedDecisions, kind: type[Regression]) -> Iterator[Fold]:
     """Which encoding, each day's rows, their design, and what the rows matured by then teach.
 
     The encoder is fitted on contexts decided before the day, and anew when these have doubled, so
@@ -162,23 +157,17 @@ def _forward(
     dates = log.decision_date
     assert dates is not None
     known, teaches = log.known_on, _teaching(log)
-    first = known[teaches].min() if teaches.any() else dates.max() + 1
-    started = np.flatnonzero(dates >= first)
-    if not len(started):
-        return
-    first = dates[started].min()
     order = np.flatnonzero(teaches)[np.argsort(known[teaches], kind="stable")]
     matured = known[order]
-    order_of_days = np.argsort(dates, kind="stable")
-    days, starts = np.unique(dates[order_of_days], return_index=True)
-    seen, done, encoded, design = None, 0, 0, np.zeros((0, 0))
-    for day, start, rows in zip(days, starts, np.split(order_of_days, starts[1:])):
-        if day < first:
-            continue
-        if seen is None or start >= REENCODE * encoded:  # `start` rows were decided before the day
-            design = _design(_encoder(log, dates < day), log.contexts, len(log))
-            seen, done, encoded = None, 0, int(start)
+    seen, done, encoded, design, decided = None, 0, 0, np.zeros((0, 0)), 0
+    for day, rows in rows_by_day(dates):
+        before, decided = decided, decided + len(rows)
         now = int(np.searchsorted(matured, day, side="right"))
+        if not now:
+            continue
+        if seen is None or before >= REENCODE * encoded:
+            design = _design(_encoder(log, dates < day), log.contexts, len(log))
+            seen, done, encoded = None, 0, before
         new = _seen(kind, log, design, order[done:now])
         seen, done = new if seen is None else seen + new, now
         yield encoded, rows, design[rows], seen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ class EvaluationRows:
 
     def __getitem__(self, rows: Bools | Ints | slice) -> EvaluationRows:
         """These rows only."""
-        columns: list[Any] = [getattr(self, field.name) for field in fields(self)]
+        columns = vars(self).values()
         picked: list[Any] = [None if column is None else column[rows] for column in columns]
         return EvaluationRows(*picked)
 
@@ -84,6 +84,7 @@ def evaluation_rows(
         EvaluationError: the target is no distribution over the eligible actions, predictions are
             not n × k finite numbers, or the log's action probabilities are not known.
     """
+    require_probabilities(log)
     read = RowReader(log, target, expected_reward)
     names = ["weight"]
     names += ["direct", "residual"] if expected_reward is not None else []
@@ -103,23 +104,60 @@ class RowReader:
     """Gives any block of at most `block_rows` rows of a log as EvaluationRows, checked on the way.
 
     Attributes:
-        alone: whether only one thread at a time may read; see `_Target`.
+        alone: whether only one thread at a time may read: policies may keep state.
+
+    Args:
+        log: with action probabilities, see `require_probabilities`.
+        target: a policy, or an (n, k) array.
+        expected_reward: (n, k) predictions.
 
     Raises:
         EvaluationError: as `evaluation_rows`, at once or when a block is read.
     """
 
     def __init__(self, log: LoggedDecisions, target: Any, expected_reward: Any = None) -> None:
-        require_probabilities(log)
-        self._log, self._target, self._model = log, _Target(log, target), None
+        if isinstance(target, (str, type)):
+            raise EvaluationError(
+                f"the target is {target!r}, and must be a policy or an (n, k) array",
+                hint="make a policy: FixedAction(log.action_ids, ACTION), or"
+                " UniformPolicy(log.action_ids)",
+            )
+        known = getattr(target, "action_ids", log.action_ids)
+        if tuple(known) != log.action_ids:
+            raise EvaluationError(
+                f"the policy's actions {tuple(known)} are not the log's {log.action_ids}",
+                hint="give both the same action_ids, in the same order",
+            )
+        self._log, self._target, self._model = log, target, None
+        self.alone = hasattr(target, "distribution")
+        if not self.alone:
+            self._target = _shaped(log, target, "the target")
         if expected_reward is not None:
             self._model = _shaped(log, expected_reward, "expected_reward")
         self._starts = np.arange(block_rows(log.n_actions)) * log.n_actions
-        self.alone = self._target.alone
+
+    def target(self, block: slice) -> Floats:
+        """(rows, k) the target of a block; exactly 1 on forced rows."""
+        log, eligible = self._log, self._log.eligible[block]
+        if self.alone:
+            contexts = None if log.contexts is None else log.contexts.iloc[block]
+            answer = self._target.distribution(contexts, eligible)
+            part = _shaped(log, answer, "a policy's distribution", block)
+        else:
+            part = self._target[block]
+        part, free = np.ascontiguousarray(part), eligible.all()
+        sums = np.einsum("nk->n", part)
+        proper = part.min() >= 0 and sums.min() >= LEAST_SUM and sums.max() <= MOST_SUM
+        if not proper or not (free or not part[~eligible].any()):
+            if self.alone:
+                _check_distribution(part, eligible, block.start)
+            else:
+                _check_distribution(self._target, log.eligible)
+        return part if free else np.where(log.choice[block, None], part, eligible)
 
     def __call__(self, block: slice) -> EvaluationRows:
         """The rows of a block."""
-        log, target = self._log, self._target[block]
+        log, target = self._log, self.target(block)
         reward, probability = log.reward[block], log.action_probability[block]
         taken = self._starts[: len(target)] + log.action[block]
         weight = target.take(taken, mode="clip")  # all in range; "clip" is the fast mode
@@ -143,10 +181,10 @@ def as_target(log: LoggedDecisions, target: Any) -> Floats:
     Raises:
         EvaluationError: wrong shape, rows that do not sum to 1, or mass where not eligible.
     """
-    whole, read = np.empty((len(log), log.n_actions)), _Target(log, target)
+    whole, read = np.empty((len(log), log.n_actions)), RowReader(log, target)
 
     def fill(block: slice) -> None:
-        whole[block] = read[block]
+        whole[block] = read.target(block)
 
     map_blocks(fill, len(log), block_rows(log.n_actions), alone=read.alone)
     return whole
@@ -183,61 +221,15 @@ def require_probabilities(log: LoggedDecisions) -> None:
         )
 
 
-class _Target:
-    """A policy, or an (n, k) array, read block by block and checked on the way.
-
-    Policies are called block by block, by one thread: they may keep state.
-    """
-
-    def __init__(self, log: LoggedDecisions, target: Any) -> None:
-        if isinstance(target, (str, type)):
-            raise EvaluationError(
-                f"the target is {target!r}, and must be a policy or an (n, k) array",
-                hint="make a policy: FixedAction(log.action_ids, ACTION), or"
-                " UniformPolicy(log.action_ids)",
-            )
-        known = getattr(target, "action_ids", log.action_ids)
-        if tuple(known) != log.action_ids:
-            raise EvaluationError(
-                f"the policy's actions {tuple(known)} are not the log's {log.action_ids}",
-                hint="give both the same action_ids, in the same order",
-            )
-        self._log, self._choice, self._policy, self._array = log, log.choice, target, None
-        self.alone = hasattr(target, "distribution")
-        if not self.alone:
-            self._array = _shaped(log, target, "the target")
-
-    def __getitem__(self, block: slice) -> Floats:
-        """(rows, k) the target of a block; exactly 1 on forced rows."""
-        log, eligible = self._log, self._log.eligible[block]
-        if self._array is None:
-            contexts = None if log.contexts is None else log.contexts.iloc[block]
-            answer = self._policy.distribution(contexts, eligible)
-            part = _shaped(log, answer, "a policy's distribution", block)
-        else:
-            part = self._array[block]
-        part, free = np.ascontiguousarray(part), eligible.all()
-        sums = np.einsum("nk->n", part)
-        proper = part.min() >= 0 and sums.min() >= LEAST_SUM and sums.max() <= MOST_SUM
-        if not proper or not (free or not part[~eligible].any()):
-            if self._array is None:
-                _check_distribution(part, eligible, block.start)
-            else:
-                _check_distribution(self._array, log.eligible)
-        return part if free else np.where(self._choice[block, None], part, eligible)
-
-
 def _check_distribution(target: Floats, eligible: Bools, first: int = 0) -> None:
     """Raise EvaluationError, naming the rows from `first` on, unless all are distributions."""
     proper = (target >= 0).all(axis=1) & (np.abs(target.sum(axis=1) - 1) <= SUMS_TO_ONE)
-    require(
-        proper,
-        "a target's rows must be non-negative and sum to 1",
-        error=EvaluationError,
-        start=first,
-    )
-    inside = ~((target != 0) & ~eligible).any(axis=1)
-    require(inside, "a target must be 0 where not eligible", error=EvaluationError, start=first)
+    rules = {
+        "a target's rows must be non-negative and sum to 1": proper,
+        "a target must be 0 where not eligible": ~((target != 0) & ~eligible).any(axis=1),
+    }
+    for rule, holds in rules.items():
+        require(holds, rule, error=EvaluationError, start=first)
 
 
 def _no_model() -> EvaluationError:
@@ -254,9 +246,15 @@ def _check_finite(array: Floats) -> None:
 def _shaped(log: LoggedDecisions, values: Any, what: str, rows: slice | None = None) -> Floats:
     """Values of all rows, or of these, as numbers whose rows and columns are the log's."""
     hint = "one row per logged decision, one column per action_ids entry"
-    n = len(log) if rows is None else rows.stop - rows.start
-    if isinstance(values, (pd.DataFrame, pd.Series)):
-        _in_order(values, what, n, 0 if rows is None else rows.start)
+    rows = rows or slice(0, len(log))
+    n = rows.stop - rows.start
+    if isinstance(values, (pd.DataFrame, pd.Series)) and len(values) == n:
+        orders = (pd.RangeIndex(n), pd.RangeIndex(rows.start, rows.stop))
+        if not any(values.index.equals(order) for order in orders):
+            raise EvaluationError(
+                f"{what} comes with an index of its own, and its rows may be in another order",
+                hint="in the log's order: .to_numpy(), or .reset_index(drop=True)",
+            )
     values = by_action(values, log.action_ids, what, EvaluationError)
     try:
         array = np.asarray(values, dtype=np.float64)
@@ -267,13 +265,3 @@ def _shaped(log: LoggedDecisions, values: Any, what: str, rows: slice | None = N
             f"{what} must have shape {(n, log.n_actions)}, and has {array.shape}", hint=hint
         )
     return array
-
-
-def _in_order(values: Any, what: str, n: int, start: int) -> None:
-    """Raise where a frame's index says that its n rows may be in another order than the log's."""
-    orders = (pd.RangeIndex(n), pd.RangeIndex(start, start + n))
-    if len(values) == n and not any(values.index.equals(order) for order in orders):
-        raise EvaluationError(
-            f"{what} comes with an index of its own, and its rows may be in another order",
-            hint="in the log's order: .to_numpy(), or .reset_index(drop=True)",
-        )

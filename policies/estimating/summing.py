@@ -67,10 +67,10 @@ def sum_rows(
 
 def ratio_sums(estimator: Estimator, rows: EvaluationRows) -> Sums | None:
     """What a ratio's contributions are linearised around: its sums over all rows; else None."""
-    if estimator.parts(rows[:1]).weight is None or not len(rows):
+    if estimator.parts(rows[:1]).weight is None:
         return None
-    parts = map_blocks(lambda block: Sums.of(estimator.parts(rows[block])), len(rows), ROWS)
-    return Sums.merged(parts)
+    n = max(len(rows), 1)  # of no rows there is one empty block
+    return Sums.merged(map_blocks(lambda block: Sums.of(estimator.parts(rows[block])), n, ROWS))
 
 
 def row_contributions(estimator: Estimator, rows: EvaluationRows) -> Floats:

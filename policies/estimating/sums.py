@@ -16,23 +16,16 @@ Customers = tuple[Array, int]  # (n,) index of each row's customer, and how many
 
 
 class Parts(NamedTuple):
-    """An estimate row by row: mean(direct) + Σ weighted / Σ weight.
+    """An estimate row by row: mean(direct), and for a ratio + Σ weighted / Σ weight.
 
     Attributes:
-        direct, weighted: (n,); None = 0 in every row.
-        weight: (n,) of a ratio; None = 1 in every row.
+        direct: (n,) contributions, or the part of them that is no ratio; None = 0 in every row.
+        weighted, weight: (n,) of a ratio; None where there is none.
     """
 
-    direct: Optional[Floats] = None
+    direct: Any = None
     weighted: Optional[Floats] = None
     weight: Optional[Floats] = None
-
-    @property
-    def plain(self) -> Floats:
-        """(n,) direct + weighted: the contributions where the weight is 1."""
-        if self.direct is None or self.weighted is None:
-            return self.direct if self.weighted is None else self.weighted  # type: ignore[return-value]
-        return self.direct + self.weighted
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +33,7 @@ class Sums:
     """An estimate's parts, summed over units: rows, or all rows of a customer. Sums add up.
 
     N, D, U and V are a unit's number of rows and its sums of direct, weighted and weight;
-    a = ΣD / ΣN and ρ = ΣU / ΣV. Where the weight is 1, D holds direct + weighted, U is 0 and V is N.
+    a = ΣD / ΣN and ρ = ΣU / ΣV. Without a ratio U is 0 and V is N.
     Products are of numbers whose sum over units is 0, so nothing cancels, however far rewards lie
     from 0. Two sums merge by moving both to the common a and ρ (Chan, Golub & LeVeque 1983).
 
@@ -60,25 +53,20 @@ class Sums:
         if customers is not None:
             return cls.of_units(unit_totals(parts, customers))
         direct, weighted, weight = parts
-        if weight is None or weighted is None:
-            values = parts.plain
-            n, total = len(values), np.add.reduce(values)
-            square = _square(values - total / max(n, 1))
-            rows, nothing = (n, 0.0, 0.0, n), (0.0, 0.0, 0.0, 0.0)
-            return cls(n, (n, total, 0.0, n), (rows, (0.0, square, 0.0, 0.0), nothing, rows))
-        n, u, v = len(weight), np.add.reduce(weighted), np.add.reduce(weight)
-        away = weight * (-u / v if v > 0 else 0.0)
-        away += weighted
-        d = dd = de = dv = 0.0
+        n: Any = len(direct if weight is None else weight)
+        v = vv = n
+        d = u = dd = de = dv = ee = ev = 0.0
         if direct is not None:
             d = np.add.reduce(direct)
             off = direct - d / max(n, 1)
-            dd, de, dv = (
-                _square(off),
-                np.einsum("n,n->", off, away),
-                np.einsum("n,n->", off, weight),
-            )
-        ee, ev, vv = _square(away), np.einsum("n,n->", away, weight), _square(weight)
+            dd = _dot(off, off)
+        if weight is not None and weighted is not None:
+            u, v = np.add.reduce(weighted), np.add.reduce(weight)
+            away = weight * (-u / v if v > 0 else 0.0)
+            away += weighted
+            ee, ev, vv = _dot(away, away), _dot(away, weight), _dot(weight, weight)
+            if direct is not None:
+                de, dv = _dot(off, away), _dot(off, weight)
         products = ((n, 0.0, 0.0, v), (0.0, dd, de, dv), (0.0, de, ee, ev), (v, dv, ev, vv))
         return cls(n, (n, d, u, v), products)
 
@@ -98,10 +86,10 @@ class Sums:
         products = np.array([part.products for part in parts])
         whole = totals.sum(axis=0)
         (means, ratios), (mean, ratio) = _centres(totals), _centres(whole)
-        move = np.tile(np.eye(4), (len(parts), 1, 1))
+        move = np.zeros((len(parts), 4, 4)) + np.eye(4)
         move[:, 1, 0], move[:, 2, 3] = means - mean, ratios - ratio
-        products = np.einsum("mij,mjk,mlk->il", move, products, move)
-        return cls(sum(part.units for part in parts), whole, products)
+        moved = move @ products @ move.transpose(0, 2, 1)
+        return cls(sum(part.units for part in parts), whole, moved.sum(axis=0))
 
     def __add__(self, other: Sums) -> Sums:
         """The sums over both; no unit may be in both."""
@@ -140,30 +128,25 @@ class Sums:
         return math.sqrt(self.square * self.units / (self.units - 1)) / float(self.totals[0])
 
 
-def _square(values: Floats) -> float:
-    return np.einsum("n,n->", values, values)  # type: ignore[no-any-return]
+def _dot(one: Floats, other: Floats) -> float:
+    return np.einsum("n,n->", one, other)  # type: ignore[no-any-return]
 
 
 def _centres(totals: Any) -> tuple[Floats, Floats]:
-    """a and ρ of totals (…, 4); 0 where there is nothing."""
-    rows, direct, weighted, weight = np.moveaxis(np.asarray(totals), -1, 0)
+    """a and ρ of totals (4,) or (m, 4); 0 where there is nothing."""
+    rows, direct, weighted, weight = np.asarray(totals).T
     return direct / np.maximum(rows, 1), weighted / np.where(weight > 0, weight, 1.0)
 
 
 def unit_totals(parts: Parts, customers: Customers) -> Floats:
     """(4, g) N, D, U and V of each customer; see `Sums`."""
     codes, count = customers
-    rows = np.bincount(codes, minlength=count).astype(np.float64)
-    if parts.weight is None:
-        return np.stack([rows, _by_unit(parts.plain, customers), np.zeros(count), rows])
-    return np.stack([rows, *(_by_unit(part, customers) for part in parts)])
-
-
-def _by_unit(values: Floats | None, customers: Customers) -> Floats:
-    codes, count = customers
-    if values is None:
-        return np.zeros(count)
-    return np.bincount(codes, values, minlength=count).astype(np.float64, copy=False)
+    totals = np.zeros((4, count))
+    totals[0] = totals[3] = np.bincount(codes, minlength=count)
+    for total, column in zip(totals[1:], parts):
+        if column is not None:
+            total[:] = np.bincount(codes, column, minlength=count)
+    return totals
 
 
 def contributions(parts: Parts, sums: Sums | None = None) -> Floats:
@@ -176,7 +159,7 @@ def contributions(parts: Parts, sums: Sums | None = None) -> Floats:
         sums: over all rows; needed where there are weights.
     """
     if parts.weight is None or parts.weighted is None or sums is None:
-        return parts.plain
+        return parts.direct  # type: ignore[no-any-return]
     terms = parts.weighted - sums.ratio * parts.weight
     terms *= sums.totals[0] / sums.totals[3] if sums.totals[3] > 0 else math.nan
     terms += sums.ratio if parts.direct is None else parts.direct + sums.ratio
@@ -212,13 +195,13 @@ class WeightSums(NamedTuple):
             weight, reward = weight[choice], reward[choice]
             residual = None if residual is None else residual[choice]
         outside = 0.0 if rows.unsupported is None else np.add.reduce(rows.unsupported)
-        total, square = np.add.reduce(weight), _square(weight)
+        total, square = np.add.reduce(weight), _dot(weight, weight)
         sums = (len(rows), len(weight), total, square, weight.max(initial=0.0), outside)
         if residual is None:
             return cls(*sums)
         earned = np.add.reduce(reward)
         away = reward - earned / max(len(reward), 1)
-        return cls(*sums, _square(residual), earned, _square(away))
+        return cls(*sums, _dot(residual, residual), earned, _dot(away, away))
 
     @classmethod
     def merged(cls, parts: Sequence[WeightSums]) -> WeightSums:
@@ -248,16 +231,6 @@ class WeightSums(NamedTuple):
         """
         return 1 - self.residual_square / self.reward_square if self.reward_square else math.nan
 
-    def diagnostics(self) -> dict[str, float]:
-        """Row counts, and what the importance weights of choice rows look like."""
-        return {
-            "n": int(self.n),
-            "n_choice": int(self.n_choice),
-            "effective_n": kish(self.weight, self.weight_square),
-            "max_weight": float(self.max_weight) if self.n_choice else math.nan,
-            "mean_weight": self.weight / self.n_choice if self.n_choice else math.nan,
-        }
-
 
 def kish(total: float, square: float) -> float:
     """How many equally weighted rows say as much: (Σ w)² / Σ w² (Kish 1965); 0 without weight."""
@@ -266,7 +239,7 @@ def kish(total: float, square: float) -> float:
 
 def effective_size(weight: Floats) -> float:
     """`kish` of weights (n,)."""
-    return kish(float(weight.sum()), float(_square(weight)))
+    return kish(float(weight.sum()), float(_dot(weight, weight)))
 
 
 def reward_reach(low: float, high: float) -> float:
@@ -296,5 +269,14 @@ def table_row(
     if strict and weights.n_choice and not weights.weight:
         std_error = math.nan
         low, high = (low, high) if hidden else (math.nan, math.nan)
-    row = {"value": value, "std_error": std_error, "low": low - hidden, "high": high + hidden}
-    return {**row, **weights.diagnostics()}
+    return {
+        "value": value,
+        "std_error": std_error,
+        "low": low - hidden,
+        "high": high + hidden,
+        "n": int(weights.n),
+        "n_choice": int(weights.n_choice),
+        "effective_n": kish(weights.weight, weights.weight_square),
+        "max_weight": float(weights.max_weight) if weights.n_choice else math.nan,
+        "mean_weight": weights.weight / weights.n_choice if weights.n_choice else math.nan,
+    }

@@ -28,10 +28,8 @@ def log_mixture(s: Floats, v: Floats, rho: float) -> Floats:
     """
     a = v + rho
     prior = _gamma_rest(np.asarray(rho)) + math.log(special.gammainc(rho, rho))
-    mixed: Floats = (
-        s - a * np.log1p(s / a) + _gamma_rest(a) + np.log(special.gammainc(a, a + s)) - prior
-    )
-    return mixed
+    log_p = np.log(special.gammainc(a, a + s))
+    return np.asarray(s - a * np.log1p(s / a) + _gamma_rest(a) + log_p - prior)
 
 
 def _gamma_rest(a: Floats) -> Floats:
@@ -76,9 +74,7 @@ def boundary(
             parts.append(lam * s + (math.log1p(-lam) + lam) * (a - rho) + math.log(weight))
             slopes.append(np.full(s.shape, lam))
         value = special.logsumexp(parts, axis=0)
-        step = (value - goal) / sum(
-            np.exp(part - value) * slope for part, slope in zip(parts, slopes)
-        )
+        step = (value - goal) / (np.exp(parts - value) * slopes).sum(axis=0)
         s = s - step
         if (np.abs(step) <= 1e-9 * s).all():
             return np.asarray(s)

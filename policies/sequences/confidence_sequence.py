@@ -21,7 +21,6 @@ def sequence_interval(
     alpha_low: float,
     alpha_high: float,
     *,
-    tuned_at: float = TUNED_AT,
     minimum_effect: float | None = None,
 ) -> tuple[float, float, float]:
     """Bounds that hold at every look, from day sums: (low, high, difference) per logged row.
@@ -36,8 +35,6 @@ def sequence_interval(
     Args:
         days: all days of the sequence.
         alpha_low, alpha_high: error probability of each side.
-        tuned_at: V, in squares of the wider of the two bounds, at which the interval is tightest;
-            declared, like everything else, before the first look.
         minimum_effect: a difference per logged row; the sequence is then tuned to decide it soonest
             (see `Tuning`), and is about the `tuned_days`. Without any, the bounds are infinite.
 
@@ -54,19 +51,19 @@ def sequence_interval(
     if minimum_effect is not None and not days[0].spread:
         return -math.inf, math.inf, difference
     bounds = _bound([day.low for day in days]), _bound([day.high for day in days])
-    halves = []
-    for c, side, alpha in zip(bounds, (whole.low, whole.high), (alpha_low, alpha_high)):
+
+    def half(side: Side, c: float, alpha: float) -> float:
         if not c:
-            halves.append(0.0)
-            continue
+            return 0.0
         if minimum_effect is None:
-            tuning = Tuning(best_rho(alpha, tuned_at * float(np.square(max(bounds) / c))))
+            tuning = Tuning(best_rho(alpha, TUNED_AT * float(np.square(max(bounds) / c))))
         else:
-            variance = days[0].spread / days[0].n
-            tuning = Tuning.to_decide(minimum_effect, variance, alpha, c)
-        halves.append(float(_half(side.square, alpha, c, tuning)))
-    low = (whole.low.total - halves[0]) / whole.n
-    return low, (whole.high.total + halves[1]) / whole.n, difference
+            tuning = Tuning.to_decide(minimum_effect, days[0].spread / days[0].n, alpha, c)
+        return float(_half(side.square, alpha, c, tuning))
+
+    low = whole.low.total - half(whole.low, bounds[0], alpha_low)
+    high = whole.high.total + half(whole.high, bounds[1], alpha_high)
+    return low / whole.n, high / whole.n, difference
 
 
 def tuned_days(days: Sequence[DaySums]) -> Sequence[DaySums]:

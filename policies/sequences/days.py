@@ -12,6 +12,7 @@ import pandas as pd
 
 from policies.errors import EvaluationError
 from policies.estimating.estimators import as_estimator
+from policies.estimating.reward_model import rows_by_day
 from policies.estimating.rows import as_model, as_target, require_probabilities
 from policies.log import Array, Bools, Floats, LoggedDecisions
 from policies.sequences.terms import LinearTerms
@@ -101,8 +102,7 @@ class DaySums:
     @classmethod
     def from_dict(cls, row: Mapping[Any, Any]) -> DaySums:
         """The same from a row of a table; other columns are ignored."""
-        names = [field.name for field in fields(cls) if field.name not in ("low", "high")]
-        flat = {name: row[name] for name in names}
+        flat = {field.name: row[field.name] for field in fields(cls) if field.type != "Side"}
         if flat["decision_date"] is not None:
             flat["decision_date"] = pd.Timestamp(flat["decision_date"]).date()
         for side in ("low", "high"):
@@ -110,8 +110,8 @@ class DaySums:
         return cls(**flat)
 
 
-NUMBERS = {field.name for field in fields(DaySums) if field.type in ("int", "float")}
-SUMS = NUMBERS - {"centre"}  # what adds up over days
+# What adds up over days: all numbers but the centre.
+SUMS = {field.name for field in fields(DaySums) if field.type in ("int", "float")} - {"centre"}
 NO_DAYS = DaySums(None, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, Side(), Side())
 
 
@@ -171,11 +171,9 @@ def day_sums(
     terms = LinearTerms.of(log, weights, model, floor=floor)
     days: list[DaySums] = []
     past = sum(before, NO_DAYS)
-    past = replace(
-        past,  # with the bounds of the sequence
-        low=replace(past.low, bound=bound_low or past.low.bound),
-        high=replace(past.high, bound=bound_high or past.high.bound),
-    )
+    low = replace(past.low, bound=bound_low or past.low.bound)
+    high = replace(past.high, bound=bound_high or past.high.bound)
+    past = replace(past, low=low, high=high)  # with the bounds of the sequence
     for day, rows in _days(log):
         if past.decision_date is not None and not (day and day > past.decision_date):
             raise EvaluationError(
@@ -220,15 +218,11 @@ def _share(n: int, total: float, square: float, reward_range: tuple[float, float
 
 def _days(log: LoggedDecisions) -> Iterator[tuple[date | None, Array]]:
     """Each day and the numbers of its rows; one entry for a log without dates."""
-    if not len(log):
-        return
-    if log.decision_date is None:
+    if log.decision_date is not None:
+        for day, rows in rows_by_day(log.decision_date):
+            yield pd.Timestamp(day).date(), rows
+    elif len(log):
         yield None, np.arange(len(log))
-        return
-    order = np.argsort(log.decision_date, kind="stable")
-    days, starts = np.unique(log.decision_date[order], return_index=True)
-    for day, rows in zip(days, np.split(order, starts[1:])):
-        yield pd.Timestamp(day).date(), rows
 
 
 def _sum(

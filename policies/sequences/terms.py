@@ -68,12 +68,10 @@ class LinearTerms:
                 f"the declared floor is {floor:g}, and a logged action had probability {least:g}",
                 hint="declare the smallest probability that the logger gives an eligible action",
             )
-        chance, drawn = log.distribution, log.eligible
-        known = chance is not None
-        if chance is None:
-            chance = np.full(weights.shape, floor or least)
+        if log.distribution is None:
+            chance, drawn = np.full(weights.shape, floor or least), log.eligible
         else:
-            drawn = np.asarray(chance > 0)
+            chance, drawn = log.distribution, log.distribution > 0
         seen = (float(log.reward.min(initial=np.inf)), float(log.reward.max(initial=-np.inf)))
         low, high = log.reward_range or (seen if len(log) else (0.0, 0.0))
         return cls(
@@ -88,7 +86,7 @@ class LinearTerms:
             low=low,
             high=high,
             declared=log.reward_range is not None
-            and (known or floor is not None)
+            and (log.distribution is not None or floor is not None)
             and log.probabilities == "logged",
         )
 
@@ -118,8 +116,7 @@ class LinearTerms:
         """(n,) t(A)/p·(r − q(A)), the part that depends on the draw."""
         rows = np.arange(len(self.action))
         away = self.reward - self.model[rows, self.action]
-        terms: Floats = self.weights[rows, self.action] / self.action_probability * away
-        return terms
+        return np.asarray(self.weights[rows, self.action] / self.action_probability * away)
 
     def _gain(self) -> Floats:
         """t / chance where an action could be drawn, else 0."""

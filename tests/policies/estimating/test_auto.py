@@ -139,7 +139,7 @@ def test_block_by_block_is_at_once(
             return Squared(n**0.25)
 
         def parts(self, rows: EvaluationRows) -> Parts:
-            return Parts(weighted=np.minimum(rows.weight, self.most) * rows.reward)
+            return Parts(np.minimum(rows.weight, self.most) * rows.reward)
 
     monkeypatch.setattr("policies.estimating.auto.SHARED_ROWS", 97)
     for seed in range(5):
@@ -156,7 +156,7 @@ def test_block_by_block_is_at_once(
                 values = [
                     ours - row_contributions(each, theirs) for ours, each in zip(values, pool)
                 ]
-            squares = [own.square for own, _ in _sums(pool, batch, theirs)]
+            squares = [own.square for own in _sums(pool, batch, theirs)[0]]
             np.testing.assert_allclose(np.array(squares) / 700, [each.var() for each in values])
 
 

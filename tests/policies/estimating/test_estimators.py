@@ -365,6 +365,20 @@ def test_probabilities_must_be_known(contextual: Any) -> None:
         evaluation_rows(unknown, target)
 
 
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_rows_are_never_written_into(contextual: Any, name: str) -> None:
+    """An estimator computes in arrays of its own: columns that nobody may write into suffice."""
+    log, target, means = contextual(6, 300)
+    rows = evaluation_rows(log, target, means)
+    for column in vars(rows).values():
+        if column is not None:
+            column.flags.writeable = False
+    found = row_contributions(ESTIMATORS[name](), rows)
+    assert found.shape == (300,)
+    assert np.isfinite(found).all()
+    ESTIMATORS[name]().chosen(rows, rows[::-1])
+
+
 def test_effective_size() -> None:
     """Equal weights count fully, one weight counts as one row, none as nothing."""
     assert effective_size(np.ones(7)) == 7

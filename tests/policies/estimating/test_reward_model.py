@@ -119,6 +119,13 @@ def test_forced_rows_do_not_teach(contextual: Any) -> None:
     np.testing.assert_array_equal(cross_fit(log), cross_fit(moved))
 
 
+@pytest.mark.parametrize("by", ["folds", "date"])
+def test_a_log_without_rows(contextual: Any, by: str) -> None:
+    """No row gives no prediction, by folds and by date."""
+    log, _, _ = contextual(6, 100)
+    assert cross_fit(log[:0], by=by).shape == (0, 3)
+
+
 def test_wrong_arguments(contextual: Any) -> None:
     """Unknown names, one fold, and dates that are not there are refused."""
     log, _, _ = contextual(6, 100)
