@@ -13,7 +13,7 @@ import pandas as pd
 from policies.catalogue import Catalogue
 from policies.deciding.deployed import AsDeployed, Exploration
 from policies.deciding.groups import GROUPS, Groups
-from policies.errors import CatalogueError, InvalidLogError, did_you_mean
+from policies.errors import CatalogueError, InvalidLogError, require_known
 from policies.learning.baselines import BusinessRules
 from policies.log import LoggedDecisions, to_day
 from policies.policy import Policy
@@ -57,10 +57,7 @@ class World:
 
     def __post_init__(self) -> None:
         """Check the reward's name."""
-        if self.reward not in REWARDS:
-            raise CatalogueError(
-                f"no world earns {self.reward!r}", hint=did_you_mean(self.reward, REWARDS)
-            )
+        require_known(self.reward, REWARDS, CatalogueError, f"no world earns {self.reward!r}")
 
     @cached_property
     def candidate(self) -> Policy | None:
