@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from policies.deciding.deployed import AsDeployed
-from policies.deciding.groups import Groups
 from policies.errors import LearningError
 from policies.estimating.reward_model import RewardModel, fit_reward_model
 from policies.judging.aliases import AliasHistory, Move
@@ -32,10 +31,10 @@ from policies.judging.lineages import (
 from policies.judging.selection import GRID, default_grid, select
 from policies.judging.training_days import split_days
 from policies.learning.reading import joined
-from policies.log import LoggedDecisions
+from policies.log import LoggedDecisions, to_day
 from policies.policy import Policy
 from policies.sequences.days import DaySums, day_sums, noise_share
-from simulation.days import Day
+from simulation.days import Course, Day
 from simulation.world import START, World
 
 RULES = "business_rules"  # the incumbent until a version is champion
@@ -117,7 +116,7 @@ class Loop:
         self, world: World, settings: LoopSettings | None = None, start: str = START
     ) -> None:
         self.world, self.settings = world, settings or LoopSettings()
-        self.course = world.course(start)
+        self.course = Course(world.response, to_day(start))
         self.days = deque[LoggedDecisions](maxlen=self.settings.memory_days)
         self.policies: dict[str, Policy] = {RULES: world.incumbent}
         self.models: dict[str, RewardModel] = {}  # by version, fixed with it
@@ -152,9 +151,9 @@ class Loop:
     def next_day(self) -> tuple[Day, LoggedDecisions, str, str]:
         """Run a day: what happened, its log with the later rewards, the verdict and a note."""
         today, champion, world = self.today, self.champion, self.world
-        groups = Groups(world.uniform_share, 0.0, salt=f"groups:{world.response.salt}")
-        day = self.course.day(self.policies[champion], floor=world.floor, groups=groups)
-        self.days.append(world.log(day))
+        acting = self.policies[champion]
+        day = self.course.day(acting, floor=world.floor, groups=world.groups)
+        self.days.append(world.log([world.logged_columns(day)]))
         trial, verdict, notes = self._on_trial(today), "", []
         ended = trial is None and self._on_trial(_after(today, -1)) is not None
         if today >= self.due or ended:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Union
@@ -95,6 +95,11 @@ class World:
         """What deployment adds to every policy of this company."""
         return Exploration(self.floor, self.uniform_share)
 
+    @property
+    def groups(self) -> Groups:
+        """The groups of the scenario's log: policy and uniform."""
+        return Groups(self.uniform_share, 0.0, salt=f"groups:{self.response.salt}")
+
     @cached_property
     def incumbent(self) -> Policy:
         """The business rules."""
@@ -124,20 +129,17 @@ class World:
         Raises:
             InvalidLogError: there are no decisions in these days, or `start` is no date.
         """
-        first = to_day(start)
-        counts = [len(self.customers.present(date)) for date in np.arange(first, first + days)]
-        if not sum(counts):
-            raise InvalidLogError(f"a history of {days} days has no decisions", hint="days >= 1")
-        floor, uniform_share = (self.floor, self.uniform_share) if policy is None else (0.0, 0.0)
-        groups = Groups(uniform=uniform_share, holdout=0.0, salt=f"groups:{self.response.salt}")
+        floor, groups = (self.floor, self.groups) if policy is None else (0.0, Groups(0.0, 0.0))
         runs = (part.run(days, start, policy, floor=floor, groups=groups) for part in self.parts())
-        return self._log(_stacked((map(self.logged_columns, run) for run in runs), counts))
+        logged = [self.logged_columns(day) for same_date in zip(*runs) for day in same_date]
+        if not any(len(columns["action"]) for columns in logged):
+            raise InvalidLogError(f"a history of {days} days has no decisions", hint="days >= 1")
+        return self.log(logged)
 
-    def log(self, day: Day) -> LoggedDecisions:
-        """The log of one day, with matured rewards."""
-        return self._log(self.logged_columns(day))
-
-    def _log(self, columns: dict[str, Array]) -> LoggedDecisions:
+    def log(self, days: list[dict[str, Array]]) -> LoggedDecisions:
+        """The log of days' `logged_columns`, with matured rewards; it empties the columns."""
+        names = list(days[0])
+        columns = {name: np.concatenate([day.pop(name) for day in days]) for name in names}
         contexts = pd.DataFrame({name: columns.pop(name) for name in FEATURES}, copy=False)
         rest: dict[str, Any] = {**columns, "contexts": contexts, "reward_range": self.reward_range}
         log = LoggedDecisions(action_ids=self.action_ids, **rest)
@@ -308,10 +310,6 @@ class World:
             frames.append(self.response.facts(rows, date, action, answers, ids)[0])
         return pd.concat(frames, ignore_index=True)
 
-    def course(self, start: str = START) -> Course:
-        """This world from day to day; the caller gives the policy of each day."""
-        return Course(self.response, to_day(start))
-
     def run(
         self, days: int, start: str, policy: Policy | None = None, *, floor: float, groups: Groups
     ) -> Iterator[Day]:
@@ -324,7 +322,8 @@ class World:
             floor: the least probability of an eligible action on a choice row.
             groups: shares of uniform, holdout and previous, and their salt.
         """
-        acting, course = self.incumbent if policy is None else policy, self.course(start)
+        acting = self.incumbent if policy is None else policy
+        course = Course(self.response, to_day(start))
         for _ in range(days):
             yield course.day(acting, floor=floor, groups=groups)
 
@@ -366,23 +365,3 @@ class World:
     @cached_property
     def _places(self) -> pd.Index[Any]:
         return pd.Index(self.customers.customer_id)
-
-
-def _stacked(runs: Iterable[Iterable[dict[str, Array]]], counts: Sequence[int]) -> dict[str, Array]:
-    """Columns in order of day, from the days of one run after the other.
-
-    Args:
-        runs: each gives the columns of the same days, for other customers.
-        counts: rows of each day over all runs.
-    """
-    ends, columns = np.cumsum(counts), {}
-    free = ends - counts  # the next free row of every day
-    for run in runs:
-        for number, day in enumerate(run):
-            rows = slice(free[number], free[number] + len(day["action"]))
-            for name, column in day.items():
-                if name not in columns:
-                    columns[name] = np.empty((ends[-1], *column.shape[1:]), dtype=column.dtype)
-                columns[name][rows] = column
-            free[number] = rows.stop
-    return columns
