@@ -74,7 +74,8 @@ class Study:
 
     def true_by_day(self, name: str) -> list[float]:
         """The true value of a policy on each decision day."""
-        return pd.Series(self.true_rows(name)).groupby(self.log.decision_date).mean().tolist()
+        rows = pd.DataFrame({"day": self.log.decision_date, "value": self.true_rows(name)})
+        return rows.groupby("day")["value"].mean().tolist()
 
     def true_rows(self, name: str) -> np.ndarray:
         """(n,) what each row is truly worth under a policy; NaN where nobody knows."""
