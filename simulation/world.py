@@ -138,8 +138,10 @@ class World:
 
     def log(self, days: list[dict[str, Array]]) -> LoggedDecisions:
         """The log of days' `logged_columns`, with matured rewards; it empties the columns."""
-        names = list(days[0])
-        columns = {name: np.concatenate([day.pop(name) for day in days]) for name in names}
+        columns = {
+            name: np.ascontiguousarray(np.concatenate([day.pop(name) for day in days]))
+            for name in list(days[0])
+        }
         contexts = pd.DataFrame({name: columns.pop(name) for name in FEATURES}, copy=False)
         rest: dict[str, Any] = {**columns, "contexts": contexts, "reward_range": self.reward_range}
         log = LoggedDecisions(action_ids=self.action_ids, **rest)
@@ -304,11 +306,8 @@ class World:
 
     def burn_in(self, start: str) -> pd.DataFrame:
         """The table `events` of the 28 days before `start`: visits without any contact."""
-        frames, no_contact = [], self.catalogue.index(self.catalogue.no_contact)
-        for rows, date, answers in organic_days(self.response, to_day(start)):
-            action, ids = np.full(len(rows), no_contact), np.full(len(rows), None)
-            frames.append(self.response.facts(rows, date, action, answers, ids)[0])
-        return pd.concat(frames, ignore_index=True)
+        days = organic_days(self.response, to_day(start))
+        return pd.concat([self.response.facts(answers)[0] for answers in days], ignore_index=True)
 
     def run(
         self, days: int, start: str, policy: Policy | None = None, *, floor: float, groups: Groups
@@ -343,9 +342,8 @@ class World:
         rows = self.rows(frame["customer_id"].to_numpy())
         codes, names = pd.factorize(frame["action_id"])
         places = np.array([self.catalogue.index(str(name)) for name in names], dtype=np.int64)
-        action, ids = places[codes], frame["decision_id"].to_numpy(dtype=object)
-        answers = self.response.answer(rows, dates, action, frame)
-        return self.response.facts(rows, dates, action, answers, ids)
+        answers = self.response.answer(rows, dates, places[codes], frame)
+        return self.response.facts(answers, frame["decision_id"].to_numpy(dtype=object))
 
     def rows(self, customer_id: Array) -> Ints:
         """(n,) places of these customers in the population.
