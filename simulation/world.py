@@ -108,7 +108,11 @@ class World:
     @cached_property
     def logging_policy(self) -> Policy:
         """The business rules as deployed: with the floor, mixed with the uniform share."""
-        return AsDeployed(self.incumbent, self.exploration)
+        return self.deployed(self.incumbent)
+
+    def deployed(self, policy: Policy) -> AsDeployed:
+        """A policy as this company would deploy it."""
+        return AsDeployed(policy, self.exploration)
 
     def history(
         self, days: int = 60, policy: Policy | None = None, start: str = START
@@ -202,13 +206,12 @@ class World:
             InvalidLogError: the distribution has another shape; or as in `expected_reward`.
         """
         if isinstance(policy, Policy):
-            distribution = policy.distribution(log.contexts, log.eligible)
-        else:
-            distribution = np.asarray(policy, dtype=np.float64)
-            if distribution.shape != log.eligible.shape:
-                raise InvalidLogError(
-                    f"the target has shape {distribution.shape}, the log {log.eligible.shape}"
-                )
+            policy = policy.distribution(log.contexts, log.eligible)
+        distribution = np.asarray(policy, dtype=np.float64)
+        if distribution.shape != log.eligible.shape:
+            raise InvalidLogError(
+                f"the target has shape {distribution.shape}, the log {log.eligible.shape}"
+            )
         return float((distribution * self.expected_reward(log)).sum(axis=1).mean())
 
     def rule_effects(self, log: LoggedDecisions) -> pd.DataFrame:
