@@ -170,8 +170,7 @@ def organic_days(response: Response, start: np.datetime64) -> Iterator[Answers]:
     no_contact = response.catalogue.index(response.catalogue.no_contact)
     for date in np.arange(start - PAST_DAYS, start):
         rows = response.population.present(date)
-        past = {"contacts_7d": np.zeros(len(rows), dtype=np.int64)}
-        past.update({f"days_since_{channel}": np.full(len(rows), np.nan) for channel in CHANNELS})
+        past = {"contacts_7d": np.zeros(len(rows), dtype=np.int64)}  # no channel is asked for
         yield response.answer(rows, date, np.full(len(rows), no_contact), past)
 
 
