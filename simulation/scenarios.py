@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from policies.catalogue import Action, Catalogue
+from policies.catalogue import PREDICATE_KEYS, Action, Catalogue
 from policies.errors import CatalogueError, require_known
 from policies.learning.baselines import BusinessRules
 from policies.log import LoggedDecisions
@@ -93,25 +93,19 @@ def demo_catalogue() -> Catalogue:
     def rested(channel: str, days: int) -> str:
         return f"days_since_{channel} IS NULL OR days_since_{channel} >= {days}"
 
-    rows = [  # id, name, group, channel, cost
+    seldom, often, known = "contacts_7d < 4", "contacts_7d < 6", "tenure_days >= 90"
+    email, sms, phone = rested("email", 2), rested("sms", 3), rested("phone", 7)
+    rows: list[tuple[Any, ...]] = [  # id, name, group, channel, cost, then `PREDICATE_KEYS`
         ("no_contact", "No contact", "none", "none", 0.0),
-        ("email_news", "Newsletter", "content", "email", 0.002),
-        ("email_offer", "Offer by e-mail", "offer", "email", 0.005),
-        ("sms_offer", "Offer by SMS", "offer", "sms", 0.01),
-        ("app_push", "Push message in the app", "content", "push", 0.001),
-        ("advisor_call", "Call by an advisor", "service", "phone", 0.06),
+        ("email_news", "Newsletter", "content", "email", 0.002, often),
+        ("email_offer", "Offer by e-mail", "offer", "email", 0.005, seldom, email),
+        ("sms_offer", "Offer by SMS", "offer", "sms", 0.01, seldom, sms),
+        ("app_push", "Push message in the app", "content", "push", 0.001, often),
+        ("advisor_call", "Call by an advisor", "service", "phone", 0.06, phone, None, known),
     ]
-    predicates: dict[str, dict[str, Any]] = {
-        "no_contact": {},
-        "email_news": {"eligible_when": "contacts_7d < 6"},
-        "email_offer": {"eligible_when": "contacts_7d < 4", "applicable_when": rested("email", 2)},
-        "sms_offer": {"eligible_when": "contacts_7d < 4", "applicable_when": rested("sms", 3)},
-        "app_push": {"eligible_when": "contacts_7d < 6"},
-        "advisor_call": {"eligible_when": rested("phone", 7), "suitable_when": "tenure_days >= 90"},
-    }
     actions = (
-        Action(action_id, name, group, channel, cost=cost, **predicates[action_id])
-        for action_id, name, group, channel, cost in rows
+        Action(action_id, name, group, channel, cost=cost, **dict(zip(PREDICATE_KEYS, predicates)))
+        for action_id, name, group, channel, cost, *predicates in rows
     )
     return Catalogue("EUR", tuple(actions))
 

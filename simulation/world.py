@@ -23,7 +23,7 @@ from simulation.days import FEATURES, Course, Day, organic_days
 from simulation.response import AMOUNT_CAP, Dates, Response, visit_worth
 
 START = "2026-01-01"
-REWARDS = ("visits", "money")
+REWARDS = {"visits": (1.0, 1.0), "money": (visit_worth(), AMOUNT_CAP)}  # a visit's mean, the most
 WINDOW_DAYS = 1  # a reward counts what happens until the same hour of the next day
 PART = 16_384  # customers simulated at a time, so that their days stay in the processor's cache
 
@@ -82,13 +82,13 @@ class World:
     @property
     def reward_range(self) -> tuple[float, float]:
         """(low, high) by definition: the highest cost, and 1 a visit or `AMOUNT_CAP` a purchase."""
-        high = 1.0 if self.reward == "visits" else AMOUNT_CAP
-        return -self.worth * float(np.max(self.catalogue.costs)), high
+        worth, high = REWARDS[self.reward]
+        return -worth * float(np.max(self.catalogue.costs)), high
 
     @property
     def worth(self) -> float:
         """The mean reward of a visit, in reward units."""
-        return 1.0 if self.reward == "visits" else visit_worth()
+        return REWARDS[self.reward][0]
 
     @property
     def exploration(self) -> Exploration:
