@@ -142,10 +142,7 @@ class World:
 
     def log(self, days: list[dict[str, Array]]) -> LoggedDecisions:
         """The log of days' `logged_columns`, with matured rewards; it empties the columns."""
-        columns = {
-            name: np.ascontiguousarray(np.concatenate([day.pop(name) for day in days]))
-            for name in list(days[0])
-        }
+        columns = {name: np.concatenate([day.pop(name) for day in days]) for name in list(days[0])}
         contexts = pd.DataFrame({name: columns.pop(name) for name in FEATURES}, copy=False)
         rest: dict[str, Any] = {**columns, "contexts": contexts, "reward_range": self.reward_range}
         log = LoggedDecisions(action_ids=self.action_ids, **rest)
@@ -162,8 +159,10 @@ class World:
             "action": decisions.action,
             "action_probability": decisions.action_probability,
             "reward": earned * day.answers.received - cost,
-            "eligible": decisions.eligible,
-            "distribution": decisions.distribution,
+            "eligible": np.ascontiguousarray(decisions.eligible),
+            "distribution": np.ascontiguousarray(
+                decisions.distribution
+            ),  # by row, as logs are read
             "group": np.array(GROUPS, dtype=object)[decisions.group],
             "customer_id": day.contexts["customer_id"].to_numpy(),
             "decision_date": np.full(m, day.date),
