@@ -13,7 +13,6 @@ from engine.data.decisions import Author, decision_rows
 from engine.data.tables import TABLES
 from engine.features.customer import BEHAVIOUR
 from engine.refs import PolicyRef
-from policies.deciding.groups import Groups
 from simulation import World
 from simulation.world import PART, START
 
@@ -55,8 +54,7 @@ def spark_history(
 def _days(world: World, days: int, start: str) -> Iterator[pa.Table]:
     """Each day's decisions, with their matured reward and their features."""
     author = Author(str(PolicyRef.baseline("business_rules")), "", "", "history")
-    groups = Groups(world.uniform_share, 0.0, salt=f"groups:{world.response.salt}")
-    for day in world.run(days, start, floor=world.floor, groups=groups):
+    for day in world.run(days, start, floor=world.floor, groups=world.groups):
         logged = world.logged_columns(day)
         dates = np.asarray(logged["decision_date"])
         rows = decision_rows(logged["customer_id"], dates, day.decisions, world.catalogue, author)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from policies.errors import CatalogueError
+from policies.learning.baselines import BusinessRules
 from policies.log import LoggedDecisions
 from policies.policy import Policy, require_features
 from simulation.best_policy import BestFromContexts
@@ -19,34 +20,6 @@ from simulation.world import World
 GOLDEN = 0.6180339887498949  # its multiples spread evenly over [0, 1) (Weyl 1916)
 EXCHANGED = 0.2  # share of the rows on which effects cancel
 TRIAL_DAYS, TRIAL_CUSTOMERS = 60, 1_500  # of the log on which true values are computed
-
-
-class Swapped(Policy):
-    """Another policy with some of its actions replaced.
-
-    Args:
-        policy: the other policy.
-        swaps: action id -> the one taken instead, where that is eligible.
-    """
-
-    kind = "swapped"
-
-    def __init__(self, policy: Policy, swaps: Mapping[str, str]) -> None:
-        super().__init__(policy.action_ids)
-        self.policy, self.swaps = policy, dict(swaps)
-
-    def _weights(self, contexts: pd.DataFrame | None, eligible: Bools) -> Floats:
-        wanted = self.policy.distribution(contexts, eligible)
-        swapped = wanted.copy()
-        for old, new in self.swaps.items():
-            at, to = self.action_ids.index(old), self.action_ids.index(new)
-            rows = eligible[:, to]
-            swapped[rows, to] += wanted[rows, at]
-            swapped[rows, at] -= wanted[rows, at]
-        return swapped
-
-    def _state(self) -> dict[str, Any]:
-        return {"swaps": self.swaps}  # without the policy: it cannot be saved
 
 
 class Parted(Policy):
@@ -116,11 +89,15 @@ def better_by(share: float, world: World) -> Policy:
 def equal_to(swaps: Mapping[str, str], world: World) -> Policy:
     """A candidate of the incumbent's true value that decides otherwise on most rows.
 
-    Actions are swapped for their twins, which changes no reward. On two parts of the rows it does
-    the best and the worst that contexts allow, in shares whose effects cancel.
+    Actions are swapped for their twins where those are eligible, which changes no reward. On two
+    parts of the rows it does the best and the worst that contexts allow, in shares whose effects
+    cancel.
     """
     world, log, best, worst = _trial(world)
-    twin = Swapped(world.incumbent, swaps)
+    rules = []
+    for predicate, action in world.rules:
+        rules += [(predicate, swaps.get(action, action)), (predicate, action)]
+    twin = BusinessRules(world.action_ids, rules, fallback=world.catalogue.no_contact)
     value = world.true_value(world.incumbent, log)
     gain, loss = world.true_value(best, log) - value, value - world.true_value(worst, log)
     shares = np.array([loss, gain]) / (gain + loss) * EXCHANGED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -125,14 +125,13 @@ class Population:
 
     def part(self, first: int, last: int) -> Population:
         """The customers at places first … last - 1, as a population of their own."""
-        rows = slice(first, last)
-        columns: dict[str, Any] = {
-            name: getattr(self, name)[rows]
-            for name in ("customer_id", "signup_date", "left_on", "organic", "hashes")
-        }
-        traits = {name: codes[rows] for name, codes in self.traits.items()}
-        consent = {channel: given[rows] for channel, given in self.consent.items()}
-        return replace(self, traits=traits, consent=consent, **columns)
+
+        def rows_of(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: rows_of(column) for name, column in value.items()}
+            return value[first:last] if isinstance(value, np.ndarray) else value
+
+        return Population(**{name: rows_of(value) for name, value in vars(self).items()})
 
     def tastes(self, action_ids: Sequence[str]) -> Floats:
         """(n, k) latent factors on the uplift of each action: independent, of mean 1."""

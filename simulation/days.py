@@ -13,7 +13,7 @@ import pandas as pd
 from policies.deciding.decision import Decisions, decide, decision_ids
 from policies.deciding.groups import Groups
 from policies.policy import Policy
-from simulation.customers import CHANNELS, TRAITS, Array, Floats, Ints, Population
+from simulation.customers import CHANNELS, TRAITS, Array, Floats, Ints
 from simulation.response import COMPLAINS, UNSUBSCRIBES, Answers, Response
 
 PAST_DAYS, RECENT_DAYS = 28, 7
@@ -65,9 +65,8 @@ class Day:
 
     @cached_property
     def _facts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        names, action = self.contexts["customer_id"].to_numpy(), self.decisions.action
-        ids = decision_ids(names, self.date).to_numpy(zero_copy_only=False)
-        return self.response.facts(self.rows, self.date, action, self.answers, ids)
+        ids = decision_ids(self.contexts["customer_id"].to_numpy(), self.date)
+        return self.response.facts(self.answers, ids.to_numpy(zero_copy_only=False))
 
 
 class Window:
@@ -86,25 +85,35 @@ class Window:
         self.sums += oldest
 
 
-class Past:
-    """The last 28 days of every customer, and the channels they still consent to."""
+class Course:
+    """A world from day to day, after 28 days without contacts; each day may have another policy.
 
-    def __init__(self, customers: Population) -> None:
+    It keeps the last 28 days of every customer, and the channels they still consent to.
+
+    Args:
+        response: the response model.
+        start: the first decision date.
+    """
+
+    def __init__(self, response: Response, start: np.datetime64) -> None:
+        self.response, self.date, customers = response, start, response.population
         n, table = len(customers), customers.frame()
-        self.customers = customers
         self.traits = {name: table[name].to_numpy() for name in TRAITS}
         self.contacts, self.visits = Window(RECENT_DAYS, n, bool), Window(RECENT_DAYS, n, bool)
         self.orders, self.cents = Window(PAST_DAYS, n, bool), Window(PAST_DAYS, n, np.int64)
         self.last_order = np.full(n, LONG_AGO)
         self.last_contact = {channel: np.full(n, LONG_AGO) for channel in CHANNELS}
         self.consent = {channel: given.copy() for channel, given in customers.consent.items()}
+        for answers in organic_days(response, start):
+            self._remember(answers.rows, answers)
 
-    def contexts(self, rows: Ints | slice, date: np.datetime64) -> pd.DataFrame:
-        """What is known of these customers on the morning of `date`."""
+    def _contexts(self, rows: Ints | slice) -> pd.DataFrame:
+        """What is known of these customers this morning."""
+        customers, date = self.response.population, self.date
         columns: dict[str, Array] = {
-            "customer_id": self.customers.customer_id[rows],
+            "customer_id": customers.customer_id[rows],
             **{name: column[rows] for name, column in self.traits.items()},
-            "tenure_days": (date - self.customers.signup_date[rows]).astype(np.int64),
+            "tenure_days": (date - customers.signup_date[rows]).astype(np.int64),
             "recency_days": _days_since(self.last_order[rows], date),
             "orders_28d": self.orders.sums[rows].copy(),
             "spend_28d": self.cents.sums[rows] / 100,
@@ -117,48 +126,28 @@ class Past:
             columns[f"consent_{channel}"] = given[rows].copy()
         return pd.DataFrame(columns, copy=False)
 
-    def remember(
-        self, rows: Ints | slice, date: np.datetime64, channel: Array, answers: Answers
-    ) -> None:
-        """Add a day: (m,) places in `CHANNELS` of the contacts (-1 = none), and the answers."""
-        day, ordered = int(date.astype(np.int64)), answers.cents > 0
+    def _remember(self, rows: Ints | slice, answers: Answers) -> None:
+        """Add the answers of a day; `rows` are theirs, perhaps as a slice."""
+        day, ordered = int(answers.dates.astype(np.int64)), answers.cents > 0
+        channel = self.response.channel_of[answers.action]
         self.contacts.write(day, rows, channel >= 0)
         self.visits.write(day, rows, answers.visit)
         self.orders.write(day, rows, ordered)
         self.cents.write(day, rows, answers.cents)
-        places = np.arange(len(self.last_order))[rows]
-        self.last_order[places[ordered]] = day
+        self.last_order[answers.rows[ordered]] = day
         quitters = np.flatnonzero(answers.quits)
         for number, name in enumerate(CHANNELS):
-            self.last_contact[name][places[channel == number]] = day
+            self.last_contact[name][answers.rows[channel == number]] = day
             leaves = (channel[quitters] == number) & (answers.quits[quitters] == UNSUBSCRIBES)
             leaves |= answers.quits[quitters] == COMPLAINS
-            self.consent[name][places[quitters[leaves]]] = False
+            self.consent[name][answers.rows[quitters[leaves]]] = False
 
-
-class Course:
-    """A world from day to day, after 28 days without contacts; each day may have another policy.
-
-    Args:
-        response: the response model.
-        start: the first decision date.
-    """
-
-    def __init__(self, response: Response, start: np.datetime64) -> None:
-        self.response, self.date = response, start
-        self.past = Past(response.population)
-        for rows, date, answers in organic_days(response, start):
-            self.past.remember(rows, date, np.full(len(rows), -1), answers)
-
-    def day(
-        self, policy: Policy, *, floor: float, groups: Groups, previous: Policy | None = None
-    ) -> Day:
+    def day(self, policy: Policy, *, floor: float, groups: Groups) -> Day:
         """The next day, decided by `policies.deciding.decide` with a salt of the world's own."""
         response, date = self.response, self.date
         places = response.population.present(date)
-        everybody = len(places) == len(response.population)
-        rows: Any = slice(None) if everybody else places
-        contexts = self.past.contexts(rows, date)
+        rows: Any = slice(None) if len(places) == len(response.population) else places
+        contexts = self._contexts(rows)
         decisions = decide(
             policy,
             response.catalogue,
@@ -166,26 +155,22 @@ class Course:
             date=date,
             floor=floor,
             groups=groups,
-            previous=previous,
             salt=f"draw:{response.salt}",
             hashes=response.population.hashes[rows],
         )
         answers = response.answer(places, date, decisions.action, contexts)
-        self.past.remember(rows, date, response.channel_of[decisions.action], answers)
+        self._remember(rows, answers)
         self.date = date + 1
         return Day(date, places, contexts, decisions, answers, response)
 
 
-def organic_days(
-    response: Response, start: np.datetime64
-) -> Iterator[tuple[Ints, np.datetime64, Answers]]:
-    """The 28 days without contacts before `start`: rows, date and answers of each day."""
+def organic_days(response: Response, start: np.datetime64) -> Iterator[Answers]:
+    """The answers on the 28 days before `start`, when nobody is contacted."""
     no_contact = response.catalogue.index(response.catalogue.no_contact)
     for date in np.arange(start - PAST_DAYS, start):
         rows = response.population.present(date)
-        past = {"contacts_7d": np.zeros(len(rows), dtype=np.int64)}
-        past.update({f"days_since_{channel}": np.full(len(rows), np.nan) for channel in CHANNELS})
-        yield rows, date, response.answer(rows, date, np.full(len(rows), no_contact), past)
+        past = {"contacts_7d": np.zeros(len(rows), dtype=np.int64)}  # no channel is asked for
+        yield response.answer(rows, date, np.full(len(rows), no_contact), past)
 
 
 def _days_since(last: Ints, date: np.datetime64) -> Floats:

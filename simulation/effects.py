@@ -30,10 +30,8 @@ class Effect:
 
     def of(self, traits: Mapping[str, Ints]) -> Floats:
         """(n,) uplift of each customer's segment."""
-        total = np.full(len(traits["plan"]), self.base)
-        for name in TRAITS:
-            total += np.array(getattr(self, name))[traits[name]]
-        return np.asarray(np.maximum(total, LOWEST_UPLIFT))
+        parts = [np.array(getattr(self, name))[traits[name]] for name in TRAITS]
+        return np.asarray(np.maximum(sum(parts, np.array(self.base)), LOWEST_UPLIFT))
 
     @classmethod
     def seeded(cls, action: Action) -> Effect:

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from policies.deciding.deployed import AsDeployed
-from policies.deciding.groups import Groups
 from policies.errors import LearningError
 from policies.estimating.reward_model import RewardModel, fit_reward_model
 from policies.judging.aliases import AliasHistory, Move
@@ -32,10 +30,10 @@ from policies.judging.lineages import (
 from policies.judging.selection import GRID, default_grid, select
 from policies.judging.training_days import split_days
 from policies.learning.reading import joined
-from policies.log import LoggedDecisions
+from policies.log import LoggedDecisions, to_day
 from policies.policy import Policy
 from policies.sequences.days import DaySums, day_sums, noise_share
-from simulation.days import Day
+from simulation.days import Course, Day
 from simulation.world import START, World
 
 RULES = "business_rules"  # the incumbent until a version is champion
@@ -96,11 +94,6 @@ class Promotion:
     forecast: Forecast
     later: list[DaySums] = field(default_factory=list)
 
-    @property
-    def outcome(self) -> tuple[Forecast, float, float]:
-        """The forecast, the realised difference and its standard error."""
-        return self.forecast, *trial_result(self.later)
-
 
 class Loop:
     """A company that decides every day and trains every week, in a simulated world.
@@ -111,14 +104,15 @@ class Loop:
     decide with the champion, observe matured rewards, train if it is due, judge the lineage on
     trial. Only the alarm is the loop's own: after a drop of the champion's lead it rejects the
     lineage on trial and learns from the days since.
+
+    Attributes:
+        today: the day that `next_day` will run.
     """
 
-    def __init__(
-        self, world: World, settings: LoopSettings | None = None, start: str = START
-    ) -> None:
+    def __init__(self, world: World, settings: LoopSettings | None = None) -> None:
         self.world, self.settings = world, settings or LoopSettings()
-        self.course = world.course(start)
-        self.days = deque[LoggedDecisions](maxlen=self.settings.memory_days)
+        self.course = Course(world.response, to_day(START))
+        self.days = deque[tuple[dt.date, LoggedDecisions]](maxlen=self.settings.memory_days)
         self.policies: dict[str, Policy] = {RULES: world.incumbent}
         self.models: dict[str, RewardModel] = {}  # by version, fixed with it
         self.versions: list[TrainedVersion] = []
@@ -128,23 +122,17 @@ class Loop:
         self.lead: list[DaySums] = []  # of the champion over the business rules
         self.promotions: list[Promotion] = []
         self.alarms: list[tuple[np.datetime64, Drop]] = []
-        self.learn_from = dt.date.fromisoformat(start)
-        self.due = _after(self.learn_from, self.settings.first_days)
-
-    @property
-    def today(self) -> dt.date:
-        """The day that `next_day` will run."""
-        today: dt.date = self.course.date.astype(object)
-        return today
+        self.today = self.learn_from = dt.date.fromisoformat(START)
+        self.due = _after(self.today, self.settings.first_days)
 
     @property
     def champion(self) -> str:
         """The number of the version that decides today, or "business_rules"."""
         return self.aliases.version("champion", self.today) or RULES
 
-    def results(self, day: dt.date) -> list[tuple[float, float]]:
-        """(difference, standard error) of every trial that had ended by a day."""
-        trial = self._on_trial(day)
+    def results(self) -> list[tuple[float, float]]:
+        """(difference, standard error) of every trial that has ended."""
+        trial = self._on_trial(self.today)
         name = None if trial is None else trial.name
         ended = [sums for (lineage, _), sums in self.evidence.items() if lineage != name]
         return [trial_result(sums) for sums in ended if sums]
@@ -152,34 +140,36 @@ class Loop:
     def next_day(self) -> tuple[Day, LoggedDecisions, str, str]:
         """Run a day: what happened, its log with the later rewards, the verdict and a note."""
         today, champion, world = self.today, self.champion, self.world
-        groups = Groups(world.uniform_share, 0.0, salt=f"groups:{world.response.salt}")
-        day = self.course.day(self.policies[champion], floor=world.floor, groups=groups)
-        self.days.append(world.log(day))
+        acting = self.policies[champion]
+        day = self.course.day(acting, floor=world.floor, groups=world.groups)
+        log = world.log([world.logged_columns(day)])
+        self.days.append((today, log))
         trial, verdict, notes = self._on_trial(today), "", []
         ended = trial is None and self._on_trial(_after(today, -1)) is not None
         if today >= self.due or ended:
-            notes.append(self._train(today, trial, champion))
+            notes.append(self._train(trial, champion))
             trial = self._on_trial(today)
-        drop = self._watch(today, champion)
+        drop = self._watch(champion)
         if drop is not None:
-            notes.append(self._alarm(today, drop, trial))
+            notes.append(self._alarm(drop, trial))
         elif trial is not None:
-            verdict, note = self._judge(today, trial, champion)
+            verdict, note = self._judge(trial, champion)
             notes.append(note)
-        return day, self.days[-1], verdict, "; ".join(filter(None, notes))
+        self.today = _after(today, 1)
+        return day, log, verdict, "; ".join(filter(None, notes))
 
     def _matured(self, today: dt.date) -> dict[dt.date, LoggedDecisions]:
         """The logs by day, since the last alarm, of the days whose rewards are known today."""
-        logs = {_day(log): log for log in self.days if log.matured_before(today).all()}
-        return {day: log for day, log in logs.items() if day >= self.learn_from}
+        recent = [(day, log) for day, log in self.days if day >= self.learn_from]
+        return {day: log for day, log in recent if log.matured_before(today).all()}
 
     def _on_trial(self, today: dt.date) -> Lineage | None:
         known = lineages(self.versions, today)
         return on_trial(known, self.verdicts, today, self.settings.trial_days)
 
-    def _train(self, today: dt.date, trial: Lineage | None, champion: str) -> str:
+    def _train(self, trial: Lineage | None, champion: str) -> str:
         """Fit the next version of the lineage on trial, or choose the recipe of a new lineage."""
-        settings = self.settings
+        settings, today = self.settings, self.today
         try:
             split = split_days(
                 list(self._matured(today).values()),
@@ -213,79 +203,71 @@ class Loop:
         return "" if trial is not None else f"version {number} goes on trial"
 
     def _score(
-        self, sums: list[DaySums], today: dt.date, log: LoggedDecisions, ours: str, theirs: Policy
+        self, sums: list[DaySums], day: dt.date, log: LoggedDecisions, ours: str, theirs: Policy
     ) -> None:
         """Add a day's paired difference, by the reward model that was fixed with our version."""
-        noise = None if sums else noise_share(joined(self._matured(today).values()), _day(log))
-        ours_acts, theirs_acts = (
-            AsDeployed(policy, self.world.exploration) for policy in (self.policies[ours], theirs)
-        )
+        noise = None if sums else noise_share(joined(self._matured(self.today).values()), day)
+        pair = self.world.deployed(self.policies[ours]), self.world.deployed(theirs)
         expected = self.models[ours].predict(log.contexts)
-        sums += day_sums(log, ours_acts, theirs_acts, expected, before=sums, noise=noise)
+        sums += day_sums(log, *pair, expected, before=sums, noise=noise)
 
-    def _watch(self, today: dt.date, champion: str) -> Drop | None:
+    def _watch(self, champion: str) -> Drop | None:
         """Add the champion's lead on its matured days; the drop of it, if there is one."""
         if not self.promotions:
             return None
         newest = self.promotions[-1]
         for sums, other in ((self.lead, self.world.incumbent), (newest.later, newest.replaced)):
             last = sums[-1].decision_date if sums else newest.date.astype(object)
-            for day, log in self._matured(today).items():
+            for day, log in self._matured(self.today).items():
                 if last is None or day > last:
-                    self._score(sums, today, log, champion, other)
+                    self._score(sums, day, log, champion, other)
         return noticed_drop(self.lead, self.settings.minimum_drop) if self.lead else None
 
-    def _alarm(self, today: dt.date, drop: Drop, trial: Lineage | None) -> str:
+    def _alarm(self, drop: Drop, trial: Lineage | None) -> str:
         """Forget the days before the drop; train again as soon as there are enough days."""
-        self.alarms.append((np.datetime64(today), drop))
+        self.alarms.append((np.datetime64(self.today), drop))
         if trial is not None:
-            self.verdicts.append(RecordedVerdict(today, trial.newest, "staging", "reject"))
-        self.learn_from, self.lead, self.due = drop.since, [], _after(today, 1)
+            self.verdicts.append(RecordedVerdict(self.today, trial.newest, "staging", "reject"))
+        self.learn_from, self.lead, self.due = drop.since, [], _after(self.today, 1)
         return f"the champion's lead fell from {drop.before:+.3f} to {drop.after:+.3f}"
 
-    def _judge(self, today: dt.date, trial: Lineage, champion: str) -> tuple[str, str]:
+    def _judge(self, trial: Lineage, champion: str) -> tuple[str, str]:
         """Freeze the days that have matured, and take the next step if the gate says so."""
+        today = self.today
         sums, matured = self.evidence[trial.name, champion], self._matured(today)
         last = sums[-1].decision_date if sums else None
         for day, number in trial.scoring_after(last, matured).items():
-            self._score(sums, today, matured[day], number, self.policies[champion])
+            self._score(sums, day, matured[day], number, self.policies[champion])
         step = next_step(lineages(self.versions, today), trial, champion, self.aliases, today)
         judge = partial(self.settings.gate.judge, sums, step.alias, tried=step.tried)
         verdict = judge()
         if verdict.verdict != "hold":  # only then does it matter whether the log is sound
-            newest = AsDeployed(self.policies[trial.newest], self.world.exploration)
+            newest = self.world.deployed(self.policies[trial.newest])
             found = assess(joined(matured.values(), self.settings.rows), newest)
             verdict = judge(problems=found.reasons if found.verdict == "broken" else ())
         name, note = verdict.verdict, ""
         self.verdicts.append(RecordedVerdict(today, step.version, step.alias, name))
         if name == "promote":
-            note = self._promote(today, step, verdict, sums)
+            note = self._promote(step, verdict, sums)
         elif name == "reject":
             note = f"version {step.version} rejected"
         return name, note
 
-    def _promote(
-        self, today: dt.date, step: Step, verdict: Verdict, sums: Sequence[DaySums]
-    ) -> str:
+    def _promote(self, step: Step, verdict: Verdict, sums: Sequence[DaySums]) -> str:
         """Move the alias from tomorrow on; a new champion gets a forecast."""
+        today = self.today
         before = self.aliases.version(step.alias, today)
         self.aliases = self.aliases.with_move(Move(today, step.alias, before, step.version))
         if step.alias == "staging":
             return f"version {step.version} staged"
-        past = [promotion.outcome for promotion in self.promotions if promotion.later]
-        prior = self.settings.prior.updated(self.results(today))
+        past = [(old.forecast, *trial_result(old.later)) for old in self.promotions if old.later]
+        prior = self.settings.prior.updated(self.results())
         expected = forecast(sums, prior, self.settings.retention.updated(past))
         policies = (self.policies[step.version], self.policies[step.incumbent])
         row = (np.datetime64(today), step.version, *policies, verdict, tuple(sums), expected)
         self.promotions.append(Promotion(*row))
         self.lead = []
         return f"version {step.version} promoted: {expected.difference:+.3f} expected"
-
-
-def _day(log: LoggedDecisions) -> dt.date:
-    assert log.decision_date is not None
-    day: dt.date = log.decision_date[0].astype(object)
-    return day
 
 
 def _after(day: dt.date, days: int) -> dt.date:

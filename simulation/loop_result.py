@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from policies.deciding.deployed import AsDeployed
 from policies.judging.change_detection import Drop
 from policies.log import LoggedDecisions
 from policies.policy import Policy
+from simulation.customers import Array
 from simulation.loop import Loop, LoopSettings, Promotion
 from simulation.world import World
-
-Array = npt.NDArray[Any]
-Say = Callable[[str], None]
 
 PROGRESS = 10  # days after which a line is said, whatever happens
 COLUMNS = ("date", "champion", "learned", "rules", "best", "gain", "verdict", "note")
@@ -53,7 +48,10 @@ class LoopResult:
 
 
 def run_loop(
-    world: World, days: int = 120, settings: LoopSettings | None = None, say: Say | None = None
+    world: World,
+    days: int = 120,
+    settings: LoopSettings | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> LoopResult:
     """Run a company's closed loop in a world, with the true values beside it.
 
@@ -66,7 +64,7 @@ def run_loop(
     loop, rows, actions, best_actions = Loop(world, settings), [], [], []
 
     def deployed(policy: Policy, log: LoggedDecisions) -> Array:
-        return AsDeployed(policy, world.exploration).distribution(log.contexts, log.eligible)
+        return world.deployed(policy).distribution(log.contexts, log.eligible)
 
     for _ in range(days):
         name = loop.champion
@@ -94,5 +92,5 @@ def run_loop(
         tuple(loop.alarms),
         np.array(actions),
         np.array(best_actions),
-        tuple(loop.results(loop.today)),
+        tuple(loop.results()),
     )

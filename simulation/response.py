@@ -37,9 +37,10 @@ STAYS, UNSUBSCRIBES, COMPLAINS = range(3)  # codes of `Answers.quits`
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What m customers did on a day.
+    """What m customers did after the actions taken.
 
     Args:
+        rows, dates, action: the arguments of `Response.answer`.
         visit: (m,) bool.
         cents: (m,) paid, 0 = no purchase.
         received: (m,) bool, whether visit and purchase are ever reported as outcomes.
@@ -47,6 +48,9 @@ class Answers:
             and unsubscribes from all channels.
     """
 
+    rows: Ints
+    dates: Dates
+    action: Ints
     visit: Bools
     cents: Ints
     received: Bools
@@ -120,43 +124,36 @@ class Response:
         return np.column_stack(columns)
 
     @cached_property
-    def _uplifts(self) -> tuple[Floats, ...]:
-        """(n, k) uplift of every action on every customer: before and, if any, after the shift."""
+    def _uplifts(self) -> Floats:
+        """(1 or 2, n, k) uplift of every action on every customer: before and after the shift."""
         names = [self.twins.get(action_id, action_id) for action_id in self.catalogue.action_ids]
-        tastes = self.population.tastes(names)
         shares = (0.0,) if self.shift is None else (0.0, 1.0)
-        traits = self.population.traits
-        return tuple(self.segment_uplift(traits, late) * tastes for late in shares)
+        uplifts = [self.segment_uplift(self.population.traits, late) for late in shares]
+        return np.stack(uplifts) * self.population.tastes(names)
 
     def uplift(self, rows: Ints, dates: Dates, action: Ints | None = None) -> Floats:
         """Uplift of every action, (m, k), or of the actions taken, (m,), without past contacts."""
-        at: Any = rows if action is None else (rows, action)
-        before, *after = (uplifts[at] for uplifts in self._uplifts)
-        if self.shift is None:
-            return np.asarray(before)
-        late = np.asarray(dates >= self.shift[0])
-        late = late[:, None] if action is None and late.ndim else late
-        return np.asarray(np.where(late, after[0], before))
+        late = 0 if self.shift is None else np.asarray(dates >= self.shift[0], dtype=np.int64)
+        at = (late, rows) if action is None else (late, rows, action)
+        return np.asarray(self._uplifts[at])
 
     def remaining_effect(self, past: Past, action: Ints | None = None) -> Floats:
         """The share of an uplift that past contacts leave.
 
         Returns:
-            (m, k) for every action, or (m, 1) without saturation; (m,) for the actions taken.
+            (m, k) for every action; (m,) for the actions taken.
         """
         left = np.exp(-self.fatigue * np.asarray(past["contacts_7d"], dtype=np.float64))
-        if action is None and not self.saturation:
-            return np.asarray(left[:, None])
+        channel_of = self.channel_of if action is None else self.channel_of[action]
         if action is None:
-            every = (np.full(len(left), column) for column in range(len(self.channel_of)))
-            return np.column_stack([self.remaining_effect(past, column) for column in every])
+            left = np.repeat(left[:, None], len(channel_of), axis=1)
         if self.saturation:
-            channel_of = self.channel_of[action]
             for place in np.unique(channel_of[channel_of >= 0]):
                 at = np.flatnonzero(channel_of == place)
-                since = np.asarray(past[f"days_since_{CHANNELS[place]}"])[at]  # NaN = long ago
+                since = np.asarray(past[f"days_since_{CHANNELS[place]}"])  # NaN = long ago
+                since = since[:, None] if action is None else since[at]
                 lost = np.where(since <= RECOVERY_DAYS, 1 - (since - 1) / RECOVERY_DAYS, 0.0)
-                left[at] *= 1 - self.saturation * lost
+                left[..., at] *= 1 - self.saturation * lost
         return np.asarray(left)
 
     def p_visit(self, rows: Ints, dates: Dates, past: Past, action: Ints | None = None) -> Floats:
@@ -182,6 +179,7 @@ class Response:
         """What these customers do on these days after the actions taken; arguments as `p_visit`."""
         visit = self._uniform("visit", rows, dates) < self.p_visit(rows, dates, past, action)
         received, cents = np.ones(len(rows), dtype=bool), np.zeros(len(rows), dtype=np.int64)
+        quits = np.zeros(len(rows), dtype=np.int8)
         at = np.flatnonzero(visit)
         if self.lost:
             received[at] = self._uniform("lost", rows, dates, at) >= self.lost
@@ -189,34 +187,32 @@ class Response:
         radius = np.sqrt(-2 * np.log1p(-self._uniform("radius", rows, dates, at)))
         normal = radius * np.cos(2 * np.pi * self._uniform("angle", rows, dates, at))
         cents[at] = np.rint(100 * np.minimum(np.exp(AMOUNT[0] + AMOUNT[1] * normal), AMOUNT_CAP))
-        return Answers(visit, cents, received, self._quits(rows, dates, action, past))
-
-    def _quits(self, rows: Ints, dates: Dates, action: Ints, past: Past) -> npt.NDArray[np.int8]:
-        quits = np.zeros(len(rows), dtype=np.int8)
         if self.unsubscribes or self.complaints:
             at = np.flatnonzero(self.channel_of[action] >= 0)
             draw = self._uniform("quit", rows, dates, at)
             often = self.unsubscribes * (1 + np.asarray(past["contacts_7d"])[at])
             quits[at] = np.where(draw < self.complaints + often, UNSUBSCRIBES, STAYS)
             quits[at[draw < self.complaints]] = COMPLAINS
-        return quits
+        return Answers(rows, dates, action, visit, cents, received, quits)
 
     def facts(
-        self, rows: Ints, dates: Dates, action: Ints, answers: Answers, decision_id: Array
+        self, answers: Answers, decision_id: Array | None = None
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The rows of `events` and `outcomes` that these answers make, by date and id.
 
         Types are visit, purchase, unsubscribe_<channel> and complaint; only purchases have an
         amount. An outcome repeats its event, is received some days late or never, and names the
-        decision of the day (`decision_id`, (m,)) if that was a contact.
+        decision of the day (`decision_id`, (m,)) if that was a contact. Without contacts there need
+        be no decision ids.
         """
         parts = [np.flatnonzero(did) for did in (answers.visit, answers.cents, answers.quits)]
         at, (visitors, buyers, quitters) = np.concatenate(parts), parts
-        channel_of = self.channel_of[action]
+        rows, channel_of = answers.rows, self.channel_of[answers.action]
         left = [f"unsubscribe_{CHANNELS[place]}" for place in channel_of[quitters]]
         kind = np.array(["visit"] * len(visitors) + ["purchase"] * len(buyers) + left, dtype=object)
         kind[len(kind) - len(quitters) :][answers.quits[quitters] == COMPLAINS] = "complaint"
-        days, names = np.broadcast_to(dates, len(rows))[at], self.population.customer_id[rows[at]]
+        days = np.broadcast_to(answers.dates, len(rows))[at]
+        names = self.population.customer_id[rows[at]]
         ids = np.array([f"{name}:{day}:{what}" for name, day, what in zip(names, days, kind)], str)
         order = np.lexsort((ids, days))
         at, days, names, kind = at[order], days[order], names[order], kind[order]
@@ -226,7 +222,7 @@ class Response:
         minute += np.where(bought, DAY_OPENS + PURCHASE_MINUTES, DAY_OPENS)
         ts = days.astype("datetime64[ns]") + minute.astype("timedelta64[m]")
         amount = np.where(bought, answers.cents[at] / 100, 0.0)
-        decisions = decision_id[at]
+        decisions = np.full(len(at), None) if decision_id is None else decision_id[at]
         decisions[channel_of[at] < 0] = None
         event = {"event_id": ids, "customer_id": names, "event_ts": ts, "event_type": kind}
         outcome = {"outcome_id": ids, "decision_id": decisions, "customer_id": names}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from policies.catalogue import Action, Catalogue
-from policies.errors import CatalogueError, did_you_mean
+from policies.catalogue import PREDICATE_KEYS, Action, Catalogue
+from policies.errors import CatalogueError, require_known
 from policies.learning.baselines import BusinessRules
 from policies.log import LoggedDecisions
 from policies.policy import Policy
@@ -80,6 +80,12 @@ EFFECTS = {  # base, by age_band, by region, by plan
 """Uplift of the day's visit probability by the demo's actions, and by that of `new_action`."""
 EFFECTS.update({twin: EFFECTS[action] for twin, action in TWINS.items()})
 
+REVERSED = {
+    action_id: replace(effect, age_band=effect.age_band[::-1], plan=effect.plan[::-1])
+    for action_id, effect in EFFECTS.items()
+}
+"""The same with the order of age bands and of plans reversed."""
+
 
 def demo_catalogue() -> Catalogue:
     """The demo's six actions; costs are in units of a visit's worth."""
@@ -87,25 +93,19 @@ def demo_catalogue() -> Catalogue:
     def rested(channel: str, days: int) -> str:
         return f"days_since_{channel} IS NULL OR days_since_{channel} >= {days}"
 
-    rows = [  # id, name, group, channel, cost
+    seldom, often, known = "contacts_7d < 4", "contacts_7d < 6", "tenure_days >= 90"
+    email, sms, phone = rested("email", 2), rested("sms", 3), rested("phone", 7)
+    rows: list[tuple[Any, ...]] = [  # id, name, group, channel, cost, then `PREDICATE_KEYS`
         ("no_contact", "No contact", "none", "none", 0.0),
-        ("email_news", "Newsletter", "content", "email", 0.002),
-        ("email_offer", "Offer by e-mail", "offer", "email", 0.005),
-        ("sms_offer", "Offer by SMS", "offer", "sms", 0.01),
-        ("app_push", "Push message in the app", "content", "push", 0.001),
-        ("advisor_call", "Call by an advisor", "service", "phone", 0.06),
+        ("email_news", "Newsletter", "content", "email", 0.002, often),
+        ("email_offer", "Offer by e-mail", "offer", "email", 0.005, seldom, email),
+        ("sms_offer", "Offer by SMS", "offer", "sms", 0.01, seldom, sms),
+        ("app_push", "Push message in the app", "content", "push", 0.001, often),
+        ("advisor_call", "Call by an advisor", "service", "phone", 0.06, phone, None, known),
     ]
-    predicates: dict[str, dict[str, Any]] = {
-        "no_contact": {},
-        "email_news": {"eligible_when": "contacts_7d < 6"},
-        "email_offer": {"eligible_when": "contacts_7d < 4", "applicable_when": rested("email", 2)},
-        "sms_offer": {"eligible_when": "contacts_7d < 4", "applicable_when": rested("sms", 3)},
-        "app_push": {"eligible_when": "contacts_7d < 6"},
-        "advisor_call": {"eligible_when": rested("phone", 7), "suitable_when": "tenure_days >= 90"},
-    }
     actions = (
-        Action(action_id, name, group, channel, cost=cost, **predicates[action_id])
-        for action_id, name, group, channel, cost in rows
+        Action(action_id, name, group, channel, cost=cost, **dict(zip(PREDICATE_KEYS, predicates)))
+        for action_id, name, group, channel, cost, *predicates in rows
     )
     return Catalogue("EUR", tuple(actions))
 
@@ -134,14 +134,6 @@ def growing_catalogue() -> Catalogue:
     return replace(demo, actions=(*demo.actions, replace(video, eligible_when="contacts_7d < 6")))
 
 
-def reversed_effects(effects: Mapping[str, Effect]) -> dict[str, Effect]:
-    """Effects with the order of age bands and of plans reversed."""
-    return {
-        action_id: replace(effect, age_band=effect.age_band[::-1], plan=effect.plan[::-1])
-        for action_id, effect in effects.items()
-    }
-
-
 def corrupted(log: LoggedDecisions) -> LoggedDecisions:
     """The log as a faulty pipeline stores it, see `broken_log` in `SCENARIOS`."""
     email, push = (log.action_ids.index(action_id) for action_id in ("email_offer", "app_push"))
@@ -149,16 +141,10 @@ def corrupted(log: LoggedDecisions) -> LoggedDecisions:
     kept = ~((log.action == push) & (rng.random(len(log)) < LOST))
     repeated = np.flatnonzero(kept & (rng.random(len(log)) < DOUBLED))
     rows = np.sort(np.concatenate([np.flatnonzero(kept), repeated]))
-    columns = {field.name: getattr(log[rows], field.name) for field in fields(log)}
-    logged = columns["action_probability"]
-    columns["action_probability"] = np.where(columns["action"] == email, logged / 2, logged)
-    columns["distribution"] = None  # it would contradict the probabilities
-    return LoggedDecisions(**columns)
-
-
-def sparing_rules() -> tuple[tuple[str, str], ...]:
-    """Rules that leave customers alone most of the time."""
-    return (("contacts_7d = 0", "email_offer"),)
+    log = log[rows]
+    halved = np.where(log.action == email, log.action_probability / 2, log.action_probability)
+    # The distribution would contradict these probabilities.
+    return replace(log, action_probability=halved, distribution=None)
 
 
 def eager(world: World) -> Policy:
@@ -172,32 +158,34 @@ class Changes:
     """What a scenario changes in `stable`.
 
     Args:
-        catalogue, rules: make the actions and the business rules.
+        catalogue: makes the actions.
+        rules: the business rules.
         turnover: share of customers who leave in a year.
         response: arguments of `Response`.
         world: arguments of `World`.
     """
 
     catalogue: Callable[[], Catalogue] = demo_catalogue
-    rules: Callable[[], Sequence[tuple[str, str]]] = demo_rules
+    rules: Sequence[tuple[str, str]] = demo_rules()
     turnover: float = 0.0
     response: Mapping[str, Any] = field(default_factory=dict)
     world: Mapping[str, Any] = field(default_factory=dict)
 
 
 _QUITS = {"unsubscribes": UNSUBSCRIBES, "complaints": COMPLAINTS}
-_SHIFT = (np.datetime64(START) + SHIFT_DAY, reversed_effects(EFFECTS))
+_SHIFT = (np.datetime64(START) + SHIFT_DAY, REVERSED)
 _BETTER = {"make_candidate": partial(better_by, 0.05)}
 _WORSE = {"make_candidate": partial(better_by, -0.05)}
 _SAME = {"make_candidate": partial(equal_to, {old: new for new, old in TWINS.items()})}
 _EAGER = {"make_candidate": eager}
+_SPARING = (("contacts_7d = 0", "email_offer"),)  # leaves customers alone most of the time
 _CHANGES = {
     "stable": Changes(),
     "no_effect": Changes(response={"strength": 0.0}),
     "preference_shift": Changes(response={"shift": _SHIFT}),
     "new_action": Changes(catalogue=growing_catalogue),
     "fatigue": Changes(response={"fatigue": TIRING, "saturation": SATURATED, **_QUITS}),
-    "spam": Changes(response={"fatigue": SPENDING, **_QUITS}, rules=sparing_rules, world=_EAGER),
+    "spam": Changes(response={"fatigue": SPENDING, **_QUITS}, rules=_SPARING, world=_EAGER),
     "season": Changes(response={"season": SEASONAL}, turnover=TURNOVER),
     "delayed_rewards": Changes(response={"lags": LATE, "lost": UNREPORTED}),
     "thin_overlap": Changes(world={"floor": THIN_FLOOR, "uniform_share": 0.0, **_BETTER}),
@@ -231,8 +219,7 @@ def scenario(
     Raises:
         CatalogueError: there is no such scenario or reward, or no action that the rules name.
     """
-    if name not in SCENARIOS:
-        raise CatalogueError(f"no scenario {name!r}", hint=did_you_mean(name, SCENARIOS))
+    require_known(name, SCENARIOS, CatalogueError, f"no scenario {name!r}")
     changes = _CHANGES[name]
     response = Response(
         population=Population.of(seed, customers, changes.turnover),
@@ -242,5 +229,5 @@ def scenario(
         salt=str(seed),
         **changes.response,
     )
-    incumbent = tuple(changes.rules() if rules is None else rules)
+    incumbent = changes.rules if rules is None else tuple(rules)
     return World(name, response, incumbent, reward=reward, **changes.world)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Union
@@ -13,7 +13,7 @@ import pandas as pd
 from policies.catalogue import Catalogue
 from policies.deciding.deployed import AsDeployed, Exploration
 from policies.deciding.groups import GROUPS, Groups
-from policies.errors import CatalogueError, InvalidLogError, did_you_mean
+from policies.errors import CatalogueError, InvalidLogError, require_known
 from policies.learning.baselines import BusinessRules
 from policies.log import LoggedDecisions, to_day
 from policies.policy import Policy
@@ -23,7 +23,7 @@ from simulation.days import FEATURES, Course, Day, organic_days
 from simulation.response import AMOUNT_CAP, Dates, Response, visit_worth
 
 START = "2026-01-01"
-REWARDS = ("visits", "money")
+REWARDS = {"visits": (1.0, 1.0), "money": (visit_worth(), AMOUNT_CAP)}  # a visit's mean, the most
 WINDOW_DAYS = 1  # a reward counts what happens until the same hour of the next day
 PART = 16_384  # customers simulated at a time, so that their days stay in the processor's cache
 
@@ -57,10 +57,7 @@ class World:
 
     def __post_init__(self) -> None:
         """Check the reward's name."""
-        if self.reward not in REWARDS:
-            raise CatalogueError(
-                f"no world earns {self.reward!r}", hint=did_you_mean(self.reward, REWARDS)
-            )
+        require_known(self.reward, REWARDS, CatalogueError, f"no world earns {self.reward!r}")
 
     @cached_property
     def candidate(self) -> Policy | None:
@@ -85,18 +82,23 @@ class World:
     @property
     def reward_range(self) -> tuple[float, float]:
         """(low, high) by definition: the highest cost, and 1 a visit or `AMOUNT_CAP` a purchase."""
-        high = 1.0 if self.reward == "visits" else AMOUNT_CAP
-        return -self.worth * float(np.max(self.catalogue.costs)), high
+        worth, high = REWARDS[self.reward]
+        return -worth * float(np.max(self.catalogue.costs)), high
 
     @property
     def worth(self) -> float:
         """The mean reward of a visit, in reward units."""
-        return 1.0 if self.reward == "visits" else visit_worth()
+        return REWARDS[self.reward][0]
 
     @property
     def exploration(self) -> Exploration:
         """What deployment adds to every policy of this company."""
         return Exploration(self.floor, self.uniform_share)
+
+    @property
+    def groups(self) -> Groups:
+        """The groups of the scenario's log: policy and uniform."""
+        return Groups(self.uniform_share, 0.0, salt=f"groups:{self.response.salt}")
 
     @cached_property
     def incumbent(self) -> Policy:
@@ -106,7 +108,11 @@ class World:
     @cached_property
     def logging_policy(self) -> Policy:
         """The business rules as deployed: with the floor, mixed with the uniform share."""
-        return AsDeployed(self.incumbent, self.exploration)
+        return self.deployed(self.incumbent)
+
+    def deployed(self, policy: Policy) -> AsDeployed:
+        """A policy as this company would deploy it."""
+        return AsDeployed(policy, self.exploration)
 
     def history(
         self, days: int = 60, policy: Policy | None = None, start: str = START
@@ -127,20 +133,16 @@ class World:
         Raises:
             InvalidLogError: there are no decisions in these days, or `start` is no date.
         """
-        first = to_day(start)
-        counts = [len(self.customers.present(date)) for date in np.arange(first, first + days)]
-        if not sum(counts):
-            raise InvalidLogError(f"a history of {days} days has no decisions", hint="days >= 1")
-        floor, uniform_share = (self.floor, self.uniform_share) if policy is None else (0.0, 0.0)
-        groups = Groups(uniform=uniform_share, holdout=0.0, salt=f"groups:{self.response.salt}")
+        floor, groups = (self.floor, self.groups) if policy is None else (0.0, Groups(0.0, 0.0))
         runs = (part.run(days, start, policy, floor=floor, groups=groups) for part in self.parts())
-        return self._log(_stacked((map(self.logged_columns, run) for run in runs), counts))
+        logged = [self.logged_columns(day) for same_date in zip(*runs) for day in same_date]
+        if not any(len(columns["action"]) for columns in logged):
+            raise InvalidLogError(f"a history of {days} days has no decisions", hint="days >= 1")
+        return self.log(logged)
 
-    def log(self, day: Day) -> LoggedDecisions:
-        """The log of one day, with matured rewards."""
-        return self._log(self.logged_columns(day))
-
-    def _log(self, columns: dict[str, Array]) -> LoggedDecisions:
+    def log(self, days: list[dict[str, Array]]) -> LoggedDecisions:
+        """The log of days' `logged_columns`, with matured rewards; it empties the columns."""
+        columns = {name: np.concatenate([day.pop(name) for day in days]) for name in list(days[0])}
         contexts = pd.DataFrame({name: columns.pop(name) for name in FEATURES}, copy=False)
         rest: dict[str, Any] = {**columns, "contexts": contexts, "reward_range": self.reward_range}
         log = LoggedDecisions(action_ids=self.action_ids, **rest)
@@ -157,8 +159,10 @@ class World:
             "action": decisions.action,
             "action_probability": decisions.action_probability,
             "reward": earned * day.answers.received - cost,
-            "eligible": decisions.eligible,
-            "distribution": decisions.distribution,
+            "eligible": np.ascontiguousarray(decisions.eligible),
+            "distribution": np.ascontiguousarray(
+                decisions.distribution
+            ),  # by row, as logs are read
             "group": np.array(GROUPS, dtype=object)[decisions.group],
             "customer_id": day.contexts["customer_id"].to_numpy(),
             "decision_date": np.full(m, day.date),
@@ -201,13 +205,12 @@ class World:
             InvalidLogError: the distribution has another shape; or as in `expected_reward`.
         """
         if isinstance(policy, Policy):
-            distribution = policy.distribution(log.contexts, log.eligible)
-        else:
-            distribution = np.asarray(policy, dtype=np.float64)
-            if distribution.shape != log.eligible.shape:
-                raise InvalidLogError(
-                    f"the target has shape {distribution.shape}, the log {log.eligible.shape}"
-                )
+            policy = policy.distribution(log.contexts, log.eligible)
+        distribution = np.asarray(policy, dtype=np.float64)
+        if distribution.shape != log.eligible.shape:
+            raise InvalidLogError(
+                f"the target has shape {distribution.shape}, the log {log.eligible.shape}"
+            )
         return float((distribution * self.expected_reward(log)).sum(axis=1).mean())
 
     def rule_effects(self, log: LoggedDecisions) -> pd.DataFrame:
@@ -305,15 +308,8 @@ class World:
 
     def burn_in(self, start: str) -> pd.DataFrame:
         """The table `events` of the 28 days before `start`: visits without any contact."""
-        frames, no_contact = [], self.catalogue.index(self.catalogue.no_contact)
-        for rows, date, answers in organic_days(self.response, to_day(start)):
-            action, ids = np.full(len(rows), no_contact), np.full(len(rows), None)
-            frames.append(self.response.facts(rows, date, action, answers, ids)[0])
-        return pd.concat(frames, ignore_index=True)
-
-    def course(self, start: str = START) -> Course:
-        """This world from day to day; the caller gives the policy of each day."""
-        return Course(self.response, to_day(start))
+        days = organic_days(self.response, to_day(start))
+        return pd.concat([self.response.facts(answers)[0] for answers in days], ignore_index=True)
 
     def run(
         self, days: int, start: str, policy: Policy | None = None, *, floor: float, groups: Groups
@@ -327,7 +323,8 @@ class World:
             floor: the least probability of an eligible action on a choice row.
             groups: shares of uniform, holdout and previous, and their salt.
         """
-        acting, course = self.incumbent if policy is None else policy, self.course(start)
+        acting = self.incumbent if policy is None else policy
+        course = Course(self.response, to_day(start))
         for _ in range(days):
             yield course.day(acting, floor=floor, groups=groups)
 
@@ -347,9 +344,8 @@ class World:
         rows = self.rows(frame["customer_id"].to_numpy())
         codes, names = pd.factorize(frame["action_id"])
         places = np.array([self.catalogue.index(str(name)) for name in names], dtype=np.int64)
-        action, ids = places[codes], frame["decision_id"].to_numpy(dtype=object)
-        answers = self.response.answer(rows, dates, action, frame)
-        return self.response.facts(rows, dates, action, answers, ids)
+        answers = self.response.answer(rows, dates, places[codes], frame)
+        return self.response.facts(answers, frame["decision_id"].to_numpy(dtype=object))
 
     def rows(self, customer_id: Array) -> Ints:
         """(n,) places of these customers in the population.
@@ -369,23 +365,3 @@ class World:
     @cached_property
     def _places(self) -> pd.Index[Any]:
         return pd.Index(self.customers.customer_id)
-
-
-def _stacked(runs: Iterable[Iterable[dict[str, Array]]], counts: Sequence[int]) -> dict[str, Array]:
-    """Columns in order of day, from the days of one run after the other.
-
-    Args:
-        runs: each gives the columns of the same days, for other customers.
-        counts: rows of each day over all runs.
-    """
-    ends, columns = np.cumsum(counts), {}
-    free = ends - counts  # the next free row of every day
-    for run in runs:
-        for number, day in enumerate(run):
-            rows = slice(free[number], free[number] + len(day["action"]))
-            for name, column in day.items():
-                if name not in columns:
-                    columns[name] = np.empty((ends[-1], *column.shape[1:]), dtype=column.dtype)
-                columns[name][rows] = column
-            free[number] = rows.stop
-    return columns

@@ -48,15 +48,13 @@ class Study:
 
     def values(self, estimators: Sequence[str | Estimator] = ESTIMATORS) -> pd.DataFrame:
         """policy, estimator, the columns of `policies.evaluate`, and truth (NaN where unknown)."""
-        parts = []
+        parts = {}
         for name, policy in self.policies.items():
             found = evaluate(
                 self.log, policy, estimators=estimators, expected_reward=self.expected_reward
             )
-            truth = float(self.true_rows(name).mean())
-            parts.append(found.reset_index().assign(policy=name, truth=truth))
-        frame = pd.concat(parts, ignore_index=True)
-        return frame[["policy", *(each for each in frame.columns if each != "policy")]]
+            parts[name] = found.assign(truth=self.true_rows(name).mean())
+        return pd.concat(parts, names=["policy"]).reset_index()
 
     def against(self, name: str) -> dict[str, Comparison]:
         """Each other policy's paired DR difference to this one, valid at every look."""
@@ -68,20 +66,16 @@ class Study:
             if other != name
         }
 
-    def by_day(self, name: str, estimator: str = "dr") -> pd.DataFrame:
-        """A policy's value on each decision day, in intervals that hold for all days together."""
+    def by_day(self, name: str) -> pd.DataFrame:
+        """A policy's DR value on each decision day, in intervals that hold for all days together."""
         return evaluate_by(
-            self.log,
-            self.policies[name],
-            "decision_date",
-            estimators=estimator,
-            expected_reward=self.expected_reward,
+            self.log, self.policies[name], "decision_date", expected_reward=self.expected_reward
         )
 
     def true_by_day(self, name: str) -> list[float]:
         """The true value of a policy on each decision day."""
         rows = pd.DataFrame({"day": self.log.decision_date, "value": self.true_rows(name)})
-        return [float(each) for each in rows.groupby("day")["value"].mean()]
+        return rows.groupby("day")["value"].mean().tolist()
 
     def true_rows(self, name: str) -> np.ndarray:
         """(n,) what each row is truly worth under a policy; NaN where nobody knows."""
@@ -116,16 +110,11 @@ def study(run: Run) -> Study:
         )
     baselines = {ref.name: standing.policy(ref) for ref in standing.baselines()}
     fixed = {name: policy for name, policy in baselines.items() if isinstance(policy, FixedAction)}
-    earned = pd.Series(
-        {
-            name: evaluate(before, each, estimators="snips").value["snips"]
-            for name, each in fixed.items()
-        }
-    )
-    best = str(earned.idxmax())
-    policies.update(
-        {name: each for name, each in baselines.items() if name not in fixed or name == best}
-    )
+    snips = {
+        name: evaluate(before, fixed[name], estimators="snips").value["snips"] for name in fixed
+    }
+    others = fixed.keys() - {str(pd.Series(snips).idxmax())}
+    policies.update({name: each for name, each in baselines.items() if name not in others})
     if standing.champion.is_baseline:
         policies.pop(standing.champion.name, None)
     true = None if run.simulated is None else run.simulated.expected_reward(log)

@@ -43,30 +43,24 @@ def run_scenario(
 
 def picture(result: LoopResult, title: str, action_ids: tuple[str, ...]) -> Figure:
     """True values over time with promotions and alarms, and the champion's share by action."""
-    table = result.table
     figure, (top, bottom) = canvas(2, 1, (9.0, 6.4))
-    at = table["date"]
-    kinds = (("best", TRUTH, ":", "best possible"), ("learned", INK, "-", "champion"))
-    for column, colour, line, label in (*kinds, ("rules", GREY, "-", "business rules")):
-        smooth = table[column].rolling(SMOOTH, min_periods=1).mean()
-        top.plot(at, smooth, color=colour, ls=line, lw=2, label=label)
-    top.fill_between(
-        at, *(table[name].rolling(SMOOTH, min_periods=1).mean() for name in ("rules", "learned")),
-        color=BAND, alpha=0.4, lw=0,
-    )  # fmt: skip
+    at = result.table["date"]
+    smooth = result.table[["rules", "learned", "best"]].rolling(SMOOTH, min_periods=1).mean()
+    top.plot(at, smooth["best"], color=TRUTH, ls=":", lw=2, label="best possible")
+    top.plot(at, smooth["learned"], color=INK, lw=2, label="champion")
+    top.plot(at, smooth["rules"], color=GREY, lw=2, label="business rules")
+    top.fill_between(at, smooth["rules"], smooth["learned"], color=BAND, alpha=0.4, lw=0)
     marks = [(row.date, VERDICTS["promote"], "promotion") for row in result.promotions]
     marks += [(date, VERDICTS["reject"], "loss noticed") for date, _ in result.alarms]
     for number, (date, colour, label) in enumerate(marks):
         first = [text for _, _, text in marks].index(label) == number
         top.axvline(date, color=colour, lw=1.2, ls="--", label=label if first else None)
     top.set_title(f"{title}: true reward per decision, mean of {SMOOTH} days", fontsize=10)
-    top.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    colours = [COLOURS[number % len(COLOURS)] for number in range(len(action_ids))]
-    bottom.stackplot(at, result.actions.T, labels=action_ids, colors=colours, alpha=0.85, lw=0)
+    bottom.stackplot(at, result.actions.T, labels=action_ids, colors=COLOURS, alpha=0.85, lw=0)
     bottom.set_ylim(0, 1)
     bottom.set_title("share of decisions by action, as the champion acts", fontsize=10)
-    bottom.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     for axes in (top, bottom):
+        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
         axes.margins(x=0)
         dated(axes)
     return figure
