@@ -24,16 +24,12 @@ _GRAMMAR = (
     "use columns, numbers such as 0.5, 'strings', DATE '2026-01-31', TRUE, FALSE, = <> < <= > >=, "
     "AND, OR, NOT, IN (…), BETWEEN, IS [NOT] NULL, + - * / and parentheses"
 )
-_OPERATORS = {
-    *(TokenType.NOT, TokenType.IN, TokenType.BETWEEN, TokenType.IS, TokenType.EQ, TokenType.NEQ),
-    *(TokenType.LT, TokenType.LTE, TokenType.GT, TokenType.GTE),
-    *(TokenType.PLUS, TokenType.DASH, TokenType.STAR, TokenType.SLASH),
-}
-_SYNTAX = _OPERATORS | {
-    *(TokenType.AND, TokenType.OR, TokenType.L_PAREN, TokenType.R_PAREN, TokenType.COMMA),
-    *(TokenType.NUMBER, TokenType.STRING, TokenType.NULL, TokenType.TRUE, TokenType.FALSE),
-    *(TokenType.IDENTIFIER, TokenType.DATE),
-}
+_OPERATORS = {TokenType[name] for name in ("NOT", "IN", "BETWEEN", "IS", "EQ", "NEQ", "LT", "LTE")}
+_OPERATORS |= {TokenType[name] for name in ("GT", "GTE", "PLUS", "DASH", "STAR", "SLASH")}
+_APART = {TokenType.AND, TokenType.OR, TokenType.COMMA}  # none of its operands is inside another
+_OPERANDS = {TokenType[name] for name in ("NUMBER", "STRING", "NULL", "TRUE", "FALSE")}
+_SYNTAX = {TokenType.L_PAREN, TokenType.R_PAREN, *_OPERATORS, *_APART, *_OPERANDS}
+_NAMES = Spark.Parser.ID_VAR_TOKENS | {TokenType.IDENTIFIER}
 _COMPARISONS: dict[type[exp.Expression], Callable[..., Any]] = {
     exp.EQ: np.equal,
     exp.NEQ: np.not_equal,
@@ -205,25 +201,18 @@ def _tokens(text: str) -> list[Token]:
     The parser knows all of SQL: some keywords and types cost it exponential time, and every level
     costs it 20 frames. So it gets nothing but the grammar's own tokens, and not too many levels.
     """
-    tokens = sqlglot.tokenize(text, read="spark")
-    levels = [0]  # operators that an operand here is inside of, by open parenthesis
+    tokens, depth, operators = sqlglot.tokenize(text, read="spark"), 0, 0
     for token, following in zip(tokens, [*tokens[1:], None]):
         kind = token.token_type
         dated = kind is TokenType.DATE and following and following.token_type is TokenType.STRING
-        if kind in Spark.Parser.ID_VAR_TOKENS and kind not in _SYNTAX or kind is TokenType.DATE:
-            token.token_type = kind if dated else TokenType.IDENTIFIER
-        elif kind not in _SYNTAX:
+        if kind in _NAMES - _SYNTAX and not dated:
+            token.token_type = TokenType.IDENTIFIER
+        elif kind not in _SYNTAX and not dated:
             what = f"{token.text!r} is outside the grammar of predicates"
             raise PredicateError(what, hint=_GRAMMAR)
-        if kind is TokenType.L_PAREN:
-            levels.append(levels[-1] + 1)
-        elif kind is TokenType.R_PAREN and len(levels) > 1:
-            levels.pop()
-        elif kind in _OPERATORS:
-            levels[-1] += 1
-        elif kind in (TokenType.AND, TokenType.OR, TokenType.COMMA):
-            levels[-1] = levels[-2] + 1 if len(levels) > 1 else 0
-        if levels[-1] > DEEPEST:
+        depth += (kind is TokenType.L_PAREN) - (kind is TokenType.R_PAREN)
+        operators = 0 if kind in _APART else operators + (kind in _OPERATORS)
+        if depth + operators > DEEPEST:
             raise _too_deep()
     return tokens
 
@@ -275,7 +264,7 @@ def _leaf(node: exp.Expression, read: Reader) -> Value:
     if isinstance(node, exp.Literal) and node.is_string:
         return Value("string", np.asarray(text, dtype=object), np.asarray(False))
     if isinstance(node, exp.Literal):
-        return _literal("number", _number(text, node))
+        return _literal("number", _number(node))
     if isinstance(node, exp.Cast) and node.is_type("date") and isinstance(text, exp.Literal):
         return _literal("date", _date(text.name, node))
     raise _refused(node, "is outside the grammar of predicates", _GRAMMAR)
@@ -339,27 +328,23 @@ def _literal(kind: str, value: object) -> Value:
     return Value(kind, np.asarray(value), np.asarray(False))
 
 
-def _number(text: str, node: exp.Expression) -> float:
-    """An integer where it is exact, else the finite double."""
-    if text.isascii() and text.isdigit() and int(text) < 2**63:
-        return int(text)
+def _number(node: exp.Literal) -> float:
+    """An integer where it is exact, else the nearest double."""
     try:
-        value = float(text)
+        exact = node.name.isdigit() and int(node.name) < 2**63
+        value = int(node.name) if exact else float(node.name)
     except ValueError:
         value = np.inf
     if not np.isfinite(value):
-        raise _refused(node, "is not a finite number", "doubles end at 1.8e308")
+        raise _refused(node, "is not a finite number")
     return value
 
 
 def _date(text: str, node: exp.Expression) -> np.datetime64:
     try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    if str(day) != text:  # newer Pythons read other ways of writing a date, too
-        raise _refused(node, f"needs a date such as 2026-01-31, not {text!r}")
-    return np.datetime64(day, "us")
+        return np.datetime64(date.fromisoformat(text), "us")
+    except ValueError as error:
+        raise _refused(node, f"needs a date such as 2026-01-31, not {text!r}") from error
 
 
 def _refused(node: exp.Expression, problem: str, hint: str | None = None) -> PredicateError:
