@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import reprlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
+import pandas as pd
 from pydantic import BaseModel, ValidationError
 
 from engine.documents import Document, KeyPath, read_document
@@ -14,7 +16,7 @@ from engine.errors import ConfigError
 from engine.parameters import SIMULATION
 from engine.refs import PolicyRef
 from engine.settings import CatalogueFile, EngineConfig, Section, SimulationConfig, SourceConfig
-from policies.catalogue import PREDICATE_KEYS, Action, Catalogue
+from policies.catalogue import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
 from policies.deciding import deployed
 from policies.errors import CatalogueError, NbaError, PredicateError, did_you_mean, require_known
 from policies.learning.vowpal.policy import VowpalPolicy
@@ -48,29 +50,45 @@ class Config:
         return [PolicyRef.baseline(name) for name in ("business_rules", "uniform", *fixed)]
 
 
-def load_config(
-    conf_dir: Path, source: str = SIMULATION, features: Optional[Collection[str]] = None
-) -> Config:
+@dataclass(frozen=True)
+class Known:
+    """The names that a source knows and its files refer to; what is empty is not checked.
+
+    Args:
+        features: what predicates may read, with SQL types.
+        channels: that customers may consent to.
+        outcomes: types that the source may report.
+        scenarios: of the simulated company.
+    """
+
+    features: Mapping[str, str] = field(default_factory=dict)
+    channels: Collection[str] = ()
+    outcomes: Collection[str] = ()
+    scenarios: Collection[str] = ()
+
+
+def load_config(conf_dir: Path, source: str = SIMULATION, known: Known = Known()) -> Config:
     """Read and check the configuration that a source runs with.
 
     Args:
         conf_dir: the folder of `actions.yml`, `engine.yml` and `sources/`.
         source: `simulation`, or the name of a file in `sources/`.
-        features: what predicates may read, where the source's file does not say; None is not
-            checked.
+        known: the names that the simulated company knows; a log's file says its own.
 
     Raises:
         ConfigError: a file, key or value is wrong; says file, line and key path.
     """
     engine_doc = read_document(conf_dir / "engine.yml")
     path = conf_dir / "sources" / f"{source}.yml"
-    known = sorted(file.stem for file in path.parent.glob("*.yml"))
-    require_known(source, known, ConfigError, f"There is no source {source!r}.", str(path))
+    sources = sorted(file.stem for file in path.parent.glob("*.yml"))
+    require_known(source, sources, ConfigError, f"There is no source {source!r}.", str(path))
     source_doc = read_document(path)
     if source == SIMULATION:
         actions_doc = read_document(conf_dir / "actions.yml")
         catalogue = _catalogue(_parse(CatalogueFile, actions_doc), actions_doc)
         simulation = _parse(SimulationConfig, source_doc)
+        where = source_doc.where(("scenario",))
+        _require(simulation.scenario, known.scenarios, "scenario", where)
         config = Config(catalogue, _parse(EngineConfig, engine_doc), simulation=simulation)
     else:
         described = _parse(SourceConfig, source_doc)
@@ -80,13 +98,18 @@ def load_config(
             what = f"The value {value!r} maps to an action {action!r} that the catalogue lacks."
             where = source_doc.where(("columns", "actions", value))
             require_known(action, catalogue.action_ids, ConfigError, what, where)
-        features = described.columns.features
+        known = Known(described.columns.features, outcomes=described.columns.outcomes.values())
+        _parse(EngineConfig, engine_doc)
         engine_doc = _overlaid(engine_doc, source_doc)
         config = Config(catalogue, _parse(EngineConfig, engine_doc), source=described)
     _check(config, engine_doc)
-    if features is not None:
-        _check_columns(config, features, actions_doc, engine_doc)
+    _check_known(config, known, actions_doc, engine_doc)
     return config
+
+
+def _require(name: str, known: Collection[str], noun: str, where: str) -> None:
+    if known:
+        require_known(name, known, ConfigError, f"There is no {noun} {name!r}.", where)
 
 
 def _overlaid(base: Document, source: Document) -> Document:
@@ -98,6 +121,7 @@ def _overlaid(base: Document, source: Document) -> Document:
     return Document(path, {**base.data, **sections}, lines)
 
 
+_EXAMPLES = {"string": "a", "boolean": True, "date": pd.Timestamp(0), "timestamp": pd.Timestamp(0)}
 _S = TypeVar("_S", bound=Section)
 
 
@@ -117,8 +141,12 @@ def _parse(model: type[_S], document: Document) -> _S:
             what, keys = f"The key {keys[-1]!r} is missing.", keys[:-1]
             hint = f"add {first['loc'][-1]}: to {'.'.join(map(str, keys)) or 'the file'}"
         elif first["type"] == "string_pattern_mismatch":
-            what = f"{first['input']!r} is not a name."
+            what = f"{reprlib.repr(first['input'])} is not a name."
             hint = f"names here match {first['ctx']['pattern']}"
+        elif first["type"] == "string_type":
+            hint = "put it in quotes"
+        while keys and keys not in document.lines:  # pydantic adds which type it has tried
+            keys = keys[:-1]
         raise ConfigError(what, where=document.where(keys), hint=hint) from error
 
 
@@ -156,11 +184,7 @@ def _check(config: Config, document: Document) -> None:
         what = f"The rule names an action {rule.action!r} that the catalogue does not have."
         where = document.where(("business_rules", index, "action"))
         require_known(rule.action, ids, ConfigError, what, where)
-        try:
-            Predicate.parse(rule.when)
-        except PredicateError as error:
-            where = document.where(("business_rules", index, "when"))
-            raise ConfigError(error.what, where=where, hint=error.hint) from error
+        _check_predicate(rule.when, None, document.where(("business_rules", index, "when")))
     if engine.groups.uniform + engine.groups.holdout + engine.groups.previous >= 1:
         raise ConfigError(
             "The shares of the groups add up to 1 or more.", where=document.where(("groups",))
@@ -172,6 +196,21 @@ def _check(config: Config, document: Document) -> None:
             hint=f"at most {1 / len(ids):.3f}",
         )
     low, high = engine.reward.range
+    for key in ("margin", "minimum_effect"):
+        if getattr(engine.gate, key) >= high - low:
+            raise ConfigError(
+                f"gate.{key} is as wide as the range of rewards, {high - low:g}.",
+                where=document.where(("gate", key)),
+                hint="it is in reward units: make it a small part of reward.range",
+            )
+    needed = engine.training.reserve_days + engine.reward.matured_after_days + 1
+    if config.source and config.source.synthetic.days < needed:
+        raise ConfigError(
+            f"The log has {config.source.synthetic.days} days; reserve_days and the reward's window "
+            f"and lag need {needed}, one to fit and one to select included.",
+            where=document.where(("training", "reserve_days")),
+            hint="lower training.reserve_days, or spread the log over more days",
+        )
     least = -max(config.catalogue.costs)
     if low > least:
         raise ConfigError(
@@ -197,22 +236,31 @@ def _check_grid(config: Config, document: Document) -> None:
         recipes.add(learner.name)
 
 
-def _check_columns(
-    config: Config, features: Collection[str], actions: Document, engine: Document
-) -> None:
-    """Predicates may read features; those of actions may read consents as well."""
-    consents = [f"consent_{channel}" for channel in config.catalogue.contact_channels]
+def _check_known(config: Config, known: Known, actions: Document, engine: Document) -> None:
+    """Actions, rules and rewards name what the source knows, and compare like with like."""
+    for name in config.engine.reward.outcomes:
+        _require(name, known.outcomes, "outcome", engine.where(("reward", "outcomes", name)))
+    channels = [NO_CHANNEL, *known.channels] if known.channels else ()
+    row = {name: _EXAMPLES.get(kind, 1.0) for name, kind in known.features.items()}
+    consents = {f"consent_{channel}": True for channel in config.catalogue.contact_channels}
+    features, facts = pd.DataFrame([row]), pd.DataFrame([{**row, **consents}])
     for index, action in enumerate(config.catalogue.actions):
-        for key in PREDICATE_KEYS:
-            where = actions.where(("actions", index, key))
-            _check_reads(getattr(action, key), [*features, *consents], where)
-    for index, rule in enumerate(config.engine.business_rules):
-        _check_reads(rule.when, features, engine.where(("business_rules", index, "when")))
+        where = actions.where(("actions", index, "channel"))
+        _require(action.channel, channels, "channel", where)
+        for key, text in action.predicates.items() if row else ():
+            _check_predicate(text, facts, actions.where(("actions", index, key)))
+    for index, rule in enumerate(config.engine.business_rules if row else ()):
+        _check_predicate(rule.when, features, engine.where(("business_rules", index, "when")))
 
 
-def _check_reads(predicate: Optional[str], columns: Collection[str], where: str) -> None:
-    for name in Predicate.parse(predicate).columns if predicate else ():
-        require_known(name, columns, ConfigError, f"There is no feature {name!r}.", where)
+def _check_predicate(text: str, row: Optional[pd.DataFrame], where: str) -> None:
+    """It is a predicate, and may be asked of such a row."""
+    try:
+        predicate = Predicate.parse(text)
+        if row is not None:
+            predicate.holds(row)
+    except PredicateError as error:
+        raise ConfigError(error.what, where=where, hint=error.hint) from error
 
 
 def check_baseline(name: str, config: Config, where: str) -> None:

@@ -119,7 +119,8 @@ def _check_depth(text: str, path: Path) -> None:
     for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
-        _check_size(depth, number // 2, path, event.start_mark.line + 1)
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        _check_size(depth, number // 2, path, line)
 
 
 def _check_size(depth: int, values: int, path: Path, line: int) -> None:

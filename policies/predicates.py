@@ -201,7 +201,8 @@ def _tokens(text: str) -> list[Token]:
     The parser knows all of SQL: some keywords and types cost it exponential time, and every level
     costs it 20 frames. So it gets nothing but the grammar's own tokens, and not too many levels.
     """
-    tokens, depth, operators = sqlglot.tokenize(text, read="spark"), 0, 0
+    tokens: list[Token] = sqlglot.tokenize(text, read="spark")
+    depth, operators = 0, 0
     for token, following in zip(tokens, [*tokens[1:], None]):
         kind = token.token_type
         dated = kind is TokenType.DATE and following and following.token_type is TokenType.STRING

@@ -19,7 +19,7 @@ from engine.features.customer import BEHAVIOUR
 from engine.models.registry import Registry
 from engine.models.standing import ModelState
 from engine.parameters import SIMULATION, Parameters
-from engine.world.source import Simulated
+from engine.world.source import KNOWN, Simulated
 
 MODEL = "next_best_action"
 SOURCE_PROPERTY = "nba.source"
@@ -70,7 +70,7 @@ class Run:
             ConfigError: a parameter or the configuration is wrong; no table has been touched.
         """
         parameters = Parameters.parse(values)
-        config = load_config(parameters.conf_dir, parameters.source, BEHAVIOUR)
+        config = load_config(parameters.conf_dir, parameters.source, KNOWN)
         schema = _schema_of(spark, parameters)
         model = f"{parameters.catalog}.{schema}.{MODEL}"
         return cls(

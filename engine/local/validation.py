@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from engine.config import load_config
 from engine.local.bundle import Bundle, read_bundle
 from engine.local.run import parameters
+from engine.parameters import Parameters
 from engine.workspace import FAILED, NOT_CHECKED, OK, Check, workspace_checks
+from engine.world.source import KNOWN
 from policies.errors import NbaError
 
 JOB = "monitoring_job"
@@ -46,17 +48,19 @@ def _configuration(bundle: Bundle) -> Iterator[Check]:
     values = parameters(bundle, bundle.job(JOB), {} if source else {"source": "-"})
     folder = Path(values["conf_dir"])
     if source:
-        yield _check(folder, source, f"{folder}, of this target")
+        yield _check(values, source, f"{folder}, of this target")
     else:
         yield Check("source", NOT_CHECKED, "no value in this target; a run must give it")
     for file in sorted((folder / "sources").glob("*.yml")):
         if file.stem != source:
-            yield _check(folder, file.stem, str(file))
+            yield _check(values, file.stem, str(file))
 
 
-def _check(folder: Path, source: str, where: str) -> Check:
+def _check(values: Mapping[str, str], source: str, where: str) -> Check:
+    """The parameters and the configuration, as a run of this source reads them."""
     try:
-        load_config(folder, source)
+        checked = Parameters.parse({**values, "source": source})
+        load_config(checked.conf_dir, checked.source, KNOWN)
     except NbaError as error:
         return Check(f"source {source}", FAILED, _line(error))
     return Check(f"source {source}", OK, where)

@@ -12,8 +12,9 @@ import pytest
 from engine.config import Config, load_config
 from engine.errors import ConfigError
 from engine.parameters import Parameters
+from engine.world.source import KNOWN
 from policies.judging.selection import GRID
-from simulation import FEATURES, demo_catalogue, demo_rules
+from simulation import demo_catalogue, demo_rules
 
 Edit = Callable[[str, str, str], Path]
 
@@ -47,7 +48,7 @@ def line_of(path: Path, text: str) -> int:
 def refused(conf: Path, source: str = "simulation") -> ConfigError:
     """The error that loading raises."""
     with pytest.raises(ConfigError) as caught:
-        load_config(conf, source, FEATURES)
+        load_config(conf, source, KNOWN)
     return caught.value
 
 
@@ -195,7 +196,7 @@ def test_a_source_that_maps_to_no_action(conf: Path, edit: Edit) -> None:
 def test_predicates_read_what_there_is(conf: Path, edit: Edit) -> None:
     """A column that is no feature is refused with the closest one; a consent may be read."""
     edit("actions.yml", "tenure_days >= 90", "tenure_days >= 90 AND consent_phone")
-    load_config(conf, features=FEATURES)
+    load_config(conf, known=KNOWN)
     edit("actions.yml", "tenure_days >= 90", "tenure_dais >= 90")
     assert refused(conf).hint == "did you mean 'tenure_days'?"
     path = edit("sources/hillstrom.yml", 'when: "TRUE"', "when: recencie > 3")
@@ -223,7 +224,16 @@ def test_a_folder_without_configuration_is_said(tmp_path: Path) -> None:
     assert (error.what, error.hint) == ("There is no file engine.yml.", "check conf_dir")
 
 
-GIVEN = {**dict.fromkeys(Parameters.names(), ""), "as_of": "2026-03-02"}
+GIVEN = {
+    **{
+        "catalog": "juan_dev",
+        "schema": "nba",
+        "as_of": "2026-03-02",
+        "source": "",
+        "source_path": "",
+    },
+    **{"conf_dir": "", "volume": "/tmp/volume", "experiment": "/Shared/nba"},
+}
 
 
 def test_empty_parameters_have_defaults() -> None:
@@ -239,8 +249,12 @@ def test_empty_parameters_have_defaults() -> None:
 @pytest.mark.parametrize(
     ("change", "what", "hint"),
     [
-        ({"as_of": "2026-3-2"}, "as_of is not a date: '2026-3-2'", "2026-03-02"),
-        ({"as_of": ""}, "as_of is not a date", "2026-03-02"),
+        (
+            {"as_of": "2026-3-2"},
+            "as_of must be a date such as 2026-03-02, and is '2026-3-2'",
+            "--params as_of=",
+        ),
+        ({"as_of": ""}, "as_of must be a date", "--params as_of"),
         ({"asof": "2026-03-02"}, "no job parameter 'asof'", "'as_of'"),
     ],
 )
