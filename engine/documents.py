@@ -143,11 +143,7 @@ def _note_lines(
     if at:
         lines.setdefault(at, line)
     if isinstance(node, yaml.ScalarNode):
-        try:
-            loader.construct_object(node)
-        except ValueError as error:
-            what = f"{dotted(at)} is {reprlib.repr(node.value)}, which cannot be: {error}."
-            raise _refused(what, path, line, "correct it, or quote it if it is text") from error
+        _scalar(node, at, path, loader)
     if isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
             _note_lines(child, (*at, index), lines, path, loader)
@@ -157,9 +153,18 @@ def _note_lines(
             if _TAGS.get(key.tag) not in ("str", "int", "merge"):
                 what = f"A key must be a text, and one is {reprlib.repr(key.value)}."
                 raise _refused(what, path, line, "put it in quotes")
-            here = (*at, loader.construct_object(key))
+            here = (*at, _scalar(key, at, path, loader))
             if here in lines:
                 hint = f"keep one; the first is on line {lines[here]}"
                 raise _refused(f"The key {dotted(here)} stands twice.", path, line, hint)
             lines[here] = line
             _note_lines(child, here, lines, path, loader)
+
+
+def _scalar(node: yaml.ScalarNode, at: KeyPath, path: Path, loader: yaml.SafeLoader) -> Any:
+    try:
+        return node.value if _TAGS[node.tag] == "merge" else loader.construct_object(node)
+    except (ValueError, OverflowError) as error:
+        what = f"{dotted(at)} has {reprlib.repr(node.value)}, which cannot be: {error}."
+        hint = "correct it, or put it in quotes if it is a text"
+        raise _refused(what, path, node.start_mark.line + 1, hint) from error

@@ -29,7 +29,7 @@ _OPERATORS |= {TokenType[name] for name in ("GT", "GTE", "PLUS", "DASH", "STAR",
 _APART = {TokenType.AND, TokenType.OR, TokenType.COMMA}  # none of its operands is inside another
 _OPERANDS = {TokenType[name] for name in ("NUMBER", "STRING", "NULL", "TRUE", "FALSE")}
 _SYNTAX = {TokenType.L_PAREN, TokenType.R_PAREN, *_OPERATORS, *_APART, *_OPERANDS}
-_NAMES = Spark.Parser.ID_VAR_TOKENS | {TokenType.IDENTIFIER}
+_NAMES = (Spark.Parser.ID_VAR_TOKENS | {TokenType.IDENTIFIER}) - _SYNTAX
 _COMPARISONS: dict[type[exp.Expression], Callable[..., Any]] = {
     exp.EQ: np.equal,
     exp.NEQ: np.not_equal,
@@ -117,7 +117,7 @@ class Predicate:
         return np.array(np.broadcast_to(value.values, len(columns.frame)), dtype=bool)
 
     def _value(self, read: Reader) -> Value:
-        with located(self.text[:LONGEST]):
+        with located(self.text[:200]):
             try:
                 return _condition(_tree(self.text), read)
             except RecursionError as error:  # the caller's stack is nearly full
@@ -206,7 +206,7 @@ def _tokens(text: str) -> list[Token]:
     for token, following in zip(tokens, [*tokens[1:], None]):
         kind = token.token_type
         dated = kind is TokenType.DATE and following and following.token_type is TokenType.STRING
-        if kind in _NAMES - _SYNTAX and not dated:
+        if kind in _NAMES and not dated:
             token.token_type = TokenType.IDENTIFIER
         elif kind not in _SYNTAX and not dated:
             what = f"{token.text!r} is outside the grammar of predicates"
