@@ -121,6 +121,7 @@ def _overlaid(base: Document, source: Document) -> Document:
     return Document(path, {**base.data, **sections}, lines)
 
 
+_HINT = "see the comments in the file that ships with the project"
 _EXAMPLES = {"string": "a", "boolean": True, "date": pd.Timestamp(0), "timestamp": pd.Timestamp(0)}
 _S = TypeVar("_S", bound=Section)
 
@@ -132,7 +133,7 @@ def _parse(model: type[_S], document: Document) -> _S:
         # A misspelt key is also missing under its right name: report the misspelling.
         first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
         keys = tuple(first["loc"])
-        hint = "see the comments in the file that ships with the project"
+        hint = _HINT
         what = f"{first['msg'].removeprefix('Value error, ').rstrip('.')}."
         if first["type"] == "extra_forbidden":
             what = f"Unknown key {keys[-1]!r}."
@@ -174,7 +175,9 @@ def _catalogue(raw: CatalogueFile, document: Document) -> Catalogue:
         if blamed in names:
             wrong = [key for key in (*PREDICATE_KEYS, "valid_to") if key in str(error)]
             keys = (*keys, names.index(blamed), *wrong[:1])
-        raise ConfigError(error.what, where=document.where(keys), hint=error.hint) from error
+        raise ConfigError(
+            error.what, where=document.where(keys), hint=error.hint or _HINT
+        ) from error
 
 
 def _check(config: Config, document: Document) -> None:
@@ -184,40 +187,30 @@ def _check(config: Config, document: Document) -> None:
         what = f"The rule names an action {rule.action!r} that the catalogue does not have."
         where = document.where(("business_rules", index, "action"))
         require_known(rule.action, ids, ConfigError, what, where)
-        _check_predicate(rule.when, None, document.where(("business_rules", index, "when")))
-    if engine.groups.uniform + engine.groups.holdout + engine.groups.previous >= 1:
-        raise ConfigError(
-            "The shares of the groups add up to 1 or more.", where=document.where(("groups",))
-        )
-    if engine.exploration.floor * len(ids) > 1:
-        raise ConfigError(
-            f"A floor of {engine.exploration.floor} does not fit {len(ids)} actions.",
-            where=document.where(("exploration", "floor")),
-            hint=f"at most {1 / len(ids):.3f}",
-        )
-    low, high = engine.reward.range
+
+    def require(holds: bool, what: str, hint: str, *keys: str) -> None:
+        if not holds:
+            raise ConfigError(what, where=document.where(keys), hint=hint)
+
+    shares = engine.groups.uniform + engine.groups.holdout + engine.groups.previous
+    what = "The shares of the groups add up to 1 or more."
+    require(shares < 1, what, "lower uniform, holdout or previous", "groups")
+    floor, room = engine.exploration.floor, 1 / len(ids)
+    what = f"A floor of {floor} does not fit {len(ids)} actions."
+    require(floor <= room, what, f"at most {room:.3f}", "exploration", "floor")
+    (low, high), least = engine.reward.range, -max(config.catalogue.costs)
+    what = f"The dearest action costs {-least:g}, so a reward can be as low as {least:g}."
+    require(low <= least, what, f"range: [{least:g}, {high:g}]", "reward", "range")
     for key in ("margin", "minimum_effect"):
-        if getattr(engine.gate, key) >= high - low:
-            raise ConfigError(
-                f"gate.{key} is as wide as the range of rewards, {high - low:g}.",
-                where=document.where(("gate", key)),
-                hint="it is in reward units: make it a small part of reward.range",
-            )
-    needed = engine.training.reserve_days + engine.reward.matured_after_days + 1
-    if config.source and config.source.synthetic.days < needed:
-        raise ConfigError(
-            f"The log has {config.source.synthetic.days} days; reserve_days and the reward's window "
-            f"and lag need {needed}, one to fit and one to select included.",
-            where=document.where(("training", "reserve_days")),
-            hint="lower training.reserve_days, or spread the log over more days",
-        )
-    least = -max(config.catalogue.costs)
-    if low > least:
-        raise ConfigError(
-            f"The dearest action costs {-least:g}, so a reward can be as low as {least:g}.",
-            where=document.where(("reward", "range")),
-            hint=f"range: [{least:g}, {high:g}]",
-        )
+        what = f"gate.{key} is as wide as the range of rewards, {high - low:g}."
+        hint = "it is in reward units: make it a small part of reward.range"
+        require(getattr(engine.gate, key) < high - low, what, hint, "gate", key)
+    if config.source:
+        days = config.source.synthetic.days
+        needed = engine.training.reserve_days + engine.reward.matured_after_days + 1
+        what = f"The log has {days} days; its rewards, fit, selection and reserve need {needed}."
+        hint = "lower reserve_days, or spread the log over more days"
+        require(needed <= days, what, hint, "training", "reserve_days")
     check_baseline(engine.gate.incumbent, config, document.where(("gate", "incumbent")))
     _check_grid(config, document)
 
@@ -230,9 +223,9 @@ def _check_grid(config: Config, document: Document) -> None:
         try:
             learner = VowpalPolicy(config.catalogue.action_ids, VowpalSettings.of(settings))
         except NbaError as error:
-            raise ConfigError(f"{error.what}.", where=where, hint=error.hint) from error
+            raise ConfigError(f"{error.what}.", where=where, hint=error.hint or _HINT) from error
         if learner.name in recipes:
-            raise ConfigError("The grid has the same learner twice.", where=where)
+            raise ConfigError("The grid has the same learner twice.", where=where, hint="keep one")
         recipes.add(learner.name)
 
 
@@ -243,13 +236,14 @@ def _check_known(config: Config, known: Known, actions: Document, engine: Docume
     channels = [NO_CHANNEL, *known.channels] if known.channels else ()
     row = {name: _EXAMPLES.get(kind, 1.0) for name, kind in known.features.items()}
     consents = {f"consent_{channel}": True for channel in config.catalogue.contact_channels}
-    features, facts = pd.DataFrame([row]), pd.DataFrame([{**row, **consents}])
+    features = pd.DataFrame([row]) if row else None
+    facts = pd.DataFrame([{**row, **consents}]) if row else None
     for index, action in enumerate(config.catalogue.actions):
         where = actions.where(("actions", index, "channel"))
         _require(action.channel, channels, "channel", where)
-        for key, text in action.predicates.items() if row else ():
+        for key, text in action.predicates.items():
             _check_predicate(text, facts, actions.where(("actions", index, key)))
-    for index, rule in enumerate(config.engine.business_rules if row else ()):
+    for index, rule in enumerate(config.engine.business_rules):
         _check_predicate(rule.when, features, engine.where(("business_rules", index, "when")))
 
 
@@ -260,7 +254,7 @@ def _check_predicate(text: str, row: Optional[pd.DataFrame], where: str) -> None
         if row is not None:
             predicate.holds(row)
     except PredicateError as error:
-        raise ConfigError(error.what, where=where, hint=error.hint) from error
+        raise ConfigError(error.what, where=where, hint=error.hint or _HINT) from error
 
 
 def check_baseline(name: str, config: Config, where: str) -> None:

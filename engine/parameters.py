@@ -19,7 +19,6 @@ _NAME = (r"[A-Za-z0-9_]{1,255}", "a name of at most 255 letters, digits and _")
 _RULES = {
     "catalog": _NAME,
     "schema": _NAME,
-    "as_of": (r"\d{4}-\d\d-\d\d", "a date such as 2026-03-02"),
     "source": (r"[A-Za-z0-9_]{0,255}", "the name of a file in conf/sources, without .yml"),
     "volume": (r".+", "the path of a folder"),
     "experiment": (r"/.*[^/]", "an absolute path such as /Shared/nba"),
@@ -56,15 +55,12 @@ class Parameters:
                 promises; `as_of` lies outside the years 2000 to 2100.
         """
         for name in given:
-            what = f"There is no job parameter {name[:LONGEST]!r}."
+            what = f"There is no job parameter {name!r}."
             require_known(name, cls.names(), ConfigError, what, "job parameters")
         missing = [name for name in cls.names() if name not in given]
         if missing:
-            raise ConfigError(
-                f"Job parameters are missing: {', '.join(missing)}.",
-                where="job parameters",
-                hint="databricks.yml gives each a default",
-            )
+            what = f"Job parameters are missing: {', '.join(missing)}."
+            raise ConfigError(what, where="job parameters", hint="give each a value")
         for name, value in given.items():
             if len(value) > LONGEST or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", value):
                 raise _refused(name, value, f"a plain text of at most {LONGEST:,} characters")
@@ -73,8 +69,14 @@ class Parameters:
                 raise _refused(name, value, kind)
         try:
             as_of = dt.date.fromisoformat(given["as_of"])
+            if str(as_of) != given["as_of"]:
+                raise ValueError("a week or another form that only newer Pythons read")
         except ValueError as error:
-            raise _refused("as_of", given["as_of"], _RULES["as_of"][1]) from error
+            raise ConfigError(
+                f"as_of is not a date: {reprlib.repr(given['as_of'])}.",
+                where="job parameters, as_of",
+                hint="write it as 2026-03-02",
+            ) from error
         if not FIRST <= as_of <= LAST:
             raise _refused("as_of", given["as_of"], f"a day from {FIRST} to {LAST}")
         return cls(
@@ -90,8 +92,5 @@ class Parameters:
 
 
 def _refused(name: str, value: str, kind: str) -> ConfigError:
-    return ConfigError(
-        f"{name} must be {kind}, and is {reprlib.repr(value)}.",
-        where=f"job parameters, {name}",
-        hint=f"correct it: --params {name}=…",
-    )
+    what, hint = f"{name} must be {kind}, and is {reprlib.repr(value)}.", f"--params {name}=…"
+    return ConfigError(what, where=f"job parameters, {name}", hint=f"correct it: {hint}")

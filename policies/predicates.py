@@ -265,7 +265,11 @@ def _leaf(node: exp.Expression, read: Reader) -> Value:
     if isinstance(node, exp.Literal) and node.is_string:
         return Value("string", np.asarray(text, dtype=object), np.asarray(False))
     if isinstance(node, exp.Literal):
-        return _literal("number", _number(node))
+        exact = text.isdecimal() and int(text) < 2**63
+        value = int(text) if exact else float(text)
+        if not np.isfinite(value):
+            raise _refused(node, "is not a finite number")
+        return _literal("number", value)
     if isinstance(node, exp.Cast) and node.is_type("date") and isinstance(text, exp.Literal):
         return _literal("date", _date(text.name, node))
     raise _refused(node, "is outside the grammar of predicates", _GRAMMAR)
@@ -327,18 +331,6 @@ def _calculate(node: exp.Expression, how: Callable[..., Any], a: Value, b: Value
 
 def _literal(kind: str, value: object) -> Value:
     return Value(kind, np.asarray(value), np.asarray(False))
-
-
-def _number(node: exp.Literal) -> float:
-    """An integer where it is exact, else the nearest double."""
-    try:
-        exact = node.name.isdigit() and int(node.name) < 2**63
-        value = int(node.name) if exact else float(node.name)
-    except ValueError:
-        value = np.inf
-    if not np.isfinite(value):
-        raise _refused(node, "is not a finite number")
-    return value
 
 
 def _date(text: str, node: exp.Expression) -> np.datetime64:
