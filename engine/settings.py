@@ -185,6 +185,6 @@ class SimulationConfig(Section):
     name: Name
     description: Text
     scenario: Name
-    customers: Annotated[int, Field(ge=100, le=10_000_000), _NUMBER]
+    customers: Annotated[int, Field(ge=100, le=1_000_000), _NUMBER]
     seed: Annotated[int, Field(ge=0, lt=2**32), _NUMBER]
     history_days: Days

@@ -475,7 +475,7 @@ HOSTILE = {  # (file, old, new): the key path that is blamed, and what is wrong 
     ),
     "a hundred billion customers": (
         *("sources/simulation.yml", "customers: 4000", "customers: 100000000000"),
-        *("customers", "10000000"),
+        *("customers", "1000000"),
     ),
     "99 customers": (
         "sources/simulation.yml",
