@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import reprlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
+import pandas as pd
 from pydantic import BaseModel, ValidationError
 
 from engine.documents import Document, KeyPath, read_document
@@ -14,7 +16,7 @@ from engine.errors import ConfigError
 from engine.parameters import SIMULATION
 from engine.refs import PolicyRef
 from engine.settings import CatalogueFile, EngineConfig, Section, SimulationConfig, SourceConfig
-from policies.catalogue import PREDICATE_KEYS, Action, Catalogue
+from policies.catalogue import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
 from policies.deciding import deployed
 from policies.errors import CatalogueError, NbaError, PredicateError, did_you_mean, require_known
 from policies.learning.vowpal.policy import VowpalPolicy
@@ -48,29 +50,45 @@ class Config:
         return [PolicyRef.baseline(name) for name in ("business_rules", "uniform", *fixed)]
 
 
-def load_config(
-    conf_dir: Path, source: str = SIMULATION, features: Optional[Collection[str]] = None
-) -> Config:
+@dataclass(frozen=True)
+class Known:
+    """The names that a source knows and its files refer to; what is empty is not checked.
+
+    Args:
+        features: what predicates may read, with SQL types.
+        channels: that customers may consent to.
+        outcomes: types that the source may report.
+        scenarios: of the simulated company.
+    """
+
+    features: Mapping[str, str] = field(default_factory=dict)
+    channels: Collection[str] = ()
+    outcomes: Collection[str] = ()
+    scenarios: Collection[str] = ()
+
+
+def load_config(conf_dir: Path, source: str = SIMULATION, known: Known = Known()) -> Config:
     """Read and check the configuration that a source runs with.
 
     Args:
         conf_dir: the folder of `actions.yml`, `engine.yml` and `sources/`.
         source: `simulation`, or the name of a file in `sources/`.
-        features: what predicates may read, where the source's file does not say; None is not
-            checked.
+        known: the names that the simulated company knows; a log's file says its own.
 
     Raises:
         ConfigError: a file, key or value is wrong; says file, line and key path.
     """
     engine_doc = read_document(conf_dir / "engine.yml")
     path = conf_dir / "sources" / f"{source}.yml"
-    known = sorted(file.stem for file in path.parent.glob("*.yml"))
-    require_known(source, known, ConfigError, f"There is no source {source!r}.", str(path))
+    sources = sorted(file.stem for file in path.parent.glob("*.yml"))
+    require_known(source, sources, ConfigError, f"There is no source {source!r}.", str(path))
     source_doc = read_document(path)
     if source == SIMULATION:
         actions_doc = read_document(conf_dir / "actions.yml")
         catalogue = _catalogue(_parse(CatalogueFile, actions_doc), actions_doc)
         simulation = _parse(SimulationConfig, source_doc)
+        where = source_doc.where(("scenario",))
+        _require(simulation.scenario, known.scenarios, "scenario", where)
         config = Config(catalogue, _parse(EngineConfig, engine_doc), simulation=simulation)
     else:
         described = _parse(SourceConfig, source_doc)
@@ -80,13 +98,18 @@ def load_config(
             what = f"The value {value!r} maps to an action {action!r} that the catalogue lacks."
             where = source_doc.where(("columns", "actions", value))
             require_known(action, catalogue.action_ids, ConfigError, what, where)
-        features = described.columns.features
+        known = Known(described.columns.features, outcomes=described.columns.outcomes.values())
+        _parse(EngineConfig, engine_doc)
         engine_doc = _overlaid(engine_doc, source_doc)
         config = Config(catalogue, _parse(EngineConfig, engine_doc), source=described)
     _check(config, engine_doc)
-    if features is not None:
-        _check_columns(config, features, actions_doc, engine_doc)
+    _check_known(config, known, actions_doc, engine_doc)
     return config
+
+
+def _require(name: str, known: Collection[str], noun: str, where: str) -> None:
+    if known:
+        require_known(name, known, ConfigError, f"There is no {noun} {name!r}.", where)
 
 
 def _overlaid(base: Document, source: Document) -> Document:
@@ -98,6 +121,8 @@ def _overlaid(base: Document, source: Document) -> Document:
     return Document(path, {**base.data, **sections}, lines)
 
 
+_HINT = "see the comments in the file that ships with the project"
+_EXAMPLES = {"string": "a", "boolean": True, "date": pd.Timestamp(0), "timestamp": pd.Timestamp(0)}
 _S = TypeVar("_S", bound=Section)
 
 
@@ -108,7 +133,7 @@ def _parse(model: type[_S], document: Document) -> _S:
         # A misspelt key is also missing under its right name: report the misspelling.
         first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
         keys = tuple(first["loc"])
-        hint = "see the comments in the file that ships with the project"
+        hint = _HINT
         what = f"{first['msg'].removeprefix('Value error, ').rstrip('.')}."
         if first["type"] == "extra_forbidden":
             what = f"Unknown key {keys[-1]!r}."
@@ -117,8 +142,12 @@ def _parse(model: type[_S], document: Document) -> _S:
             what, keys = f"The key {keys[-1]!r} is missing.", keys[:-1]
             hint = f"add {first['loc'][-1]}: to {'.'.join(map(str, keys)) or 'the file'}"
         elif first["type"] == "string_pattern_mismatch":
-            what = f"{first['input']!r} is not a name."
+            what = f"{reprlib.repr(first['input'])} is not a name."
             hint = f"names here match {first['ctx']['pattern']}"
+        elif first["type"] == "string_type":
+            hint = "put it in quotes"
+        while keys and keys not in document.lines:  # pydantic adds which type it has tried
+            keys = keys[:-1]
         raise ConfigError(what, where=document.where(keys), hint=hint) from error
 
 
@@ -146,7 +175,9 @@ def _catalogue(raw: CatalogueFile, document: Document) -> Catalogue:
         if blamed in names:
             wrong = [key for key in (*PREDICATE_KEYS, "valid_to") if key in str(error)]
             keys = (*keys, names.index(blamed), *wrong[:1])
-        raise ConfigError(error.what, where=document.where(keys), hint=error.hint) from error
+        raise ConfigError(
+            error.what, where=document.where(keys), hint=error.hint or _HINT
+        ) from error
 
 
 def _check(config: Config, document: Document) -> None:
@@ -156,29 +187,30 @@ def _check(config: Config, document: Document) -> None:
         what = f"The rule names an action {rule.action!r} that the catalogue does not have."
         where = document.where(("business_rules", index, "action"))
         require_known(rule.action, ids, ConfigError, what, where)
-        try:
-            Predicate.parse(rule.when)
-        except PredicateError as error:
-            where = document.where(("business_rules", index, "when"))
-            raise ConfigError(error.what, where=where, hint=error.hint) from error
-    if engine.groups.uniform + engine.groups.holdout + engine.groups.previous >= 1:
-        raise ConfigError(
-            "The shares of the groups add up to 1 or more.", where=document.where(("groups",))
-        )
-    if engine.exploration.floor * len(ids) > 1:
-        raise ConfigError(
-            f"A floor of {engine.exploration.floor} does not fit {len(ids)} actions.",
-            where=document.where(("exploration", "floor")),
-            hint=f"at most {1 / len(ids):.3f}",
-        )
-    low, high = engine.reward.range
-    least = -max(config.catalogue.costs)
-    if low > least:
-        raise ConfigError(
-            f"The dearest action costs {-least:g}, so a reward can be as low as {least:g}.",
-            where=document.where(("reward", "range")),
-            hint=f"range: [{least:g}, {high:g}]",
-        )
+
+    def require(holds: bool, what: str, hint: str, *keys: str) -> None:
+        if not holds:
+            raise ConfigError(what, where=document.where(keys), hint=hint)
+
+    shares = engine.groups.uniform + engine.groups.holdout + engine.groups.previous
+    what = "The shares of the groups add up to 1 or more."
+    require(shares < 1, what, "lower uniform, holdout or previous", "groups")
+    floor, room = engine.exploration.floor, 1 / len(ids)
+    what = f"A floor of {floor} does not fit {len(ids)} actions."
+    require(floor <= room, what, f"at most {room:.3f}", "exploration", "floor")
+    (low, high), least = engine.reward.range, -max(config.catalogue.costs)
+    what = f"The dearest action costs {-least:g}, so a reward can be as low as {least:g}."
+    require(low <= least, what, f"range: [{least:g}, {high:g}]", "reward", "range")
+    for key in ("margin", "minimum_effect"):
+        what = f"gate.{key} is as wide as the range of rewards, {high - low:g}."
+        hint = "it is in reward units: make it a small part of reward.range"
+        require(getattr(engine.gate, key) < high - low, what, hint, "gate", key)
+    if config.source:
+        days = config.source.synthetic.days
+        needed = engine.training.reserve_days + engine.reward.matured_after_days + 1
+        what = f"The log has {days} days; its rewards, fit, selection and reserve need {needed}."
+        hint = "lower reserve_days, or spread the log over more days"
+        require(needed <= days, what, hint, "training", "reserve_days")
     check_baseline(engine.gate.incumbent, config, document.where(("gate", "incumbent")))
     _check_grid(config, document)
 
@@ -191,28 +223,38 @@ def _check_grid(config: Config, document: Document) -> None:
         try:
             learner = VowpalPolicy(config.catalogue.action_ids, VowpalSettings.of(settings))
         except NbaError as error:
-            raise ConfigError(f"{error.what}.", where=where, hint=error.hint) from error
+            raise ConfigError(f"{error.what}.", where=where, hint=error.hint or _HINT) from error
         if learner.name in recipes:
-            raise ConfigError("The grid has the same learner twice.", where=where)
+            raise ConfigError("The grid has the same learner twice.", where=where, hint="keep one")
         recipes.add(learner.name)
 
 
-def _check_columns(
-    config: Config, features: Collection[str], actions: Document, engine: Document
-) -> None:
-    """Predicates may read features; those of actions may read consents as well."""
-    consents = [f"consent_{channel}" for channel in config.catalogue.contact_channels]
+def _check_known(config: Config, known: Known, actions: Document, engine: Document) -> None:
+    """Actions, rules and rewards name what the source knows, and compare like with like."""
+    for name in config.engine.reward.outcomes:
+        _require(name, known.outcomes, "outcome", engine.where(("reward", "outcomes", name)))
+    channels = [NO_CHANNEL, *known.channels] if known.channels else ()
+    row = {name: _EXAMPLES.get(kind, 1.0) for name, kind in known.features.items()}
+    consents = {f"consent_{channel}": True for channel in config.catalogue.contact_channels}
+    features = pd.DataFrame([row]) if row else None
+    facts = pd.DataFrame([{**row, **consents}]) if row else None
     for index, action in enumerate(config.catalogue.actions):
-        for key in PREDICATE_KEYS:
-            where = actions.where(("actions", index, key))
-            _check_reads(getattr(action, key), [*features, *consents], where)
+        where = actions.where(("actions", index, "channel"))
+        _require(action.channel, channels, "channel", where)
+        for key, text in action.predicates.items():
+            _check_predicate(text, facts, actions.where(("actions", index, key)))
     for index, rule in enumerate(config.engine.business_rules):
-        _check_reads(rule.when, features, engine.where(("business_rules", index, "when")))
+        _check_predicate(rule.when, features, engine.where(("business_rules", index, "when")))
 
 
-def _check_reads(predicate: Optional[str], columns: Collection[str], where: str) -> None:
-    for name in Predicate.parse(predicate).columns if predicate else ():
-        require_known(name, columns, ConfigError, f"There is no feature {name!r}.", where)
+def _check_predicate(text: str, row: Optional[pd.DataFrame], where: str) -> None:
+    """It is a predicate, and may be asked of such a row."""
+    try:
+        predicate = Predicate.parse(text)
+        if row is not None:
+            predicate.holds(row)
+    except PredicateError as error:
+        raise ConfigError(error.what, where=where, hint=error.hint or _HINT) from error
 
 
 def check_baseline(name: str, config: Config, where: str) -> None:

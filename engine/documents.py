@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +14,14 @@ import yaml
 from engine.errors import ConfigError
 
 KeyPath = tuple[Union[str, int], ...]
+
+LARGEST = 1_000_000  # bytes of a file
+DEEPEST = 30  # lists and mappings inside each other
+MOST_VALUES = 50_000  # keys and values of a file, those behind each alias included
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where it is built
+_NO_TEXT = re.compile(rf"{yaml.reader.Reader.NON_PRINTABLE.pattern}|\A\ufeff")
+_PLAIN = ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge")
+_TAGS = {f"tag:yaml.org,2002:{kind}": kind for kind in _PLAIN}
 
 
 @dataclass(frozen=True)
@@ -52,43 +62,106 @@ def read_document(path: Path) -> Document:
     """Read one YAML mapping.
 
     Raises:
-        ConfigError: the file is missing, is no YAML, is no mapping, or repeats a key.
+        ConfigError: the file is missing or cannot be read, is no plain UTF-8 or no YAML, is larger
+            or deeper than the limits, holds itself, is no mapping, repeats a key, or has a tag, a
+            value or a key's name that has no place in a configuration.
     """
-    if not path.is_file():
-        raise ConfigError(f"There is no file {path.name}.", where=str(path), hint="check conf_dir")
+    text = _text(path)
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        _check_depth(text, path)
+        node = yaml.compose(text, Loader=_LOADER)
+        if not isinstance(node, yaml.MappingNode):
+            what = f"{path.name} must hold a mapping of keys."
+            raise _refused(what, path, 1, "write `key: value`")
+        lines: dict[KeyPath, int] = {}
+        loader = yaml.SafeLoader("")
+        _note_lines(node, (), lines, path, loader)
+        return Document(path, loader.construct_document(node), lines)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise ConfigError(
-            f"{path.name} is not valid YAML: {problem}.",
-            where=f"{path}{line}",
-            hint="check the indentation and the quotes around this line",
-        ) from error
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{path.name} must hold a mapping of keys.", where=f"{path}:1")
-    lines: dict[KeyPath, int] = {}
-    _note_lines(node, (), lines, path)
-    loader = yaml.SafeLoader("")
-    return Document(path, loader.construct_document(node), lines)
+        what = f"{path.name} is not valid YAML: {problem}."
+        hint = "check the indentation and the quotes around this line"
+        raise _refused(what, path, mark.line + 1 if mark else 1, hint) from error
 
 
-def _note_lines(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: Path) -> None:
+def _refused(what: str, path: Path, line: int, hint: str) -> ConfigError:
+    return ConfigError(what, where=f"{path}:{line}", hint=hint)
+
+
+def _text(path: Path) -> str:
+    try:
+        if not path.is_file():
+            what = f"There is no file {path.name}."
+            raise ConfigError(what, where=str(path), hint="check conf_dir")
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        what = f"{path.name} cannot be read: {error.strerror}."
+        raise _refused(what, path, 1, "check conf_dir") from error
+    if len(content) > LARGEST:
+        what = f"{path.name} is larger than the limit of {LARGEST:,} bytes."
+        raise _refused(what, path, 1, "is it the right file?")
+    text = content.decode("utf-8", errors="surrogateescape")  # other bytes become surrogates
+    if bad := _NO_TEXT.search(text):
+        what = f"{path.name} is not plain UTF-8: it holds U+{ord(bad.group()):04X}."
+        line = text.count("\n", 0, bad.start()) + 1
+        raise _refused(what, path, line, "save it as UTF-8 without a byte order mark")
+    return text
+
+
+def _check_depth(text: str, path: Path) -> None:
+    """Refuse, without recursion, what would take too deep a stack or too long to build."""
+    depth = 0
+    for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        _check_size(depth, number // 2, path, line)
+
+
+def _check_size(depth: int, values: int, path: Path, line: int) -> None:
+    if depth > DEEPEST:
+        what = f"A value is nested deeper than the limit of {DEEPEST}, or holds itself."
+        raise _refused(what, path, line, "write it flatter, and without such an alias (*name)")
+    if values > MOST_VALUES:
+        what = f"There are more values than the limit of {MOST_VALUES:,}, aliases written out."
+        raise _refused(what, path, line, "use fewer aliases (*name), or fewer values")
+
+
+def _note_lines(
+    node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: Path, loader: yaml.SafeLoader
+) -> None:
+    line = node.start_mark.line + 1
+    _check_size(len(at), len(lines), path, line)
+    if node.tag not in _TAGS:
+        hint = "take it away; quotes make a text"
+        raise _refused(f"The tag {node.tag[:100]} has no place here.", path, line, hint)
     if at:
-        lines.setdefault(at, node.start_mark.line + 1)
+        lines.setdefault(at, line)
+    if isinstance(node, yaml.ScalarNode):
+        _scalar(node, at, path, loader)
     if isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
-            _note_lines(child, (*at, index), lines, path)
+            _note_lines(child, (*at, index), lines, path, loader)
     if isinstance(node, yaml.MappingNode):
         for key, child in node.value:
-            here = (*at, str(key.value))
+            line = key.start_mark.line + 1
+            if _TAGS.get(key.tag) not in ("str", "int", "merge"):
+                what = f"A key must be a text, and one is {reprlib.repr(key.value)}."
+                raise _refused(what, path, line, "put it in quotes")
+            here = (*at, _scalar(key, at, path, loader))
             if here in lines:
-                raise ConfigError(
-                    f"The key {dotted(here)} stands twice.",
-                    where=f"{path}:{key.start_mark.line + 1}",
-                    hint=f"keep one; the first is on line {lines[here]}",
-                )
-            lines[here] = key.start_mark.line + 1
-            _note_lines(child, here, lines, path)
+                hint = f"keep one; the first is on line {lines[here]}"
+                raise _refused(f"The key {dotted(here)} stands twice.", path, line, hint)
+            lines[here] = line
+            _note_lines(child, here, lines, path, loader)
+
+
+def _scalar(node: yaml.ScalarNode, at: KeyPath, path: Path, loader: yaml.SafeLoader) -> Any:
+    try:
+        return node.value if _TAGS[node.tag] == "merge" else loader.construct_object(node)
+    except (ValueError, OverflowError) as error:
+        what = f"{dotted(at)} has {reprlib.repr(node.value)}, which cannot be: {error}."
+        hint = "correct it, or put it in quotes if it is a text"
+        raise _refused(what, path, node.start_mark.line + 1, hint) from error

@@ -3,32 +3,55 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Optional
+from typing import Annotated, Any, Literal, Optional, Union
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from policies.catalogue import NO_CHANNEL
 from policies.judging.selection import GRID
 
 
-class Section(BaseModel):
-    """A section of a YAML file; unknown keys are errors."""
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number, not true or false")
+    return value
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+_NUMBER = BeforeValidator(_no_flag)
+Days = Annotated[int, Field(ge=1, le=3_650), _NUMBER]
+Lag = Annotated[int, Field(ge=0, le=90), _NUMBER]
+Money = Annotated[float, Field(ge=-1e6, le=1e6), _NUMBER]
+Share = Annotated[float, Field(ge=0, lt=1), _NUMBER]
+Day = Annotated[dt.date, Field(ge=dt.date(2000, 1, 1)), _NUMBER]
+Text = Annotated[
+    str, Field(min_length=1, max_length=1_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")
+]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_]+$")]
+Kind = Literal["string", "double", "float", "bigint", "int", "boolean", "date", "timestamp"]
+
+
+class Section(BaseModel):
+    """A section of a YAML file; unknown keys are errors, and every number is finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Reward(Section):
     """What a decision earns: outcome values in its window, minus the action's cost."""
 
-    outcomes: dict[str, float] = Field(min_length=1)
-    window_days: int = Field(ge=1, le=90)
-    lag_days: int = Field(ge=0, le=90)
-    range: tuple[float, float]
+    outcomes: dict[Text, Money] = Field(min_length=1, max_length=100)
+    window_days: Annotated[Days, Field(le=90)]
+    lag_days: Lag
+    range: tuple[Money, Money]
 
     @model_validator(mode="after")
     def _ordered(self) -> Reward:
         if not self.range[0] < self.range[1]:
             raise ValueError("range must be [lowest, highest]")
+        if 0 in self.outcomes.values():
+            raise ValueError(
+                "an outcome of value 0 has no effect: give it a value, or leave it out"
+            )
         return self
 
     @property
@@ -40,47 +63,47 @@ class Reward(Section):
 class GroupShares(Section):
     """Shares of customers that are drawn uniformly, held out, or stay with the old champion."""
 
-    uniform: float = Field(ge=0, lt=1)
-    holdout: float = Field(ge=0, lt=1)
-    previous: float = Field(ge=0, lt=1)
+    uniform: Share
+    holdout: Share
+    previous: Share
 
 
 class Exploration(Section):
     """How much every deployed policy explores."""
 
-    floor: float = Field(ge=0, lt=0.5)
+    floor: Annotated[Share, Field(lt=0.5)]
 
 
 class BusinessRule(Section):
     """Take `action` where the predicate `when` is true."""
 
     when: str
-    action: str
+    action: Name
 
 
 class Training(Section):
     """Which days fit, select, and are reserved for the gate; and the settings that are tried."""
 
-    reserve_days: int = Field(ge=1)
-    fit_share: float = Field(gt=0, lt=1)
+    reserve_days: Annotated[Days, Field(le=365)]
+    fit_share: Annotated[Share, Field(gt=0)]
     describe_actions: bool = False
-    grid: tuple[dict[str, Any], ...] = GRID
+    grid: tuple[dict[str, Any], ...] = Field(default=GRID, max_length=100)
 
 
 class GateSettings(Section):
     """How much evidence a promotion needs, and how long a trial may last."""
 
-    incumbent: str
-    alpha: float = Field(gt=0, lt=0.5)
-    margin: float = Field(ge=0)
-    minimum_effect: float = Field(gt=0)
-    trial_days: int = Field(ge=1)
+    incumbent: Text
+    alpha: Annotated[Share, Field(ge=1e-6, lt=0.5)]
+    margin: Annotated[Money, Field(ge=0)]
+    minimum_effect: Annotated[Money, Field(ge=1e-9)]
+    trial_days: Days
 
 
 class Drift(Section):
     """The change of a feature's distribution that counts as drift."""
 
-    psi: float = Field(gt=0)
+    psi: Annotated[float, Field(gt=0, le=100), _NUMBER]
 
 
 class EngineConfig(Section):
@@ -89,7 +112,7 @@ class EngineConfig(Section):
     reward: Reward
     groups: GroupShares
     exploration: Exploration
-    business_rules: tuple[BusinessRule, ...] = ()
+    business_rules: tuple[BusinessRule, ...] = Field(default=(), max_length=1_000)
     training: Training
     gate: GateSettings
     drift: Drift
@@ -98,25 +121,25 @@ class EngineConfig(Section):
 class ActionEntry(Section):
     """One action of `conf/actions.yml`."""
 
-    id: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_]+$")
-    name: str
-    group: str
-    channel: str = NO_CHANNEL
-    valid_from: Optional[dt.date] = None
-    valid_to: Optional[dt.date] = None
-    value: float = 0.0
-    cost: float = 0.0
+    id: Name
+    name: Text
+    group: Text
+    channel: Name = NO_CHANNEL
+    valid_from: Optional[Day] = None
+    valid_to: Optional[Day] = None
+    value: Money = 0.0
+    cost: Annotated[Money, Field(ge=0)] = 0.0
     eligible_when: Optional[str] = None
     applicable_when: Optional[str] = None
     suitable_when: Optional[str] = None
-    features: dict[str, Any] = Field(default_factory=dict)
+    features: dict[Text, Union[Money, Text]] = Field(default_factory=dict, max_length=100)
 
 
 class CatalogueFile(Section):
     """`conf/actions.yml`."""
 
-    currency: str
-    actions: tuple[ActionEntry, ...] = Field(min_length=2)
+    currency: Text
+    actions: tuple[ActionEntry, ...] = Field(min_length=2, max_length=1_000)
 
 
 class SourceFile(Section):
@@ -129,26 +152,26 @@ class SourceFile(Section):
 class SyntheticDays(Section):
     """The days over which the rows of a log without dates are spread."""
 
-    start: dt.date
-    days: int = Field(ge=1)
+    start: Annotated[Day, Field(le=dt.date(2100, 12, 31))]
+    days: Days
 
 
 class SourceColumns(Section):
     """How the columns of an imported log map to this engine's."""
 
-    action: str
-    actions: dict[str, str] = Field(min_length=2)
-    action_probability: float = Field(gt=0, le=1)
-    outcomes: dict[str, str] = Field(min_length=1)
-    amount: Optional[str] = None
-    features: dict[str, str] = Field(min_length=1)
+    action: Text
+    actions: dict[Text, Name] = Field(min_length=2, max_length=1_000)
+    action_probability: Annotated[float, Field(gt=0, le=1), _NUMBER]
+    outcomes: dict[Text, Text] = Field(min_length=1, max_length=100)
+    amount: Optional[Text] = None
+    features: dict[Text, Kind] = Field(min_length=1, max_length=1_000)
 
 
 class SourceConfig(Section):
     """`conf/sources/NAME.yml`: a log to import, with its own catalogue and settings."""
 
-    name: str
-    description: str
+    name: Name
+    description: Text
     file: SourceFile
     synthetic: SyntheticDays
     columns: SourceColumns
@@ -159,9 +182,9 @@ class SourceConfig(Section):
 class SimulationConfig(Section):
     """`conf/sources/simulation.yml`: the simulated company of the demo."""
 
-    name: str
-    description: str
-    scenario: str
-    customers: int = Field(ge=100)
-    seed: int = Field(ge=0)
-    history_days: int = Field(ge=1)
+    name: Name
+    description: Text
+    scenario: Name
+    customers: Annotated[int, Field(ge=100, le=1_000_000), _NUMBER]
+    seed: Annotated[int, Field(ge=0, lt=2**32), _NUMBER]
+    history_days: Days

@@ -96,10 +96,11 @@ class Catalogue:
             if action.valid_from and action.valid_to and action.valid_from > action.valid_to:
                 what = f"valid_from {action.valid_from} is after valid_to {action.valid_to}"
                 raise CatalogueError(what, where=where)
-            if not np.isfinite([action.value, action.cost]).all():
-                raise CatalogueError("value and cost are amounts, not NaN or infinite", where=where)
+            if not np.isfinite([action.value, action.cost]).all() or action.cost < 0:
+                what = "value and cost are amounts, not NaN or infinite, and no cost is negative"
+                raise CatalogueError(what, where=where)
             for key, text in action.predicates.items():
-                with located(f"{where}, {key}: {text}"):
+                with located(f"{where}, {key}: {text[:200]}"):
                     Predicate.parse(text)
 
     @property

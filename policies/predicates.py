@@ -13,14 +13,24 @@ import pandas as pd
 import sqlglot
 from numpy.typing import NDArray
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.dialects.spark import Spark
+from sqlglot.tokens import Token, TokenType
 
-from policies.errors import PredicateError, located, require_known
+from policies.errors import NbaError, PredicateError, located, require_known
 
+LONGEST = 2_000  # characters of a predicate
+DEEPEST = 25  # parentheses and operators inside each other; the parser's stack holds about 40
 _GRAMMAR = (
     "use columns, numbers, 'strings', DATE '2026-01-31', TRUE, FALSE, = <> < <= > >=, "
     "AND, OR, NOT, IN (…), BETWEEN, IS [NOT] NULL, + - * / and parentheses"
 )
+_OPERATORS = {TokenType[name] for name in ("NOT", "IN", "BETWEEN", "IS", "EQ", "NEQ", "LT", "LTE")}
+_OPERATORS |= {TokenType[name] for name in ("GT", "GTE", "PLUS", "DASH", "STAR", "SLASH")}
+_APART = {TokenType.AND, TokenType.OR, TokenType.COMMA}  # none of its operands is inside another
+_OPERANDS = {TokenType[name] for name in ("NUMBER", "STRING", "NULL", "TRUE", "FALSE")}
+_SYNTAX = {TokenType.L_PAREN, TokenType.R_PAREN, *_OPERATORS, *_APART, *_OPERANDS}
+_PAIRS = {(TokenType.DATE, TokenType.STRING), (TokenType.DOT, TokenType.NUMBER)}  # DATE '…', .5
+_NAMES = (Spark.Parser.ID_VAR_TOKENS | {TokenType.IDENTIFIER}) - _SYNTAX
 _COMPARISONS: dict[type[exp.Expression], Callable[..., Any]] = {
     exp.EQ: np.equal,
     exp.NEQ: np.not_equal,
@@ -108,8 +118,11 @@ class Predicate:
         return np.array(np.broadcast_to(value.values, len(columns.frame)), dtype=bool)
 
     def _value(self, read: Reader) -> Value:
-        with located(self.text):
-            return _condition(_tree(self.text), read)
+        with located(self.text[:200]):
+            try:
+                return _condition(_tree(self.text), read)
+            except RecursionError as error:  # the caller's stack is nearly full
+                raise _too_deep() from error
 
 
 class Columns:
@@ -168,14 +181,47 @@ def _plain(raw: NDArray[Any], kind: str, dtype: str) -> Value:
 
 @lru_cache(maxsize=4096)
 def _tree(text: str) -> exp.Expression:
+    if len(text) > LONGEST:
+        what = f"a predicate of {len(text):,} characters; the limit is {LONGEST:,}"
+        raise PredicateError(what, hint="shorten it, or let a feature hold a part of it")
     try:
-        trees = sqlglot.parse(text, read="spark")
-    except SqlglotError as error:
-        what = f"not a predicate: {str(error).splitlines()[0]}"
+        trees = Spark().parser().parse(_tokens(text), text)
+    except (NbaError, RecursionError):
+        raise
+    except Exception as error:  # a parser of all SQL fails in many ways on other text
+        what = f"not a predicate: {(str(error) or type(error).__name__).splitlines()[0]}"
         raise PredicateError(what, hint=_GRAMMAR) from error
     if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
         raise PredicateError("a predicate is one expression", hint=_GRAMMAR)
     return trees[0]
+
+
+def _tokens(text: str) -> list[Token]:
+    """The text's tokens, where every word that the grammar does not use names a column.
+
+    The parser knows all of SQL: some keywords and types cost it exponential time, and every level
+    costs it 20 frames. So it gets nothing but the grammar's own tokens, and not too many levels.
+    """
+    tokens: list[Token] = sqlglot.tokenize(text, read="spark")
+    depth, operators = 0, 0
+    for token, following in zip(tokens, [*tokens[1:], None]):
+        kind = token.token_type
+        led = following and (kind, following.token_type) in _PAIRS
+        if kind in _NAMES and not led:
+            token.token_type = TokenType.IDENTIFIER
+        elif kind not in _SYNTAX and not led:
+            what = f"{token.text!r} is outside the grammar of predicates"
+            raise PredicateError(what, hint=_GRAMMAR)
+        depth += (kind is TokenType.L_PAREN) - (kind is TokenType.R_PAREN)
+        operators = 0 if kind in _APART else operators + (kind in _OPERATORS)
+        if depth + operators > DEEPEST:
+            raise _too_deep()
+    return tokens
+
+
+def _too_deep() -> PredicateError:
+    what = f"parentheses and operators are nested deeper than the limit of {DEEPEST}"
+    return PredicateError(what, hint="use IN (…), AND and OR, or let a feature hold a part of it")
 
 
 def _evaluate(node: exp.Expression, read: Reader) -> Value:
@@ -186,8 +232,8 @@ def _evaluate(node: exp.Expression, read: Reader) -> Value:
         value = _condition(node.this, read)
         return Value("boolean", ~value.values & ~value.null, value.null)
     if kind in (exp.And, exp.Or):
-        both = _condition(node.this, read), _condition(node.expression, read)
-        return _and(*both) if kind is exp.And else _or(*both)
+        parts = (_condition(part, read) for part in node.flatten(unnest=False))
+        return reduce(_and if kind is exp.And else _or, parts)
     if kind in _COMPARISONS:
         return _compare(node, kind, _operand(node.this, read), _operand(node.expression, read))
     if kind is exp.Is and isinstance(node.expression, exp.Null):
@@ -220,8 +266,11 @@ def _leaf(node: exp.Expression, read: Reader) -> Value:
     if isinstance(node, exp.Literal) and node.is_string:
         return Value("string", np.asarray(text, dtype=object), np.asarray(False))
     if isinstance(node, exp.Literal):
-        exact = text.isdigit() and int(text) < 2**63
-        return _literal("number", int(text) if exact else float(text))
+        exact = text.isdecimal() and int(text) < 2**63
+        value = int(text) if exact else float(text)
+        if not np.isfinite(value):
+            raise _refused(node, "is not a finite number")
+        return _literal("number", value)
     if isinstance(node, exp.Cast) and node.is_type("date") and isinstance(text, exp.Literal):
         return _literal("date", _date(text.name, node))
     raise _refused(node, "is outside the grammar of predicates", _GRAMMAR)
@@ -293,4 +342,5 @@ def _date(text: str, node: exp.Expression) -> np.datetime64:
 
 
 def _refused(node: exp.Expression, problem: str, hint: str | None = None) -> PredicateError:
-    return PredicateError(f"{node.sql(dialect='spark')!r} {problem}", hint=hint)
+    text = node.sql(dialect="spark").replace("`", "")
+    return PredicateError(f"{text!r} {problem}", hint=hint)

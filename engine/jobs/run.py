@@ -22,7 +22,7 @@ from engine.models.registry import Registry
 from engine.models.standing import ModelState
 from engine.parameters import SIMULATION, Parameters
 from engine.promotion.moves import reconcile
-from engine.world.source import Simulated
+from engine.world.source import KNOWN, Simulated
 
 MODEL = "next_best_action"
 
@@ -72,7 +72,7 @@ class Run:
             ConfigError: a parameter or the configuration is wrong; no table has been touched.
         """
         parameters = Parameters.parse(values)
-        config = load_config(parameters.conf_dir, parameters.source, BEHAVIOUR)
+        config = load_config(parameters.conf_dir, parameters.source, KNOWN)
         schema = _schema_of(spark, parameters)
         model = f"{parameters.catalog}.{schema}.{MODEL}"
         return cls(

@@ -8,7 +8,9 @@ from pathlib import Path
 from engine.config import load_config
 from engine.local.bundle import TABLES_JOB, Bundle, read_bundle
 from engine.local.run import parameters
+from engine.parameters import Parameters
 from engine.workspace import FAILED, NOT_CHECKED, OK, Check, workspace_checks
+from engine.world.source import KNOWN
 from policies.errors import NbaError
 
 REQUIREMENTS = "requirements.txt"
@@ -49,8 +51,9 @@ def _configuration(bundle: Bundle) -> Iterator[Check]:
     for file in sorted((folder / "sources").glob("*.yml")):
         details.setdefault(file.stem, str(file))
     for name, detail in details.items():
-        try:
-            load_config(folder, name)
+        try:  # as a run of this source reads them
+            checked = Parameters.parse({**values, "source": name})
+            load_config(checked.conf_dir, checked.source, KNOWN)
         except NbaError as error:
             yield Check(f"source {name}", FAILED, _line(error))
         else:

@@ -12,20 +12,23 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from engine.config import Config
+from engine.config import Config, Known
 from engine.data.decisions import Author, day_of, decision_rows
 from engine.data.sources import EVENTS, FIRST_DAY_PROPERTY, OUTCOMES, Facts
 from engine.errors import SourceError
+from engine.features.customer import BEHAVIOUR
 from engine.parameters import Parameters
 from engine.refs import PolicyRef
 from policies import LoggedDecisions, Policy
 from policies.deciding.groups import Groups
-from simulation import World, scenario
+from simulation import SCENARIOS, World, scenario
 from simulation.customers import CHANNELS
 
 if TYPE_CHECKING:
     from engine.data.tables import Tables
 
+QUITS = ("complaint", *(f"unsubscribe_{channel}" for channel in CHANNELS))
+KNOWN = Known(BEHAVIOUR, CHANNELS, outcomes=("visit", "purchase", *QUITS), scenarios=SCENARIOS)
 MEMORY_DAYS = 7  # of contacts that a customer's answer depends on
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import shutil
+import time
 from pathlib import Path
 from typing import Callable
 
@@ -11,9 +11,11 @@ import pytest
 
 from engine.config import Config, load_config
 from engine.errors import ConfigError
-from engine.parameters import Parameters
+from engine.local.validation import bundle_checks
+from engine.workspace import FAILED, OK
+from engine.world.source import KNOWN
 from policies.judging.selection import GRID
-from simulation import FEATURES, demo_catalogue, demo_rules
+from simulation import demo_catalogue, demo_rules
 
 Edit = Callable[[str, str, str], Path]
 
@@ -47,7 +49,7 @@ def line_of(path: Path, text: str) -> int:
 def refused(conf: Path, source: str = "simulation") -> ConfigError:
     """The error that loading raises."""
     with pytest.raises(ConfigError) as caught:
-        load_config(conf, source, FEATURES)
+        load_config(conf, source, KNOWN)
     return caught.value
 
 
@@ -195,7 +197,7 @@ def test_a_source_that_maps_to_no_action(conf: Path, edit: Edit) -> None:
 def test_predicates_read_what_there_is(conf: Path, edit: Edit) -> None:
     """A column that is no feature is refused with the closest one; a consent may be read."""
     edit("actions.yml", "tenure_days >= 90", "tenure_days >= 90 AND consent_phone")
-    load_config(conf, features=FEATURES)
+    load_config(conf, known=KNOWN)
     edit("actions.yml", "tenure_days >= 90", "tenure_dais >= 90")
     assert refused(conf).hint == "did you mean 'tenure_days'?"
     path = edit("sources/hillstrom.yml", 'when: "TRUE"', "when: recencie > 3")
@@ -223,39 +225,345 @@ def test_a_folder_without_configuration_is_said(tmp_path: Path) -> None:
     assert (error.what, error.hint) == ("There is no file engine.yml.", "check conf_dir")
 
 
-GIVEN = {**dict.fromkeys(Parameters.names(), ""), "as_of": "2026-03-02"}
+HOSTILE = {  # (file, old, new): the key path that is blamed, and what is wrong with it
+    "infinite range": (
+        *("engine.yml", "[-0.06, 1.0]", "[-.inf, .inf]"),
+        *("reward.range[0]", "finite number"),
+    ),
+    "range of NaN": ("engine.yml", "[-0.06, 1.0]", "[-0.06, .nan]", "reward.range[1]", "finite"),
+    "huge range": ("engine.yml", "[-0.06, 1.0]", "[-0.06, 1.0e+308]", "reward.range[1]", "1000000"),
+    "range of three": ("engine.yml", "[-0.06, 1.0]", "[-1, 0, 1]", "reward.range", "2 items"),
+    "infinite outcome": (
+        "engine.yml",
+        "visit: 1.0",
+        "visit: .inf",
+        "reward.outcomes.visit",
+        "finite",
+    ),
+    "outcome without effect": ("engine.yml", "visit: 1.0", "visit: 0", "reward", "has no effect"),
+    "outcome that nothing reports": (
+        *("engine.yml", "visit: 1.0", "visits: 1.0"),
+        *("reward.outcomes.visits", "no outcome 'visits'"),
+    ),
+    "no outcome": ("engine.yml", "outcomes: #", "outcomes: {}\n  xs: #", "reward.xs", "'xs'"),
+    "window of no day": (
+        "engine.yml",
+        "window_days: 1",
+        "window_days: 0",
+        "reward.window_days",
+        "1",
+    ),
+    "window of 91 days": (
+        "engine.yml",
+        "window_days: 1",
+        "window_days: 91",
+        "reward.window_days",
+        "90",
+    ),
+    "half a day": (
+        "engine.yml",
+        "window_days: 1",
+        "window_days: 1.5",
+        "reward.window_days",
+        "integer",
+    ),
+    "flag for days": (
+        "engine.yml",
+        "window_days: 1",
+        "window_days: yes",
+        "reward.window_days",
+        "number",
+    ),
+    "negative lag": ("engine.yml", "lag_days: 2", "lag_days: -1", "reward.lag_days", "equal to 0"),
+    "lag of 10,000 days": ("engine.yml", "lag_days: 2", "lag_days: 10000", "reward.lag_days", "90"),
+    "reserve of a million days": (
+        *("engine.yml", "reserve_days: 12", "reserve_days: 1000000"),
+        *("training.reserve_days", "365"),
+    ),
+    "reserve of 10^4000 days": (
+        *("engine.yml", "reserve_days: 12", "reserve_days: 1" + "0" * 4_000),
+        *("training.reserve_days", "365"),
+    ),
+    "share of everyone": (
+        "engine.yml",
+        "uniform: 0.2",
+        "uniform: 1",
+        "groups.uniform",
+        "less than 1",
+    ),
+    "negative share": (
+        "engine.yml",
+        "holdout: 0.05",
+        "holdout: -0.1",
+        "groups.holdout",
+        "equal to 0",
+    ),
+    "share of NaN": ("engine.yml", "previous: 0.05", "previous: .nan", "groups.previous", "finite"),
+    "shares of more than all": (
+        "engine.yml",
+        "uniform: 0.2",
+        "uniform: 0.95",
+        "groups",
+        "1 or more",
+    ),
+    "flag for a share": (
+        "engine.yml",
+        "uniform: 0.2",
+        "uniform: true",
+        "groups.uniform",
+        "not true",
+    ),
+    "negative floor": (
+        "engine.yml",
+        "floor: 0.02",
+        "floor: -0.02",
+        "exploration.floor",
+        "equal to 0",
+    ),
+    "fit of nothing": (
+        "engine.yml",
+        "fit_share: 0.65",
+        "fit_share: 0",
+        "training.fit_share",
+        "than 0",
+    ),
+    "fit of everything": (
+        "engine.yml",
+        "fit_share: 0.65",
+        "fit_share: 1",
+        "training.fit_share",
+        "1",
+    ),
+    "alpha of nothing": ("engine.yml", "alpha: 0.05", "alpha: 1.0e-300", "gate.alpha", "0.000001"),
+    "alpha of half": ("engine.yml", "alpha: 0.05", "alpha: 0.5", "gate.alpha", "less than 0.5"),
+    "infinite margin": ("engine.yml", "margin: 0.005", "margin: .inf", "gate.margin", "finite"),
+    "margin beyond the range": ("engine.yml", "margin: 0.005", "margin: 2", "gate.margin", "1.06"),
+    "effect beyond the range": (
+        *("engine.yml", "minimum_effect: 0.01", "minimum_effect: 1.06"),
+        *("gate.minimum_effect", "as wide as the range"),
+    ),
+    "effect of nothing": (
+        *("engine.yml", "minimum_effect: 0.01", "minimum_effect: 0"),
+        *("gate.minimum_effect", "0.000000001"),
+    ),
+    "trial of 100 years": (
+        "engine.yml",
+        "trial_days: 60",
+        "trial_days: 36500",
+        "gate.trial_days",
+        "3650",
+    ),
+    "infinite drift": ("engine.yml", "psi: 0.2", "psi: .inf", "drift.psi", "finite number"),
+    "drift of 10^309": ("engine.yml", "psi: 0.2", "psi: 1.0e+309", "drift.psi", "finite number"),
+    "infinite learning rate": (
+        *("engine.yml", "  # grid:", "  grid: [{learning_rate: .inf}]\n  #"),
+        *("training.grid[0]", "learning_rate must be a number"),
+    ),
+    "rule of 300 parentheses": (
+        *("engine.yml", "visits_7d >= 1", "(" * 300 + "visits_7d" + ")" * 300),
+        *("business_rules[1].when", "limit of 25"),
+    ),
+    "rule of 10,000 characters": (
+        *("engine.yml", "visits_7d >= 1", "visits_7d >= 1 OR " * 600 + "TRUE"),
+        *("business_rules[1].when", "limit is 2,000"),
+    ),
+    "rule that compares a number with a text": (
+        *("engine.yml", "visits_7d >= 1", "visits_7d = 'many'"),
+        *("business_rules[1].when", "compares a number with a string"),
+    ),
+    "rule on a consent": (
+        *("engine.yml", "visits_7d >= 1", "consent_push"),
+        *("business_rules[1].when", "no column 'consent_push'"),
+    ),
+    "rule that is a flag": (
+        "engine.yml",
+        '"TRUE"',
+        "TRUE",
+        "business_rules[3].when",
+        "valid string",
+    ),
+    "negative cost": ("actions.yml", "cost: 0.002", "cost: -5", "actions[1].cost", "equal to 0"),
+    "infinite cost": (
+        "actions.yml",
+        "cost: 0.002",
+        "cost: .inf",
+        "actions[1].cost",
+        "finite number",
+    ),
+    "cost of a million millions": (
+        "actions.yml",
+        "cost: 0.002",
+        "cost: 1.0e+12",
+        "actions[1].cost",
+        "1000000",
+    ),
+    "unknown channel": (
+        "actions.yml",
+        "channel: sms",
+        "channel: fax",
+        "actions[3].channel",
+        "no channel 'fax'",
+    ),
+    "channel that is no name": (
+        "actions.yml",
+        "channel: sms",
+        "channel: s;ms",
+        "actions[3].channel",
+        "not a name",
+    ),
+    "date that is none": (
+        *("actions.yml", "cost: 0.002", "valid_to: 2026-02-30"),
+        *("", "'2026-02-30', which cannot be"),
+    ),
+    "date that is a number": (
+        "actions.yml",
+        "cost: 0.002",
+        "valid_to: 86400",
+        "actions[1].valid_to",
+        "2000",
+    ),
+    "date of the year 1": (
+        "actions.yml",
+        "cost: 0.002",
+        "valid_from: 0001-01-01",
+        "actions[1].valid_from",
+        "2000",
+    ),
+    "id of 10,000 characters": (
+        "actions.yml",
+        "id: email_news",
+        "id: " + "x" * 10_000,
+        "actions[1].id",
+        "100",
+    ),
+    "id that is a flag": (
+        "actions.yml",
+        "id: email_news",
+        "id: no",
+        "actions[1].id",
+        "valid string",
+    ),
+    "id with a path": (
+        "actions.yml",
+        "id: email_news",
+        "id: ../x",
+        "actions[1].id",
+        "'../x' is not a name",
+    ),
+    "name of a control character": (
+        *("actions.yml", "name: Newsletter", 'name: "\\a"'),
+        *("actions[1].name", "is not a name"),
+    ),
+    "empty currency": (
+        "actions.yml",
+        "currency: EUR",
+        "currency: ''",
+        "currency",
+        "at least 1 character",
+    ),
+    "feature that is a list": (
+        *("actions.yml", "cost: 0.002", "features: {tone: [1, 2]}"),
+        *("actions[1].features.tone", "valid number"),
+    ),
+    "infinite feature": (
+        *("actions.yml", "cost: 0.002", "features: {tone: .inf}"),
+        *("actions[1].features.tone", "finite number"),
+    ),
+    "unknown scenario": (
+        *("sources/simulation.yml", "scenario: stable", "scenario: stabel"),
+        *("scenario", "no scenario 'stabel'"),
+    ),
+    "a hundred billion customers": (
+        *("sources/simulation.yml", "customers: 4000", "customers: 100000000000"),
+        *("customers", "1000000"),
+    ),
+    "99 customers": (
+        "sources/simulation.yml",
+        "customers: 4000",
+        "customers: 99",
+        "customers",
+        "100",
+    ),
+    "negative seed": ("sources/simulation.yml", "seed: 7", "seed: -7", "seed", "equal to 0"),
+    "seed of 33 bits": (
+        "sources/simulation.yml",
+        "seed: 7",
+        "seed: 4294967296",
+        "seed",
+        "4294967296",
+    ),
+    "history of 1,000 years": (
+        *("sources/simulation.yml", "history_days: 42", "history_days: 365000"),
+        *("history_days", "3650"),
+    ),
+    "probability of 2": (
+        *("sources/hillstrom.yml", "0.3333333333333333", "2"),
+        *("columns.action_probability", "equal to 1"),
+    ),
+    "probability of nothing": (
+        *("sources/hillstrom.yml", "0.3333333333333333", "0"),
+        *("columns.action_probability", "greater than 0"),
+    ),
+    "type that is none": (
+        *("sources/hillstrom.yml", "recency: double", "recency: doubel"),
+        *("columns.features.recency", "'double'"),
+    ),
+    "log of the year 9999": (
+        *("sources/hillstrom.yml", "start: 2026-02-02", "start: 9999-12-31"),
+        *("synthetic.start", "2100"),
+    ),
+    "log of no day": (
+        "sources/hillstrom.yml",
+        "days: 14",
+        "days: 0",
+        "synthetic.days",
+        "equal to 1",
+    ),
+    "log shorter than its reserve": (
+        *("sources/hillstrom.yml", "reserve_days: 5", "reserve_days: 12"),
+        *("training.reserve_days", "The log has 14 days"),
+    ),
+    "outcome that the log lacks": (
+        *("sources/hillstrom.yml", "outcomes: {visit: 1.0}", "outcomes: {click: 1.0}"),
+        *("reward.outcomes.click", "no outcome 'click'"),
+    ),
+    "tag of Python": (
+        *("sources/hillstrom.yml", "days: 14", "days: !!python/object:os.system {}"),
+        *("", "has no place here"),
+    ),
+}
 
 
-def test_empty_parameters_have_defaults() -> None:
-    """Without a source it is the simulation, and the configuration lies in `conf`."""
-    found = Parameters.parse(GIVEN)
-    assert (found.source, found.conf_dir, found.as_of) == (
-        "simulation",
-        Path("conf"),
-        dt.date(2026, 3, 2),
-    )
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_settings_are_refused_at_once(conf: Path, edit: Edit, name: str) -> None:
+    """A number, name or text without a sane meaning is refused with its limit, line and key."""
+    file, old, new, keys, what = HOSTILE[name]
+    path = edit(file, old, new)
+    began = time.process_time()
+    error = refused(conf, "hillstrom" if "hillstrom" in file else "simulation")
+    assert time.process_time() - began < 1
+    assert what in error.what
+    assert error.hint
+    assert len(str(error)) < 1_000
+    blamed, _, key = str(error.where).partition(", ")
+    assert blamed.startswith(f"{path}:")
+    assert blamed.removeprefix(f"{path}:").isdigit()
+    assert key == keys
 
 
-@pytest.mark.parametrize(
-    ("change", "what", "hint"),
-    [
-        ({"as_of": "2026-3-2"}, "as_of is not a date: '2026-3-2'", "2026-03-02"),
-        ({"as_of": ""}, "as_of is not a date", "2026-03-02"),
-        ({"asof": "2026-03-02"}, "no job parameter 'asof'", "'as_of'"),
-    ],
-)
-def test_wrong_parameters_are_named(change: dict[str, str], what: str, hint: str) -> None:
-    """A parameter that is unknown or no date is refused with a hint."""
-    with pytest.raises(ConfigError) as caught:
-        Parameters.parse({**GIVEN, **change})
-    assert what in caught.value.what
-    assert hint in (caught.value.hint or "")
-
-
-def test_missing_parameters_are_listed() -> None:
-    """All job parameters that are missing are named at once."""
-    with pytest.raises(ConfigError, match="volume, experiment"):
-        Parameters.parse({name: GIVEN[name] for name in Parameters.names()[:-2]})
+def test_validation_and_a_run_refuse_the_same(repository: Path, conf: Path, edit: Edit) -> None:
+    """What only the engine's rooms know, features and scenarios, `validate-bundle` knows, too."""
+    bundle = conf.parent / "databricks.yml"
+    for name in ("databricks.yml", "requirements.txt", "notebooks"):
+        (conf.parent / name).symlink_to(repository / name)
+    assert {check.answer for check in bundle_checks(bundle, "dev", verbose=False)} == {OK}
+    edit("actions.yml", "tenure_days >= 90", "tenure_dais >= 90")
+    edit("sources/hillstrom.yml", 'when: "TRUE"', "when: recency = 'x'")
+    checks = {check.subject: check for check in bundle_checks(bundle, "dev", verbose=False)}
+    for source, what in (("simulation", "tenure_dais"), ("hillstrom", "compares a number")):
+        assert checks[f"source {source}"].answer == FAILED
+        assert what in checks[f"source {source}"].detail
+        assert refused(conf, source).what in checks[f"source {source}"].detail
 
 
 def test_configuration_is_immutable(conf: Path) -> None:

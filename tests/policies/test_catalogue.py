@@ -69,11 +69,13 @@ def test_names_the_predicate_that_does_not_parse(key: str) -> None:
 
 
 def test_refuses_dates_and_amounts_that_make_no_sense() -> None:
-    """An action that ends before it starts, or costs NaN, is refused."""
+    """An action that ends before it starts, or costs NaN or less than nothing, is refused."""
     with pytest.raises(CatalogueError, match="after valid_to"):
         catalogue(replace(CALL, id="x", valid_to=date(2025, 1, 1)))
     with pytest.raises(CatalogueError, match="amounts"):
         catalogue(replace(CALL, id="x", cost=float("nan")))
+    with pytest.raises(CatalogueError, match="no cost is negative"):
+        catalogue(replace(CALL, id="x", cost=-0.01))
 
 
 @pytest.mark.parametrize(

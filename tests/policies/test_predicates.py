@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+import time
 from datetime import date
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.errors import PredicateError
-from policies.predicates import Predicate
+from policies.predicates import DEEPEST, LONGEST, Predicate
 
 ROWS: list[dict[str, Any]] = [
     {"i": 1, "x": 0.5, "n": 2, "s": "NL", "t": "a b", "f": True, "g": None, "d": date(2026, 1, 1)},
@@ -184,16 +186,16 @@ def test_reads_precedence_nulls_and_dates_like_sql(text: str, expected: list[boo
     ("text", "part"),
     [
         ("", "one expression"),
-        ("i > 1; s = 'x'", "one expression"),
+        ("i > 1; s = 'x'", "';'"),
         ("i >", "not a predicate"),
         ("i + 1", "not a condition"),
         ("'x'", "not a condition"),
         ("lower(s) = 'nl'", "LOWER(s)"),
         ("s LIKE 'N%'", "LIKE"),
-        ("CASE WHEN f THEN g ELSE f END", "CASE"),
-        ("i IN (SELECT 1)", "SELECT 1"),
+        ("CASE WHEN f THEN g ELSE f END", "'WHEN'"),
+        ("i IN (SELECT 1)", "'SELECT'"),
         ("i IN ()", "grammar"),
-        ("customers.i = 1", "customers.i"),
+        ("customers.i = 1", "'.'"),
         ("i % 2 = 0", "%"),
         ("i <=> 1", "<=>"),
         ("i IS TRUE", "IS TRUE"),
@@ -205,8 +207,8 @@ def test_reads_precedence_nulls_and_dates_like_sql(text: str, expected: list[boo
         ("i + '1' = 2", "calculates with a string"),
         ("1 = 'x'", "compares a number with a string"),
         ("d > DATE '2026-02-30'", "2026-02-30"),
-        ("CAST(s AS INT) = 1", "CAST"),
-        ("i = :p", "':p'"),
+        ("CAST(s AS INT) = 1", "'AS'"),
+        ("i = :p", "':'"),
     ],
 )
 def test_refuses_what_is_outside_the_grammar(text: str, part: str) -> None:
@@ -274,3 +276,97 @@ def test_leaves_the_frame_as_it_was() -> None:
     Predicate.parse("x > 0 AND s = 'NL' AND n = 1 AND d > e AND g AND t < 'x' AND f").holds(rows)
     pd.testing.assert_frame_equal(rows, frame())
     assert np.isnan(rows["x"].iloc[1])
+
+
+DEEPER, LONGER = f"deeper than the limit of {DEEPEST}", f"the limit is {LONGEST:,}"
+HOSTILE = {
+    "300 parentheses": ("(" * 300 + "f" + ")" * 300, DEEPER),
+    "300 open parentheses": ("(" * 300, DEEPER),
+    "26 parentheses": ("(" * 26 + "f" + ")" * 26, DEEPER),
+    "400 NOTs": ("NOT " * 400 + "f", DEEPER),
+    "2,000 NOTs": ("NOT " * 2_000 + "f", LONGER),
+    "NOTs and parentheses": ("NOT (" * 100 + "f" + ")" * 100, DEEPER),
+    "minus signs": ("- " * 500 + "i > 1", DEEPER),
+    "plus signs": ("+ " * 500 + "i > 1", DEEPER),
+    "sum of 300": (" + ".join("i" * 300) + " > 1", DEEPER),
+    "equals 300 times": (" = ".join("i" * 300), DEEPER),
+    "nested CASE": ("CASE WHEN " * 80 + "f" + " THEN g END" * 80, "WHEN"),
+    "nested functions": ("abs(" * 100 + "i" + ")" * 100 + " > 1", DEEPER),
+    "nested types": ("( TINYTEXT " * 40 + ")" * 40, DEEPER),
+    "nested sets": ("( UNION " * 100, "'UNION'"),
+    "nested selects": ("i IN (SELECT " * 60, "'SELECT'"),
+    "nested brackets": ("[" * 500, "'['"),
+    "nested types in CAST": ("CAST(i AS " + "ARRAY<" * 200, "'AS'"),
+    "IN after IN": ("i" + " IN (1)" * 200, DEEPER),
+    "IS NULL after IS NULL": ("i" + " IS NULL" * 200, DEEPER),
+    "BETWEEN after BETWEEN": ("i" + " BETWEEN 1 AND 2" * 110, "BETWEEN"),
+    "long list": ("i IN (" + "1, " * 700 + "1)", LONGER),
+    "long text": ("s = '" + "x" * 1_000_000 + "'", LONGER),
+    "dots": ("a" + ".a" * 500, "'.'"),
+    "infinite number": ("i > 1e999", "'1e999' is not a finite number"),
+    "number of 400 digits": ("i > " + "9" * 400, "is not a finite number"),
+    "date that is none": ("d > DATE '2026-02-30'", "2026-02-30"),
+    "date of year 0": ("d > DATE '0000-01-01'", "0000-01-01"),
+    "unfinished text": ("s = 'x", "not a predicate"),
+    "unfinished name": ("`s = 1", "not a predicate"),
+    "unfinished comment": ("f /* and", "not a predicate"),
+    "statements": ("f; DROP TABLE customers", "';'"),
+    "template": ("{{ f }}", "{"),
+    "parameter": ("i = ${x}", "$"),
+    "only a comment": ("-- f", "one expression"),
+    "closing first": (")" * 200, "not a predicate"),
+    "commas": ("," * 2_000, "not a predicate"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_texts_are_refused_at_once(name: str) -> None:
+    """A text that a parser of all SQL takes for ever, or fails in, is refused within a second."""
+    text, what = HOSTILE[name]
+    began = time.process_time()
+    with pytest.raises(PredicateError) as error:
+        Predicate(text)
+    assert time.process_time() - began < 1
+    assert type(error.value) is PredicateError
+    assert what in error.value.what
+    assert len(str(error.value.where)) <= 200
+
+
+def test_long_lists_and_chains_are_read() -> None:
+    """AND, OR and IN may be as long as the text: only what lies inside each other is limited."""
+    ors, ands = " OR ".join(["i = 1"] * 220), " AND ".join(["i < 2"] * 200)
+    assert Predicate(ors).holds(FRAME).tolist() == [True, False, False, False]
+    assert Predicate(ands).holds(FRAME).tolist() == [True, True, True, False]
+    assert Predicate("i IN (" + "1, " * 600 + "2)").holds(FRAME).tolist() == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    nested = "(" * DEEPEST + "g" + ")" * DEEPEST
+    assert Predicate(nested).holds(FRAME).tolist() == [False, True, False, True]
+
+
+def test_a_caller_with_a_nearly_full_stack_gets_the_same_error() -> None:
+    """Where Python's stack ends before the limit does, the error is the limit's."""
+
+    def deeper(levels: int) -> None:
+        if levels:
+            deeper(levels - 1)
+        else:
+            Predicate("(" * (DEEPEST - 1) + "f" + ")" * (DEEPEST - 1))
+
+    used, frame_ = 0, sys._getframe()
+    while frame_.f_back is not None:
+        used, frame_ = used + 1, frame_.f_back
+    with pytest.raises(PredicateError, match="deeper than the limit"):
+        deeper(sys.getrecursionlimit() - used - 200)
+
+
+@pytest.mark.parametrize(
+    "name", ["date", "year", "format", "percent", "row", "time", "value", "plan"]
+)
+def test_words_of_sql_may_name_columns(name: str) -> None:
+    """A column may have the name of a type or a keyword that the grammar does not use."""
+    rows = pd.DataFrame({name: [1, 3]})
+    assert Predicate(f"{name} > 2 AND NOT {name} IS NULL").holds(rows).tolist() == [False, True]

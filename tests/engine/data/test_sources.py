@@ -50,7 +50,8 @@ def fetch(shipped: Config, tmp_path: Path) -> Callable[..., Any]:
     def brought(text: str, as_of: str = "2026-03-02") -> Any:
         path = tmp_path / "log.csv"
         path.write_text(text)
-        values = {**dict.fromkeys(Parameters.names(), ""), "as_of": as_of, "source_path": str(path)}
+        values = {**dict.fromkeys(Parameters.names(), "x"), "experiment": "/x"}
+        values.update(as_of=as_of, source_path=str(path))
         source = LogFile(dataclasses.replace(shipped, source=described(shipped)))
         [facts] = source.fetch(Parameters.parse(values), tables=None)  # type: ignore[arg-type]
         return facts
