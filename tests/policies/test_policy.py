@@ -148,9 +148,7 @@ def test_loads_what_it_saved_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Mon
     assert [file.name for file in (tmp_path / "policy").iterdir()] == ["policy.json"]
 
 
-def test_refuses_unknown_kinds_and_places(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refuses_unknown_kinds_and_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saving or loading an unregistered kind, or loading from nowhere, is a typed error."""
     with pytest.raises(InvalidPolicyError, match="'given' is not in"):
         Given(ACTIONS, [[1, 1, 1]]).save(tmp_path)
