@@ -163,11 +163,10 @@ def batch_inference(run: Run) -> Result:
         previous=standing.policy(before) if before else None,
     )
     count, wrote = run.tables.replace("decisions", rows, f"decision_date = DATE '{day}'")
-    said = "decided" if wrote else "as decided before"
     if standing.refused:
         run.tables.add_rows("drift", refusal_rows(standing.refused).assign(as_of=day))
-    summary = f"{said} by {standing.full_name(champion)}{standing.refusals}"
-    return Result(summary, {"decisions": count})
+    said = "decided by" if wrote else "as decided before by"
+    return Result(f"{said} {standing.full_name(champion)}{standing.refusals}", {"decisions": count})
 
 
 def monitoring(run: Run) -> Result:

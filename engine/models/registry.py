@@ -31,7 +31,6 @@ ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # Unity Catalog
 ALIASES = ("candidate", "staging", "champion")
 RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)  # aliases that mean a version already
 MOST_CHARACTERS = 255
-ARTIFACTS = "artifacts/policy"  # of a logged model: the saved policy
 DIGEST = "policy_sha256"  # tag of a version: the digest of policy.json, which holds all others
 _REQUIREMENTS = [
     "mlflow",
@@ -171,7 +170,7 @@ class Registry:
             ModelFileError: its files are not there or not those that were registered.
         """
         registered = self.version(number).tags.get(DIGEST, "unknown: an older engine made it")
-        uri = f"models:/{self.model_name}/{number}/{ARTIFACTS}"
+        uri = f"models:/{self.model_name}/{number}/artifacts/policy"
         with tempfile.TemporaryDirectory() as folder, located(f"{self.model_name}:{number}"):
             try:
                 there = None if self.local_root else folder  # None: where the files are
@@ -180,8 +179,7 @@ class Registry:
                 _only_absent(error)
                 raise refused(Path(uri), FILE, "is not there") from error
             if file_digest(path) != registered:
-                problem = f"is not the file that was registered, whose sha256 is {registered}"
-                raise refused(path, FILE, problem)
+                raise refused(path, FILE, f"is not the one registered (sha256 {registered})")
             return load_policy(path)
 
     def register(

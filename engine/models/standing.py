@@ -133,6 +133,5 @@ class ModelState:
         return on_trial(known, verdicts, self.as_of, self.config.engine.gate.trial_days)
 
     def _or_incumbent(self, number: Optional[str]) -> PolicyRef:
-        incumbent = PolicyRef.parse(self.config.engine.gate.incumbent)
-        ref = PolicyRef.parse(number) if number else incumbent
-        return incumbent if self.usable(ref) is None else ref
+        ref = PolicyRef.parse(number or self.config.engine.gate.incumbent)
+        return ref if ref.is_baseline or self.usable(ref) else self._or_incumbent(None)

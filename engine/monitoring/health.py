@@ -48,7 +48,7 @@ def refusal_rows(refused: Mapping[str, str], on_trial: Collection[str] = ()) -> 
         }
         for number, why in refused.items()
     ]
-    return pd.DataFrame(rows).assign(value=None, threshold=None)
+    return pd.DataFrame(rows).assign(value=float("nan"), threshold=float("nan"))
 
 
 def problems(drift: pd.DataFrame) -> list[str]:
