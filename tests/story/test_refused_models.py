@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ class Day:
     """
 
     def __init__(self, loop: Any) -> None:
-        loop.run(loop.second)
+        if (loop.second, "promotion") not in loop.results:
+            loop.run(loop.second)
         run = loop.run_of(loop.second)
         move_alias(
             run.tables,
@@ -107,11 +109,11 @@ def test_a_refusal_is_loud_and_recorded(refused: Day) -> None:
     """Summaries name version and file, `drift` keeps the reason, and the report shows both."""
     for name in ("batch_inference", "monitoring"):
         said = refused.results[name].summary
-        assert "version 1 REFUSED: 'weights.npy' of a saved policy is not as it was saved" in said
+        assert re.search(r"; version 1 REFUSED: '\S*weights.npy' of a saved policy is not as", said)
     assert refused.results["batch_inference"].summary.startswith(f"decided by {RULES};")
     reasons = refused.drift.loc[refused.drift["metric"] == "refused_1", "reason"]
-    assert reasons.str.startswith("version 1 cannot be used: 'weights.npy'").all()
     assert len(reasons)
+    assert reasons.str.match(r"version 1 cannot be used: '\S*weights.npy' of a saved policy").all()
     [line] = [text for text in refused.results["promotion"].closing if text.startswith("Report: ")]
     page = Path(line[len("Report: ") :]).read_text()
     assert f"decided by {RULES}" in page
