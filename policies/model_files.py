@@ -73,7 +73,8 @@ def read(directory: Path) -> dict[str, Any]:
             raise refused(directory, FILE, f"has another format than {FORMAT}, the known one")
         if content.pop("sha256") != _content_digest(content):
             raise refused(directory, FILE, "is not as it was saved: its content has been changed")
-    present, listed = set(_names(directory)), content["files"]
+        listed = dict(content["files"])
+    present = set(_names(directory))
     for name in sorted(present ^ set(listed)):
         problem = "has been added" if name in present else "is not there"
         raise refused(directory, name, f"{problem} since it was saved")

@@ -238,10 +238,11 @@ def load_policy(path: str | Path) -> Policy:
     """
     directory = Path(path)
     content = model_files.read(directory)
-    policy_class = _registered(content["kind"], str(directory / model_files.FILE), ModelFileError)
+    kind, where = str(content.get("kind")), str(directory / model_files.FILE)
+    policy_class = _registered(kind, where, ModelFileError)
     with model_files.reading(directory, model_files.FILE):
         policy = policy_class._load(directory, content["state"])
-    policy.about = content["about"]
+        policy.about = dict(content["about"])
     return policy
 
 

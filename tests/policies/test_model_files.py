@@ -340,6 +340,37 @@ def test_forged_weights_are_refused_though_their_digest_fits(
         load_policy(tmp_path / "policy")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.pop("kind"),
+        lambda content: content.update(kind=["uniform"]),
+        lambda content: content.update(kind="as_deployed"),
+        lambda content: content.pop("state"),
+        lambda content: content.update(state=3),
+        lambda content: content["state"].pop("action_ids"),
+        lambda content: content["state"].update(range=[0]),
+        lambda content: content["state"].update(range="low"),
+        lambda content: content["state"]["learned"].update(more=1),
+        lambda content: content["state"]["settings"].update(learning_rate="fast"),
+        lambda content: content["state"]["settings"].update(passes=float("nan")),
+        lambda content: content["state"]["encoder"]["columns"].pop(),
+        lambda content: content.update(about=3),
+    ],
+)
+def test_a_forged_description_is_refused_though_its_digest_fits(
+    saved: dict[str, Path], tmp_path: Path, change: Callable[[dict[str, Any]], Any]
+) -> None:
+    """A `policy.json` that agrees with itself and describes no policy is a typed error as well."""
+    shutil.copytree(saved["vowpal"], tmp_path / "policy")
+    edited(change)(tmp_path / "policy")
+    forge(tmp_path / "policy")
+    with pytest.raises(ModelFileError) as caught:
+        load_policy(tmp_path / "policy")
+    assert FILE in str(caught.value)
+    assert caught.value.hint
+
+
 def test_no_pickle_is_ever_loaded(saved: dict[str, Path], tmp_path: Path) -> None:
     """A pickle in the place of the weights runs nothing, even where every digest is forged."""
     path, sprung = tmp_path / "policy", tmp_path / "sprung"
