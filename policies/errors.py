@@ -33,6 +33,10 @@ class InvalidPolicyError(NbaError, ValueError):
     """A policy states something that is not a distribution over the eligible actions."""
 
 
+class ModelFileError(InvalidPolicyError):
+    """A file of a saved policy is not the one that was saved, or holds no policy."""
+
+
 class PredicateError(NbaError, ValueError):
     """A predicate cannot be parsed, or asks for a column that is not there."""
 

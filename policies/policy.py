@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,8 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from policies import model_files
 from policies.columns import by_action, require
-from policies.errors import InvalidPolicyError, NbaError, require_known
+from policies.errors import InvalidPolicyError, ModelFileError, NbaError, require_known
 from policies.log import Bools, Floats, Logs
 
 Described = Optional[Mapping[str, Mapping[str, Union[float, str]]]]  # actions, by id
@@ -30,7 +30,6 @@ POLICIES: dict[str, str | type[Policy]] = {
 }
 """Where each saved kind is loaded from: a class, or "module:Class", imported when first needed."""
 
-_FILE = "policy.json"
 _SUMS_TO_ONE = 1e-12
 
 
@@ -154,7 +153,8 @@ class Policy(ABC):
         """Write the policy into a directory; `load_policy` gives the same distribution bit for bit.
 
         Args:
-            path: the directory.
+            path: the directory, which should be the policy's own: what it holds besides is kept
+                with the policy, and may not change any more.
             about: where the policy came from (hashes of catalogue, features, log …), kept with it.
 
         Raises:
@@ -167,14 +167,13 @@ class Policy(ABC):
             raise InvalidPolicyError(what, where=str(directory))
         directory.mkdir(parents=True, exist_ok=True)
         content = {
-            "schema_version": 1,
             "kind": self.kind,
             "about": dict(self.about if about is None else about),
             "params": self.params,
             "state": {"action_ids": list(self.action_ids), **self._state()},
         }
-        (directory / _FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         self._save_files(directory)
+        model_files.write(directory, content)
 
     @property
     def _where(self) -> str:
@@ -234,35 +233,21 @@ def load_policy(path: str | Path) -> Policy:
     """The policy that `Policy.save` wrote into the directory `path`.
 
     Raises:
-        InvalidPolicyError: there is no whole, readable policy, or its kind is not in `POLICIES`.
+        ModelFileError: a file is not the one that was saved, `policy.json` describes no policy, or
+            its kind is not in `POLICIES`.
     """
-    file = Path(path) / _FILE
-    try:
-        content: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        kind, state = str(content["kind"]), dict(content["state"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidPolicyError(
-            f"no saved policy can be read: {error}",
-            where=str(file),
-            hint="name the directory that policy.save(path) wrote",
-        ) from error
-    policy_class = _registered(kind, str(file))
-    try:
-        policy = policy_class._load(Path(path), state)
-    except NbaError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidPolicyError(
-            f"the saved {kind} policy is incomplete or damaged: {error!r}",
-            where=str(path),
-            hint="save it again, or load another version",
-        ) from error
-    policy.about = {str(key): str(value) for key, value in content.get("about", {}).items()}
+    directory = Path(path)
+    content = model_files.read(directory)
+    kind, where = str(content.get("kind")), str(directory / model_files.FILE)
+    policy_class = _registered(kind, where, ModelFileError)
+    with model_files.reading(directory, model_files.FILE):
+        policy = policy_class._load(directory, content["state"])
+        policy.about = dict(content["about"])
     return policy
 
 
-def _registered(kind: str, where: str) -> type[Policy]:
+def _registered(kind: str, where: str, error: type[NbaError] = InvalidPolicyError) -> type[Policy]:
     what = f"the kind of policy {kind!r} is not in policies.policy.POLICIES"
-    require_known(kind, POLICIES, InvalidPolicyError, what, where)
+    require_known(kind, POLICIES, error, what, where)
     entry = POLICIES[kind]
     return cast("type[Policy]", resolve_name(entry)) if isinstance(entry, str) else entry

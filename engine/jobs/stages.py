@@ -24,13 +24,15 @@ from engine.jobs.run import Result, Run, now
 from engine.models.lineage_table import record_versions
 from engine.monitoring.drift import drift_rows
 from engine.monitoring.evidence_rows import evidence_rows
-from engine.monitoring.health import health_rows
+from engine.monitoring.health import health_rows, refusal_rows
 from engine.monitoring.policy_values import value_rows
 from engine.promotion.moves import AliasMove, move_alias
 from engine.refs import PolicyRef
 from engine.training.train import Trained, train
 from policies import LoggedDecisions
 from policies.deciding.groups import Groups
+from policies.errors import ModelFileError
+from policies.judging.lineages import next_step
 
 
 def data_generation(run: Run) -> Result:
@@ -110,13 +112,14 @@ def model_training(run: Run) -> Result:
     day, standing = run.parameters.as_of, run.standing
     champion, lineage = standing.champion, standing.lineage_before
     incumbent = (standing.full_name(champion), standing.policy(champion))
-    trial = None if lineage is None else (lineage, standing.load(lineage.newest))
+    newest = None if lineage is None else standing.usable(PolicyRef.parse(lineage.newest))
+    trial = (lineage, newest) if lineage and newest else None  # refused: chooses anew
     with matured_log(run.tables, run.config, run.features, day) as log:
         made = train(log, incumbent, run.registry, run.config, run.features, day, trial)
     version, rows = made.version, {"fit": made.split.fit_span.rows}
     rows["select"] = made.split.select_span.rows
     if version is None:
-        return Result(_nothing(made, incumbent[0]), rows)
+        return Result(_nothing(made, incumbent[0]) + standing.refusals, rows)
     record_versions(run.tables, run.registry)
     reason = f"trained through {version.tags['trained_through']}"
     move = AliasMove(day, "candidate", version.number, "training_job", reason)
@@ -132,7 +135,7 @@ def model_training(run: Run) -> Result:
             f" {best['difference']:+.4f} vs {incumbent[0]} on later days"
             f" (lower bound {best['difference_low']:+.4f})"
         )
-    return Result(summary, rows)
+    return Result(summary + standing.refusals, rows)
 
 
 def _nothing(made: Trained, incumbent: str) -> str:
@@ -148,6 +151,9 @@ def _nothing(made: Trained, incumbent: str) -> str:
 
 def batch_inference(run: Run) -> Result:
     """Decide for every customer; replaces exactly that day's decisions.
+
+    Where the files of the champion, or of the one before, are refused, the configured incumbent
+    decides, under its own name; `drift` and the summary say so.
 
     Raises:
         JobError: the day's decisions are frozen, and would change.
@@ -174,8 +180,10 @@ def batch_inference(run: Run) -> Result:
         previous=standing.policy(before) if before else None,
     )
     count, wrote = write_decisions(run.tables, rows, day)
-    said = "decided" if wrote else "as decided before"
-    return Result(f"{said} by {standing.full_name(champion)}", {"decisions": count})
+    if standing.refused:
+        run.tables.add_rows("drift", refusal_rows(standing.refused).assign(as_of=day))
+    said = "decided by" if wrote else "as decided before by"
+    return Result(f"{said} {standing.full_name(champion)}{standing.refusals}", {"decisions": count})
 
 
 def monitoring(run: Run) -> Result:
@@ -207,27 +215,40 @@ def monitoring(run: Run) -> Result:
     lineage = standing.lineage
     health = []
     if lineage is not None:
-        health = [health_rows(log, standing.load(lineage.newest), run.config.exploration)]
+        step = next_step(standing.lineages, lineage, "", standing.history, day)
+        refs = (PolicyRef.parse(number) for number in (lineage.newest, step.version))
+        candidate, _ = (standing.usable(ref) for ref in refs)
+        if candidate is not None:
+            health = [health_rows(log, candidate, run.config.exploration)]
     written = {
         "policy_values": tables.add_rows("policy_values", values.assign(as_of=day)),
         "evidence": _freeze(run, log),
-        "drift": tables.add_rows("drift", pd.concat([drift, *health]).assign(as_of=day)),
     }
+    if standing.refused:
+        health.append(refusal_rows(standing.refused, dict(lineage.versions) if lineage else ()))
+    written["drift"] = tables.add_rows("drift", pd.concat([drift, *health]).assign(as_of=day))
     if run.simulated is not None:
         write_truth(run, run.simulated, windows)
     changed = list(drift.loc[drift["status"] == "changed", "subject"])
     change = f"customers changed in {', '.join(changed)}" if changed else "no drift"
-    return Result(f"{len(log):,} matured decisions valued; {change}", written)
+    summary = f"{len(log):,} matured decisions valued; {change}{standing.refusals}"
+    return Result(summary, written)
 
 
 def _freeze(run: Run, log: LoggedDecisions) -> int:
-    """Add the day sums that have become known; days that are frozen already stay as they are."""
+    """Add the day sums that have become known; days that are frozen already stay as they are.
+
+    Where a version that scores one is refused, none is added: they wait for its files.
+    """
     standing, lineage = run.standing, run.standing.lineage
     if lineage is None:
         return 0
     incumbent = (str(standing.champion), standing.policy(standing.champion))
     day, frozen = run.parameters.as_of, standing.evidence()
-    rows = evidence_rows(log, lineage, standing.load, incumbent, run.config, frozen, day)
+    try:
+        rows = evidence_rows(log, lineage, standing.load, incumbent, run.config, frozen, day)
+    except ModelFileError:  # noted by `standing`; `drift` and the summary say so
+        return 0
     return run.tables.add_rows("evidence", rows)
 
 
@@ -242,9 +263,8 @@ def windows_of(run: Run, log: LoggedDecisions) -> dict[str, tuple[LoggedDecision
     if standing.lineage is not None:
         refs = [standing.champion, PolicyRef.parse(standing.lineage.newest)]
         unseen = log.split_by_date(standing.unseen_from(*refs))[1]
-        learned = {
-            standing.full_name(ref): standing.policy(ref) for ref in refs if not ref.is_baseline
-        }
+        loaded = {ref: standing.usable(ref) for ref in refs if not ref.is_baseline}
+        learned = {standing.full_name(ref): policy for ref, policy in loaded.items() if policy}
         windows["unseen"] = (unseen, {**learned, **policies})
     return {name: window for name, window in windows.items() if len(window[0])}
 

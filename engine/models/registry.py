@@ -27,12 +27,15 @@ from engine.errors import RegistryError
 from engine.models import served
 from engine.writes import announce
 from policies import Policy, load_policy
+from policies.errors import located
+from policies.model_files import FILE, file_digest, refused
 
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # Unity Catalog's word, sqlite's
 ALIASES = ("candidate", "staging", "champion")
 RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)  # aliases that mean a version already
 MOST_CHARACTERS = 255
 PATIENCE = 2.0  # seconds for another program to end its write to the local database
+DIGEST = "policy_sha256"  # tag of a version: the digest of policy.json, which holds all others
 _REQUIREMENTS = [
     "mlflow",
     "numpy",
@@ -176,12 +179,24 @@ class Registry:
         self.client.set_model_version_tag(self.model_name, number, name, value)
 
     def load(self, number: str) -> Policy:
-        """The policy of a version."""
-        self.version(number)
-        with tempfile.TemporaryDirectory() as folder:
-            uri = f"models:/{self.model_name}/{number}"
-            path = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
-            return load_policy(next(Path(path).glob("artifacts/*/policy.json")).parent)
+        """The policy of a version, read only from the files that were registered.
+
+        Raises:
+            RegistryError: there is no such version.
+            ModelFileError: its files are not there or not those that were registered.
+        """
+        registered = self.version(number).tags.get(DIGEST, "unknown: an older engine made it")
+        uri = f"models:/{self.model_name}/{number}/artifacts/policy"
+        with tempfile.TemporaryDirectory() as folder, located(f"{self.model_name}:{number}"):
+            try:
+                there = None if self.local_root else folder  # None: where the files are
+                path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=there))
+            except MlflowException as error:
+                _only_absent(error)
+                raise refused(Path(uri), FILE, "is not there") from error
+            if file_digest(path) != registered:
+                raise refused(path, FILE, f"is not the one registered (sha256 {registered})")
+            return load_policy(path)
 
     def register(
         self,
@@ -207,7 +222,8 @@ class Registry:
             example: a few rows of contexts.
             params, metrics, tables, pictures: logged with the run.
             rivals: the recipes it was chosen from, each logged as a nested run.
-            tags: of run and version; they say which log, days, features and code were used.
+            tags: of run and version; they say which log, days, features and code were used. The
+                version gets `policy_sha256` besides.
         """
         client = self.client
         mlflow.set_experiment(self.experiment)
@@ -231,8 +247,9 @@ class Registry:
             if policy is not None:
                 announce("log model")
                 logged = self._log_model(policy, features, example, tags)
+                noted = {**tags, **logged.metadata}
                 announce("register version")
-                made = mlflow.register_model(logged.model_uri, self.model_name, tags=dict(tags))
+                made = mlflow.register_model(logged.model_uri, self.model_name, tags=noted)
             announce("set tags of run")
             mlflow.set_tags(dict(tags))
             announce("finish run")
@@ -249,15 +266,17 @@ class Registry:
     ) -> Any:
         about = {name: value for name, value in tags.items() if name.endswith("_hash")}
         with tempfile.TemporaryDirectory() as folder:
-            policy.save(Path(folder) / "policy", about)
+            path = Path(folder) / "policy"
+            policy.save(path, about)
             return mlflow.pyfunc.log_model(
                 name="model",
                 python_model=served.__file__,
-                artifacts={"policy": str(Path(folder) / "policy")},
+                artifacts={"policy": str(path)},
                 code_paths=[str(Path(policies.__file__).parent)],
                 signature=signature(features),
                 input_example=example,
                 pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
+                metadata={DIGEST: file_digest(path)},
             )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Optional
 
@@ -17,6 +18,7 @@ from engine.models.lineage_table import trained_versions
 from engine.models.registry import Registry
 from engine.refs import PolicyRef
 from policies import Policy
+from policies.errors import ModelFileError
 from policies.judging.aliases import AliasHistory
 from policies.judging.lineages import Lineage, RecordedVerdict, lineages, on_trial
 
@@ -25,13 +27,15 @@ from policies.judging.lineages import Lineage, RecordedVerdict, lineages, on_tri
 class ModelState:
     """What is in force on a day, from `promotions`, `verdicts` and the versions' tags.
 
-    Read once, so that all of a stage sees the same state.
+    Read once, so that all of a stage sees the same state. A version whose files are refused is not
+    in force: the incumbent of the configuration stands in for it, and `refused` says why.
     """
 
     tables: Tables
     registry: Registry
     config: Config
     as_of: dt.date
+    refused: dict[str, str] = field(default_factory=dict)  # numbers of versions, and why
 
     @cached_property
     def history(self) -> AliasHistory:
@@ -64,13 +68,32 @@ class ModelState:
         """The lineage that was on trial when the day began, and goes on being trained."""
         return self._on_trial([known for known in self.lineages if known.started < self.as_of])
 
+    @property
+    def refusals(self) -> str:
+        """What a stage's summary says of refused versions; empty where there are none."""
+        return "".join(f"; version {number} REFUSED: {why}" for number, why in self.refused.items())
+
+    def usable(self, ref: PolicyRef) -> Optional[Policy]:
+        """The policy; None where its files are refused."""
+        with suppress(ModelFileError):
+            return self.policy(ref)
+        return None
+
     def policy(self, ref: PolicyRef) -> Policy:
         """A version's policy, for today's catalogue, or a baseline."""
         return baseline(ref, self.config) if ref.is_baseline else self.load(ref.version)
 
     def load(self, number: str) -> Policy:
-        """The policy of a version, for today's catalogue."""
-        policy, catalogue = self.registry.load(number), self.config.catalogue
+        """The policy of a version, for today's catalogue.
+
+        Raises:
+            ModelFileError: its files are not those that were registered; `refused` notes it.
+        """
+        try:
+            policy, catalogue = self.registry.load(number), self.config.catalogue
+        except ModelFileError as error:
+            self.refused[number] = error.what
+            raise
         if policy.action_ids == catalogue.action_ids:
             return policy
         return policy.for_actions(catalogue.action_ids, catalogue.action_features)
@@ -108,7 +131,8 @@ class ModelState:
         return on_trial(known, verdicts, self.as_of, self.config.engine.gate.trial_days)
 
     def _or_incumbent(self, number: Optional[str]) -> PolicyRef:
-        return PolicyRef.parse(number or self.config.engine.gate.incumbent)
+        ref = PolicyRef.parse(number or self.config.engine.gate.incumbent)
+        return ref if ref.is_baseline or self.usable(ref) else self._or_incumbent(None)
 
 
 def alias_history(tables: Tables, model_name: str) -> AliasHistory:

@@ -1,6 +1,8 @@
-"""Whether the log can judge a candidate at all: rows of `drift` whose subject is the log."""
+"""Whether the log can judge a candidate, and which versions were refused: rows of `drift`."""
 
 from __future__ import annotations
+
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
@@ -28,6 +30,25 @@ def health_rows(log: LoggedDecisions, candidate: Policy, exploration: Exploratio
             "reason": reasons,
         }
     )
+
+
+def refusal_rows(refused: Mapping[str, str], on_trial: Collection[str] = ()) -> pd.DataFrame:
+    """One row a version whose files were refused, without a value; one on trial makes the gate hold.
+
+    Args:
+        refused: numbers of versions, and why.
+        on_trial: versions of the lineage on trial; their rows say that the log is `broken`.
+    """
+    rows = [
+        {
+            "subject": LOG if number in on_trial else "models",
+            "metric": f"refused_{number}",
+            "status": "broken" if number in on_trial else "refused",
+            "reason": f"version {number} cannot be used: {why}",
+        }
+        for number, why in refused.items()
+    ]
+    return pd.DataFrame(rows).assign(value=float("nan"), threshold=float("nan"))
 
 
 def problems(drift: pd.DataFrame) -> list[str]:

@@ -80,7 +80,7 @@ def render(page: Page) -> str:
         days=len(page.evidence),
         counts=counts.sort_values("all", ascending=False).reset_index().to_dict("records"),
         groups=list(counts.columns),
-        health=page.drift[page.drift["subject"] == "log"].to_dict("records"),
+        health=page.drift[page.drift["metric"] != "psi"].to_dict("records"),
         drift=features.sort_values("value", ascending=False).to_dict("records"),
         moves=page.moves.tail(8).iloc[::-1].to_dict("records"),
     )

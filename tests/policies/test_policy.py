@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from policies.errors import InvalidPolicyError
+from policies.errors import InvalidPolicyError, ModelFileError
 from policies.learning.baselines import UniformPolicy
 from policies.policy import POLICIES, Policy, load_policy, require_features
 
@@ -149,29 +148,38 @@ def test_loads_what_it_saved_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Mon
     assert [file.name for file in (tmp_path / "policy").iterdir()] == ["policy.json"]
 
 
-def test_refuses_unknown_kinds_and_places(tmp_path: Path) -> None:
+def test_refuses_unknown_kinds_and_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saving or loading an unregistered kind, or loading from nowhere, is a typed error."""
     with pytest.raises(InvalidPolicyError, match="'given' is not in"):
         Given(ACTIONS, [[1, 1, 1]]).save(tmp_path)
-    with pytest.raises(InvalidPolicyError, match="no saved policy"):
+    with pytest.raises(ModelFileError, match="'policy.json' of a saved policy is not there"):
         load_policy(tmp_path / "nowhere")
-    (tmp_path / "policy.json").write_text(json.dumps({"kind": "unifrom", "state": {}}))
-    with pytest.raises(InvalidPolicyError, match="did you mean 'uniform'"):
+    monkeypatch.setitem(POLICIES, "unifrom", UniformPolicy)
+    with monkeypatch.context() as known:
+        known.setattr(UniformPolicy, "kind", "unifrom")
+        UniformPolicy(ACTIONS).save(tmp_path / "policy")
+    monkeypatch.delitem(POLICIES, "unifrom")
+    with pytest.raises(ModelFileError, match="did you mean 'uniform'"):
+        load_policy(tmp_path / "policy")
+
+
+@pytest.mark.parametrize("state", [{"more": 1}, {"action_ids": []}, {"action_ids": 3}])
+def test_a_state_that_makes_no_policy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: dict[str, Any]
+) -> None:
+    """A policy whose saved state its class cannot read back is an error that names file and folder."""
+    monkeypatch.setattr(UniformPolicy, "_state", lambda _: state)
+    UniformPolicy(ACTIONS).save(tmp_path)
+    with pytest.raises(ModelFileError, match="'policy.json' of a saved policy cannot be") as error:
         load_policy(tmp_path)
+    assert str(tmp_path) in str(error.value.where)
 
 
-def test_damaged_policies_are_named(tmp_path: Path) -> None:
-    """A policy whose files are gone or whose state is wrong is an error that names the folder."""
-    UniformPolicy(ACTIONS).save(tmp_path / "policy")
-    path = tmp_path / "policy" / "policy.json"
-    content = json.loads(path.read_text())
-    for state in ({"action_ids": list(ACTIONS), "more": 1}, {}):
-        path.write_text(json.dumps({**content, "state": state}))
-        with pytest.raises(InvalidPolicyError, match="incomplete or damaged") as error:
-            load_policy(tmp_path / "policy")
-        assert str(tmp_path) in str(error.value.where)
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    """A policy is not saved where a file is."""
+    (tmp_path / "policy").touch()
     with pytest.raises(InvalidPolicyError, match="this is a file"):
-        UniformPolicy(ACTIONS).save(path)
+        UniformPolicy(ACTIONS).save(tmp_path / "policy")
 
 
 def test_remembers_where_it_came_from(tmp_path: Path) -> None:

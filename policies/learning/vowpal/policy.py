@@ -305,8 +305,9 @@ class VowpalPolicy(Policy):
         policy = cls(state["action_ids"], **state["settings"])
         weights = np.load(path / "weights.npy", allow_pickle=False)
         encoder = Encoder.from_dict(state["encoder"])
-        if weights.shape != (len(policy.action_ids), encoder.size + 1):
-            raise ValueError(f"weights.npy has the shape {weights.shape}")
+        shape = (len(policy.action_ids), encoder.size + 1)
+        if weights.shape != shape or not np.isfinite(weights).all():
+            raise ValueError(f"weights.npy must hold {shape} finite numbers")
         policy._scorer = LinearScorer(np.ascontiguousarray(weights[:, :-1]), weights[:, -1].copy())
         model = (path / "model.vw").read_bytes()
         low, high = state["range"]

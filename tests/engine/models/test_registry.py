@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Optional
@@ -19,8 +22,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from engine.errors import RegistryError
-from engine.models.registry import RecipeResult, Registry, Version, signature
+from engine.models.registry import DIGEST, RecipeResult, Registry, Version, signature
 from policies import LoggedDecisions, UniformPolicy, VowpalPolicy
+from policies.errors import ModelFileError
 
 pytestmark = pytest.mark.integration
 
@@ -272,6 +276,102 @@ def test_a_training_whose_write_failed_is_made_up_for(
 def test_a_policy_carries_where_it_came_from(registry: Registry, versions: list[Version]) -> None:
     """The saved contract holds the hashes that the version is tagged with."""
     assert registry.load("1").about == {"feature_hash": "f"}
+
+
+@pytest.fixture
+def altered(registry: Registry, versions: list[Version]) -> Iterator[Path]:
+    """The folder of version 1's policy, to be altered; put back afterwards."""
+    uri = registry.client.get_model_version_download_uri(MODEL, "1")
+    path = Path(mlflow.artifacts.download_artifacts(uri)) / "artifacts" / "policy"
+    kept = path.with_name("kept")
+    shutil.copytree(path, kept)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+    kept.rename(path)
+
+
+def negate(path: Path) -> None:
+    """Turn the weights round."""
+    np.save(path / "weights.npy", -np.load(path / "weights.npy"))
+
+
+def replace(path: Path) -> None:
+    """Put another sound policy in its place."""
+    shutil.rmtree(path)
+    UniformPolicy(IDS).save(path, {"feature_hash": "f"})
+
+
+def resign(path: Path) -> None:
+    """Turn the weights round, and save the digests of that."""
+    policy = fitted()
+    assert policy._scorer is not None
+    np.negative(policy._scorer.weights, out=policy._scorer.weights)
+    policy.save(path, {"feature_hash": "f"})
+
+
+@pytest.mark.parametrize(
+    ("alter", "file", "serves"),
+    [
+        (negate, "weights.npy", False),
+        (lambda path: (path / "model.vw").write_bytes(b""), "model.vw", False),
+        (lambda path: (path / "model.vw").unlink(), "model.vw", False),
+        (lambda path: (path / "policy.json").write_text("{"), "policy.json", False),
+        (lambda path: (path / "policy.json").unlink(), "policy.json", False),
+        (lambda path: (path / "policy.pkl").write_bytes(b"."), "policy.pkl", False),
+        (shutil.rmtree, "policy.json", False),
+        (replace, "policy.json", True),
+        (resign, "policy.json", True),
+    ],
+)
+def test_an_altered_version_is_refused(
+    registry: Registry, altered: Path, alter: Callable[[Path], Any], file: str, serves: bool
+) -> None:
+    """A version is read from the registered files only: all else is refused by version and file.
+
+    The served model has no tag to compare with: a consistent set of other files is served.
+    """
+    alter(altered)
+    with pytest.raises(ModelFileError, match=f"'{file}' of a saved policy") as caught:
+        registry.load("1")
+    assert caught.value.where == f"{MODEL}:1"
+    assert caught.value.hint
+    if serves:
+        mlflow.pyfunc.load_model(f"models:/{MODEL}/1")
+    else:
+        with pytest.raises((ModelFileError, OSError), match=file):
+            mlflow.pyfunc.load_model(f"models:/{MODEL}/1")
+
+
+def test_a_version_says_the_digest_of_its_files(
+    registry: Registry, versions: list[Version], tmp_path: Path
+) -> None:
+    """The tag `policy_sha256` is the digest of the policy.json that saving the policy writes."""
+    fitted().save(tmp_path, {"feature_hash": "f"})
+    digest = hashlib.sha256((tmp_path / "policy.json").read_bytes()).hexdigest()
+    assert versions[0].tags[DIGEST] == digest
+
+
+def test_a_version_without_a_digest_is_refused(root: Path, versions: list[Version]) -> None:
+    """A version of an older engine, without the tag, is refused, and the hint says what to do."""
+    registry = Registry("main.nba.older", "/tests/registry", root)
+    source = registry.client.get_model_version(MODEL, "1").source
+    mlflow.register_model(source, "main.nba.older")
+    with pytest.raises(ModelFileError, match="an older engine") as caught:
+        registry.load("1")
+    assert "train again" in str(caught.value.hint)
+
+
+def test_a_registry_that_does_not_answer_refuses_no_model(
+    registry: Registry, versions: list[Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed download is an error of its own: nobody falls back because a server is out."""
+
+    def out(*_: Any, **__: Any) -> None:
+        raise MlflowException("try later", TEMPORARILY_UNAVAILABLE)
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", out)
+    with pytest.raises(MlflowException, match="try later"):
+        registry.load("1")
 
 
 def test_the_registered_signature_has_outputs(registry: Registry, versions: list[Version]) -> None:

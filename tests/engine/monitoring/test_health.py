@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.monitoring.health import LOG, health_rows, problems
+from engine.monitoring.health import LOG, health_rows, problems, refusal_rows
 from policies import AsDeployed, Exploration, FixedAction, LoggedDecisions, assess
 
 IDS = ("none", "email", "call")
@@ -35,3 +35,17 @@ def test_the_candidate_is_assessed_as_deployed() -> None:
     assert expected.effective_n > 1.1 * raw.effective_n
     assert set(rows["status"]) == {expected.verdict}
     assert problems(rows) == []
+
+
+def test_a_refused_version_on_trial_holds_the_gate() -> None:
+    """Each refused version is a row with its reason; only one on trial is a problem of the log."""
+    rows = refusal_rows({"2": "no weights", "3": "no model"}, on_trial=["3", "4"])
+    assert list(rows["subject"]) == ["models", LOG]
+    assert list(rows["metric"]) == ["refused_2", "refused_3"]
+    assert list(rows["reason"]) == [
+        "version 2 cannot be used: no weights",
+        "version 3 cannot be used: no model",
+    ]
+    assert rows[["value", "threshold"]].isna().all(axis=None)
+    assert problems(rows) == ["version 3 cannot be used: no model"]
+    assert problems(refusal_rows({"2": "no weights"})) == []
