@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
@@ -31,19 +31,22 @@ class Table:
         columns: names and SQL types; None where the features of a source decide them.
         run_metadata: columns about the run that wrote a row; ignored when deciding whether a rerun
             changed anything.
+        delivered: whether rows come from outside, where a key may come twice in one delivery.
     """
 
     keys: tuple[str, ...]
     columns: Optional[str] = None
     run_metadata: tuple[str, ...] = ()
+    delivered: bool = False
 
 
 TABLES = {
-    "customers": Table(("customer_id",)),
+    "customers": Table(("customer_id",), delivered=True),
     "events": Table(
         ("event_id",),
         "event_id STRING, customer_id STRING, event_ts TIMESTAMP, event_type STRING, "
         "amount DOUBLE",
+        delivered=True,
     ),
     "customer_features": Table(("customer_id", "feature_ts")),
     "decisions": Table(
@@ -55,11 +58,13 @@ TABLES = {
         "reason_code STRING, model_name STRING, model_version STRING, catalogue_hash STRING, "
         "feature_hash STRING, run_id STRING",
         run_metadata=("run_id",),
+        delivered=True,
     ),
     "outcomes": Table(
         ("outcome_id",),
         "outcome_id STRING, decision_id STRING, customer_id STRING, outcome_type STRING, "
         "outcome_ts TIMESTAMP, received_ts TIMESTAMP, amount DOUBLE",
+        delivered=True,
     ),
     "rewarded_decisions": Table(("decision_id",)),
     "policy_values": Table(
@@ -197,16 +202,16 @@ class Tables:
     def add_new(self, table: str, rows: DataFrame) -> int:
         """Insert the rows with new keys; existing rows never change. Returns how many rows.
 
-        Of several rows with one key a single one enters, always the same, whatever their order.
+        Of delivered rows with one key a single one enters, always the same, whatever their order.
         """
         self.ensure(table, _ddl(rows))
-        return self._merge(table, _one_per_key(rows, TABLES[table].keys))
+        return self._merge(table, _one_per_key(table, rows))
 
     def put(self, table: str, rows: DataFrame, properties: Mapping[str, str] = {}) -> int:
         """`add_new` that also updates rows that differ; a new table gets the properties."""
         self.ensure(table, _ddl(rows), properties)
         old = self._checked(table, rows)
-        once = _one_per_key(rows, TABLES[table].keys)
+        once = _one_per_key(table, rows)
         rows = once.exceptAll(old.select(*rows.columns))
         if rows.isEmpty():  # a merge of no rows makes a version of the table all the same
             return 0
@@ -234,25 +239,28 @@ class Tables:
         plain = frame.where(frame.notna(), None).to_dict("records")
         return self.add_new(table, self.spark.createDataFrame(plain, ddl))
 
-    def replace(self, table: str, rows: DataFrame, where: str) -> tuple[int, bool]:
+    def replace(
+        self, table: str, rows: DataFrame, where: str, check: Callable[[], None] = lambda: None
+    ) -> tuple[int, bool]:
         """Replace the rows matching `where`; returns (row count, written?).
 
         Rows of equal content, run metadata aside, are left as they are.
+
+        Args:
+            table, rows, where: what is replaced by what.
+            check: called before rows that are there are replaced by others; may raise.
         """
         self.ensure(table, _ddl(rows))
-        old = self._checked(table, rows)
-        if self.holds(table, rows, where):
-            return self.count(table, where), False
+        old, metadata = self._checked(table, rows), TABLES[table].run_metadata
+        before = _fingerprint(old.where(where), metadata)
+        if before[0]:
+            if before == _fingerprint(rows, metadata):
+                return before[0], False
+            check()
         announce(f"replace rows of {table}")
         writer = rows.select(*old.columns).write.format("delta").mode("overwrite")
         writer.option("replaceWhere", where).saveAsTable(self.name(table))
         return self.count(table, where), True
-
-    def holds(self, table: str, rows: DataFrame, where: str) -> bool:
-        """Whether the rows matching `where` are there and are these, run metadata aside."""
-        metadata = TABLES[table].run_metadata
-        before = _fingerprint(self.read(table).where(where), metadata)
-        return before[0] > 0 and before == _fingerprint(rows, metadata)
 
     def count(self, table: str, where: str = "true") -> int:
         """How many rows match `where`; 0 if there is no table."""
@@ -279,16 +287,17 @@ def _ddl(rows: DataFrame) -> str:
     return ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in rows.schema)
 
 
-def _one_per_key(rows: DataFrame, keys: Sequence[str]) -> DataFrame:
-    """Of the rows with one key the one whose content has the greatest hash."""
+def _one_per_key(table: str, rows: DataFrame) -> DataFrame:
+    """Of delivered rows with one key the one whose content has the greatest hash."""
+    keys = TABLES[table].keys
+    if not TABLES[table].delivered or rows.groupBy(*keys).count().where("count > 1").isEmpty():
+        return rows
     content = [
         F.to_json(field.name) if field.dataType.typeName() == "map" else F.col(field.name)
         for field in rows.schema
     ]  # a map has no hash of its own
     whole = F.struct(*rows.columns)
-    return (
-        rows.groupBy(*keys).agg(F.max_by(whole, F.xxhash64(*content)).alias("row")).select("row.*")
-    )
+    return rows.groupBy(*keys).agg(F.max_by(whole, F.xxhash64(*content)).alias("row")).select("row.*")
 
 
 def _fingerprint(rows: DataFrame, run_metadata: Sequence[str]) -> tuple[int, str]:

@@ -28,7 +28,8 @@ def write_decisions(tables: Tables, rows: DataFrame, day: dt.date) -> tuple[int,
             this day is recorded.
     """
     where = f"decision_date = DATE '{day}'"
-    if tables.count("decisions", where) and not tables.holds("decisions", rows, where):
+
+    def check() -> None:
         frozen_by = _referring_table(tables, day)
         if frozen_by and not tables.count("replaced_decisions", where):
             raise JobError(
@@ -38,7 +39,8 @@ def write_decisions(tables: Tables, rows: DataFrame, day: dt.date) -> tuple[int,
                 hint="leave them; or add --replace-decisions --reason TEXT, which takes the day "
                 "out of evidence and training",
             )
-    return tables.replace("decisions", rows, where)
+
+    return tables.replace("decisions", rows, where, check)
 
 
 def _referring_table(tables: Tables, day: dt.date) -> Optional[str]:

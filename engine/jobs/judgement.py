@@ -55,8 +55,7 @@ def judgement(run: Run) -> Judgement:
     step = next_step(state.lineages, state.lineage, champion, state.history, day)
     verdict = judge(step, evidence, run.config.engine.gate, reasons)
     row = verdict_row(model, step, verdict, evidence, day)
-    rows = run.tables.read("verdicts").toPandas()
-    rows = rows[(rows["model_name"] == model) & (rows["as_of"] == day)]
+    rows = state.verdicts[state.verdicts["as_of"] == day]
     if rows.empty:
         return Judgement(row, verdict.sentence, recorded=False)
     recorded = {str(key): value for key, value in rows.iloc[0].items()}

@@ -116,7 +116,8 @@ class Run:
 
     def reconcile(self) -> None:
         """Complete what a stopped run left in the registry, `lineages` and `promotions`."""
-        reconcile(self.tables, self.registry, now())
+        if reconcile(self.standing, now()):
+            vars(self).pop("standing")
 
     def allow_replacement(self, reason: str, actor: str) -> None:
         """Record that the day's decisions may change although they were acted on.

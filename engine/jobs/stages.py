@@ -120,7 +120,7 @@ def model_training(run: Run) -> Result:
     rows["select"] = made.split.select_span.rows
     if version is None:
         return Result(_nothing(made, incumbent[0]) + standing.refusals, rows)
-    record_versions(run.tables, run.registry)
+    record_versions(run.tables, run.registry, standing.recorded)
     reason = f"trained through {version.tags['trained_through']}"
     move = AliasMove(day, "candidate", version.number, "training_job", reason)
     moved = move_alias(run.tables, run.registry, standing.history, move, now())

@@ -14,7 +14,7 @@ from engine.config import Config
 from engine.data.rewards import without_replaced
 from engine.data.tables import Tables, sql_list
 from engine.models.baselines import baseline
-from engine.models.lineage_table import trained_versions
+from engine.models.lineage_table import Rows, recorded_versions, trained_versions
 from engine.models.registry import Registry
 from engine.refs import PolicyRef
 from policies import Policy
@@ -40,7 +40,24 @@ class ModelState:
     @cached_property
     def history(self) -> AliasHistory:
         """All recorded moves of the model's aliases."""
-        return alias_history(self.tables, self.registry.model_name)
+        self.tables.ensure("promotions")
+        own = self.tables.read("promotions").where(self._own)
+        return AliasHistory.from_frame(own.toPandas())
+
+    @cached_property
+    def verdicts(self) -> pd.DataFrame:
+        """The rows of `verdicts` about the model, oldest first."""
+        self.tables.ensure("verdicts")
+        return self.tables.read("verdicts").where(self._own).orderBy("as_of").toPandas()
+
+    @cached_property
+    def recorded(self) -> Rows:
+        """The rows of `lineages` by version."""
+        return recorded_versions(self.tables)
+
+    @property
+    def _own(self) -> str:
+        return f"model_name IN ({sql_list([self.registry.model_name])})"
 
     @cached_property
     def champion(self) -> PolicyRef:
@@ -56,7 +73,7 @@ class ModelState:
     @cached_property
     def lineages(self) -> list[Lineage]:
         """The lineages that had started by the day."""
-        return lineages(trained_versions(self.tables, self.registry), self.as_of)
+        return lineages(trained_versions(self.recorded, self.registry.versions()), self.as_of)
 
     @cached_property
     def lineage(self) -> Optional[Lineage]:
@@ -125,18 +142,10 @@ class ModelState:
         return without_replaced(self.tables, rows).orderBy("decision_date").toPandas()
 
     def _on_trial(self, known: list[Lineage]) -> Optional[Lineage]:
-        self.tables.ensure("verdicts")
-        rows = self.tables.read("verdicts").select(*RecordedVerdict._fields).toPandas()
+        rows = self.verdicts[list(RecordedVerdict._fields)]
         verdicts = [RecordedVerdict(*row) for row in rows.itertuples(index=False)]
         return on_trial(known, verdicts, self.as_of, self.config.engine.gate.trial_days)
 
     def _or_incumbent(self, number: Optional[str]) -> PolicyRef:
         ref = PolicyRef.parse(number or self.config.engine.gate.incumbent)
         return ref if ref.is_baseline or self.usable(ref) else self._or_incumbent(None)
-
-
-def alias_history(tables: Tables, model_name: str) -> AliasHistory:
-    """All recorded moves of a model's aliases."""
-    tables.ensure("promotions")
-    own = f"model_name IN ({sql_list([model_name])})"
-    return AliasHistory.from_frame(tables.read("promotions").where(own).toPandas())

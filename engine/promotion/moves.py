@@ -8,11 +8,11 @@ from typing import Optional
 
 import pandas as pd
 
-from engine.data.tables import Tables, sql_list
+from engine.data.tables import Tables
 from engine.errors import RegistryError
 from engine.models.lineage_table import record_versions
 from engine.models.registry import ALIASES, Registry
-from engine.models.standing import alias_history
+from engine.models.standing import ModelState
 from policies.judging.aliases import AliasHistory, Move
 
 
@@ -57,34 +57,34 @@ def move_alias(
     return moved
 
 
-def reconcile(tables: Tables, registry: Registry, now: dt.datetime) -> None:
+def reconcile(state: ModelState, now: dt.datetime) -> bool:
     """Complete what a stopped run left: records of versions, moves of promotions, live aliases.
+
+    Args:
+        state: what the tables and the registry hold.
+        now: written beside a completed move.
+
+    Returns:
+        Whether a table was written, so that the state must be read anew.
 
     Raises:
         RegistryError: the registry lacks a version that `promotions` names.
     """
-    history = alias_history(tables, registry.model_name)
+    tables, registry, history = state.tables, state.registry, state.history
     _require_versions(registry, history)
-    record_versions(tables, registry)
-    moves = tables.read("promotions").where("verdict_id IS NOT NULL").select("verdict_id")
-    tables.ensure("verdicts")
-    promoted = tables.read("verdicts").where(
-        f"verdict = 'promote' AND model_name IN ({sql_list([registry.model_name])})"
-    )
-    open_verdicts = promoted.join(moves, "verdict_id", "left_anti").orderBy("as_of").toPandas()
-    for row in open_verdicts.to_dict("records"):
-        move = AliasMove(
-            row["as_of"],
-            row["to_alias"],
-            row["candidate"],
-            actor="reconciliation",
-            reason="the move of a recorded verdict, completed",
-            verdict_id=row["verdict_id"],
-        )
-        if move_alias(tables, registry, history, move, now):
-            history = alias_history(tables, registry.model_name)
+    changed = record_versions(tables, registry, state.recorded)
+    rows = state.verdicts[state.verdicts["verdict"] == "promote"].to_dict("records")
+    for row in rows:
+        day, alias, version = row["as_of"], row["to_alias"], row["candidate"]
+        if not history.holds(day, alias, version):
+            reason = "the move of a recorded verdict, completed"
+            decided = AliasMove(day, alias, version, "reconciliation", reason, row["verdict_id"])
+            move_alias(tables, registry, history, decided, now)
+            recorded = Move(day, alias, history.version(alias, day, today=True), version)
+            history, changed = history.with_move(recorded), True
     for alias in ALIASES:
         _follow(registry, history, alias)
+    return changed
 
 
 def _follow(registry: Registry, history: AliasHistory, alias: str) -> None:

@@ -58,6 +58,11 @@ class AliasHistory:
         move = self._last_move(alias, as_of + dt.timedelta(days=int(today)))
         return None if move is None else move.to_version
 
+    def holds(self, as_of: dt.date, alias: str, version: str) -> bool:
+        """Whether the version took the alias on that day, or had it when the day began."""
+        taken = {move.to_version for move in self.moves if move[:2] == (as_of, alias)}
+        return version in {*taken, self.version(alias, as_of)}
+
     def previous_champion(self, as_of: dt.date) -> Optional[Move]:
         """The last champion's move, if it took effect in the last 28 days."""
         move = self._last_move("champion", as_of)

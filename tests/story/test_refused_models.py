@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine.monitoring.health import problems
-from engine.promotion.promote import move_alias
+from engine.promotion.moves import AliasMove, move_alias
 from engine.refs import PolicyRef
 from policies import final_distribution
 
@@ -31,18 +31,9 @@ class Day:
         if (loop.second, "promotion") not in loop.results:
             loop.run(loop.second)
         run = loop.run_of(loop.second)
-        move_alias(
-            run.tables,
-            run.registry,
-            run.standing.history,
-            "champion",
-            "1",
-            loop.second,
-            verdict_id=None,
-            actor="test",
-            reason="to tamper with a champion",
-            now=lambda: dt.datetime.now(dt.timezone.utc),
-        )
+        move = AliasMove(loop.second, "champion", "1", "test", "to tamper with a champion")
+        now = dt.datetime.now(dt.timezone.utc)
+        move_alias(run.tables, run.registry, run.standing.history, move, now)
         self.loop, self.day = loop, loop.second + dt.timedelta(days=1)
         where = f"as_of = DATE '{self.day}'"
         kept = {path: path.read_bytes() for path in weights(run.registry)}
