@@ -136,7 +136,7 @@ def run(
     if replace_decisions and not target.on_this_machine:
         raise BundleError(
             "On a workspace a replacement is recorded from a notebook.",
-            hint="Run.from_widgets(spark, dbutils.widgets.get).allow_replacement(reason, actor)",
+            hint="there run jobs.Run.of(spark, parameters).allow_replacement(reason, actor)",
         )
     if target.handed_over("run", job, *options, dry_run=dry_run):
         return

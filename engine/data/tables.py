@@ -297,7 +297,9 @@ def _one_per_key(table: str, rows: DataFrame) -> DataFrame:
         for field in rows.schema
     ]  # a map has no hash of its own
     whole = F.struct(*rows.columns)
-    return rows.groupBy(*keys).agg(F.max_by(whole, F.xxhash64(*content)).alias("row")).select("row.*")
+    return (
+        rows.groupBy(*keys).agg(F.max_by(whole, F.xxhash64(*content)).alias("row")).select("row.*")
+    )
 
 
 def _fingerprint(rows: DataFrame, run_metadata: Sequence[str]) -> tuple[int, str]:

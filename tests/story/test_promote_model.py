@@ -102,7 +102,7 @@ def call(monkeypatch: pytest.MonkeyPatch, run: Run, *arguments: str) -> Result:
     """`nba promote-model` on these tables, with everything read afresh."""
 
     @contextmanager
-    def instead(_: nba.Request) -> Iterator[Run]:
+    def instead(_: nba.Request, writes: bool = False) -> Iterator[Run]:
         yield Run(run.spark, run.parameters, run.config, run.tables, run.registry)
 
     monkeypatch.setattr(nba.Request, "opened", instead)

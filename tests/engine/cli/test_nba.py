@@ -84,11 +84,12 @@ def fake_state(
         policy=policy,
         unseen_from=lambda *_: CUT,
         evidence=lambda: pd.DataFrame() if frozen is None else frozen,
+        verdicts=pd.DataFrame(columns=["model_name", "as_of"]),
     )
 
 
 class Drift:
-    """Stands in for the tables: a drift table with these rows about the log, and no verdict."""
+    """Stands in for the tables: a drift table with these rows about the log."""
 
     def __init__(self, rows: pd.DataFrame) -> None:
         self.rows = rows
@@ -97,10 +98,9 @@ class Drift:
         """Whether anything was monitored."""
         return len(self.rows) > 0
 
-    def read(self, table: str) -> Any:
+    def read(self, _: str) -> Any:
         """As a frame that is asked for the day's rows, and for pandas."""
-        none = pd.DataFrame(columns=["model_name", "as_of"])
-        frame = SimpleNamespace(toPandas=lambda: self.rows if table == "drift" else none)
+        frame = SimpleNamespace(toPandas=lambda: self.rows)
         frame.where = lambda _: frame
         return frame
 
@@ -273,6 +273,7 @@ def fake_run(config: Config, as_of: dt.date = dt.date(2026, 1, 20)) -> Any:
         registry=Versions(),
         parameters=SimpleNamespace(as_of=as_of, source="simulation"),
         standing=SimpleNamespace(history=AliasHistory(moves)),
+        reconcile=lambda: None,
     )
 
 
@@ -322,7 +323,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, config: Config) -> Any:
     run = fake_run(config)
 
     @contextmanager
-    def instead(_: nba.Request) -> Iterator[Any]:
+    def instead(_: nba.Request, writes: bool = False) -> Iterator[Any]:
         yield run
 
     monkeypatch.setattr(nba.Request, "opened", instead)

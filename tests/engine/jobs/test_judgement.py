@@ -61,6 +61,11 @@ class Retention:
         """Point it there."""
         self.live[alias] = number
 
+    def verdicts(self) -> pd.DataFrame:
+        """The model's own."""
+        frame = self.read("verdicts").toPandas()
+        return frame[frame["model_name"] == MODEL]
+
     def history(self) -> AliasHistory:
         """As the table would be read: times without a zone."""
         frame = self.read("promotions").toPandas()
@@ -76,6 +81,7 @@ def on_the_day(kept: Retention, *, version: str = "2", better: bool = True) -> A
         lineages=[lineage],
         champion="rules",
         history=kept.history(),
+        verdicts=kept.verdicts(),
         evidence=lambda: evidence(better),
     )
     return SimpleNamespace(

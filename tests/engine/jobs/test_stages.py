@@ -48,6 +48,8 @@ def test_a_refused_version_is_not_trained_on(
         config=None,
         registry=None,
         features={},
+        require=lambda *_: None,
+        reconcile=lambda: None,
     )
     monkeypatch.setattr(stages, "matured_log", lambda *_: nullcontext())
     monkeypatch.setattr(stages, "train", train)
