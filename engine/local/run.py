@@ -16,6 +16,7 @@ from engine import environment
 from engine.local.bundle import Bundle, Job, Task, dynamic
 from engine.local.lock import writer
 from engine.local.notebook import Dbutils, run_notebook
+from engine.parameters import Parameters
 from policies.errors import NbaError
 
 FOLDER = ".local"
@@ -66,12 +67,15 @@ class LocalRun:
         """Run every task whose predecessors succeeded; True when all tasks did.
 
         Raises:
+            ConfigError: a parameter is wrong.
             JobError: the session cannot be started, or another run is writing here.
         """
-        began = time.monotonic()
+        began, names = time.monotonic(), Parameters.names()
+        if values.keys() >= set(names):  # a mistake is told before Spark starts
+            Parameters.parse({name: values[name] for name in names})
         self._total = self.bundle.notebooks(job)
-        names = [f"{name}={value}" for name, value in values.items() if value]
-        self.say(f"{job.key}, {self._total} notebooks: {' '.join(names)}")
+        given = [f"{name}={value}" for name, value in values.items() if value]
+        self.say(f"{job.key}, {self._total} notebooks: {' '.join(given)}")
         root = prepare(self.bundle)
         with writer(root, job.key), self._session(root, values["catalog"], job.key):
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {values['catalog']}.{values['schema']}")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 QUITS = ("complaint", *(f"unsubscribe_{channel}" for channel in CHANNELS))
 KNOWN = Known(BEHAVIOUR, CHANNELS, outcomes=("visit", "purchase", *QUITS), scenarios=SCENARIOS)
+LONGEST_GAP = 400  # days without a run that the company catches up on
 MEMORY_DAYS = 7  # of contacts that a customer's answer depends on
 
 
@@ -78,7 +79,7 @@ class Simulated:
         """The history before the first day, while its decisions are missing; then the answers.
 
         Raises:
-            SourceError: the day lies before the history that the tables hold.
+            SourceError: the day lies before the history that the tables hold, or far after it.
         """
         as_of, noted = parameters.as_of, tables.properties("customers").get(FIRST_DAY_PROPERTY)
         first = dt.date.fromisoformat(noted) if noted else as_of
@@ -122,6 +123,12 @@ class Simulated:
                 f"The history in these tables begins on {start}, and as_of is {as_of}.",
                 where=f"{tables.catalog}.{tables.schema}",
                 hint="choose a later day, or another schema",
+            )
+        if (as_of - last).days > LONGEST_GAP:
+            raise SourceError(
+                f"as_of is {as_of}, and the last day in these tables is {last}.",
+                where=f"{tables.catalog}.{tables.schema}",
+                hint=f"check as_of; at most {LONGEST_GAP} days are simulated at once",
             )
         late = dt.timedelta(days=self.config.engine.reward.matured_after_days)
         first = max(min(last, as_of) - late, start)

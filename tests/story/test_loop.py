@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from engine.data.tables import TABLES
-from engine.errors import JobError
+from engine.errors import JobError, SourceError
 from engine.monitoring.health import LOG
 from engine.promotion.moves import AliasMove, move_alias
 from policies import Gate
@@ -345,6 +345,14 @@ def test_monitoring_without_a_batch_fails_and_writes_nothing(loop: Any) -> None:
     before = loop.content()
     with pytest.raises(JobError, match="inference_job with as_of=2026-03-20"):
         loop.stage("monitoring", dt.date(2026, 3, 20))
+    assert loop.content() == before
+
+
+def test_a_mistyped_year_is_refused(loop: Any) -> None:
+    """A day decades after the last one is refused at once, and leaves all as it was."""
+    before = loop.content()
+    with pytest.raises(SourceError, match="the last day in these tables is 2026-03-0"):
+        loop.stage("data_generation", dt.date(2062, 3, 2))
     assert loop.content() == before
 
 
