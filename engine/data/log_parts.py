@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,12 +66,9 @@ def matured_log(
     Spark writes them into the volume, which is emptied afterwards; up to a million rows are read
     once and stay in memory, more are read from there part by part.
     """
-    folder = tables.volume / "staging" / f"log-{as_of}"
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
+    with tables.staging() as staging:
+        folder = staging / "log"
         rows = matured_rows(tables, features, as_of)
         rows.write.mode("overwrite").parquet(str(folder.resolve()))
         parts = LogParts(folder, config, features)
         yield joined(parts) if 0 < parts.rows <= IN_MEMORY else parts
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

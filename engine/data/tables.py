@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import functions as F
 
 from engine.errors import TableError
+from engine.temporary import own_folder
 from engine.writes import announce
 from policies.errors import require_known
 
@@ -139,7 +141,7 @@ class Tables:
     def __init__(self, spark: SparkSession, catalog: str, schema: str, volume: Path) -> None:
         self.spark, self.catalog, self.schema, self.volume = spark, catalog, schema, volume
         self._seen: set[str] = set()
-        self._staging = volume / "staging" / uuid.uuid4().hex
+        self._staging: Optional[Path] = None
 
     def name(self, table: str) -> str:
         """The three-part name of a table."""
@@ -190,11 +192,22 @@ class Tables:
         )
         self._seen.add(table)
 
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A folder of the volume, within the block, for files between Python and Spark."""
+        self._staging = own_folder(self.volume / "staging")
+        self._staging.mkdir(parents=True)
+        try:
+            yield self._staging
+        finally:
+            shutil.rmtree(self._staging, ignore_errors=True)
+            self._staging = None
+
     def frame(self, rows: pa.Table) -> DataFrame:
-        """Arrow rows as a Spark frame; large ones travel as Parquet through the volume."""
+        """Arrow rows as a Spark frame; large ones travel as Parquet, within `staging` alone."""
         if 0 < rows.num_rows <= LOCAL_ROWS:  # without rows a session cannot tell their types
             return self.spark.createDataFrame(rows)
-        self._staging.mkdir(parents=True, exist_ok=True)
+        assert self._staging is not None
         path = self._staging / f"{uuid.uuid4().hex}.parquet"
         pq.write_table(rows, path)
         return self.spark.read.parquet(str(path.resolve()))
@@ -277,10 +290,6 @@ class Tables:
                 hint="another source or an older version wrote this schema; use a schema of its own",
             )
         return old
-
-    def clear_staging(self) -> None:
-        """Delete the Parquet files of this object's frames that travelled through the volume."""
-        shutil.rmtree(self._staging, ignore_errors=True)
 
 
 def _ddl(rows: DataFrame) -> str:

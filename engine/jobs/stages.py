@@ -43,14 +43,14 @@ def data_generation(run: Run) -> Result:
         SOURCE_PROPERTY: run.parameters.source,
         FIRST_DAY_PROPERTY: str(run.parameters.as_of),
     }
-    for facts in run.source.fetch(run.parameters, tables):
-        written["customers"] += tables.put("customers", tables.frame(facts.customers), owner)
-        for table in ("outcomes", "events", "decisions"):
-            rows = getattr(facts, table)
-            if rows is not None:
-                written[table] += tables.add_new(table, tables.frame(rows))
-        notes.append(facts.note)
-    tables.clear_staging()
+    with tables.staging():
+        for facts in run.source.fetch(run.parameters, tables):
+            written["customers"] += tables.put("customers", tables.frame(facts.customers), owner)
+            for table in ("outcomes", "events", "decisions"):
+                rows = getattr(facts, table)
+                if rows is not None:
+                    written[table] += tables.add_new(table, tables.frame(rows))
+            notes.append(facts.note)
     run.complete("data_generation")
     if tables.schema != run.parameters.schema:
         notes.append(f"in {run.place}, since {run.parameters.schema} holds another source")

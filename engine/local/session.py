@@ -12,6 +12,7 @@ from engine import environment
 from engine.data import spark as server
 from engine.errors import JobError, TableError
 from engine.local.java import delta_jars, prepare_java
+from engine.temporary import own_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -84,6 +85,7 @@ def _start(root: Path, catalog: str, app: str, cache: Path) -> SparkSession:
         SPARK_HOME=None,
         SPARK_REMOTE=None,
         SPARK_CONF_DIR=None,
+        SPARK_LOCAL_DIRS=None,
         PYSPARK_SUBMIT_ARGS=None,
     ):
         return server.start(_settings(root, catalog, app, delta_jars(cache, java)))
@@ -91,9 +93,12 @@ def _start(root: Path, catalog: str, app: str, cache: Path) -> SparkSession:
 
 def _settings(root: Path, catalog: str, app: str, jars: list[Path]) -> dict[str, str]:
     delta = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+    shuffled = own_folder(root / "spark")  # customers' rows: for this user's eyes, and not to stay
+    shuffled.mkdir(mode=0o700, parents=True)
     log4j2 = (Path(__file__).parent / "log4j2.properties").as_uri()
     return {
         "spark.app.name": app,
+        "spark.local.dir": str(shuffled),
         "spark.jars": ",".join(map(str, jars)),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",

@@ -98,7 +98,8 @@ def customers(tables: Tables, consent: dict[str, bool]) -> Any:
 
 def test_a_first_batch_without_rows_makes_the_table(tables: Tables) -> None:
     """A source without events leaves an empty table that later rows enter."""
-    assert tables.add_new("events", tables.frame(EVENTS.empty_table())) == 0
+    with tables.staging():
+        assert tables.add_new("events", tables.frame(EVENTS.empty_table())) == 0
     assert amounts(tables) == {}
     assert tables.add_new("events", tables.frame(events(("e1", 1.0)))) == 1
     assert amounts(tables) == {"e1": 1.0}
@@ -107,9 +108,9 @@ def test_a_first_batch_without_rows_makes_the_table(tables: Tables) -> None:
 def test_large_frames_travel_through_the_volume(tables: Tables) -> None:
     """More rows than a session should carry go as Parquet, and the parts are cleared away."""
     many = events(*((f"e{number}", float(number)) for number in range(LOCAL_ROWS + 1)))
-    assert tables.add_new("events", tables.frame(many)) == LOCAL_ROWS + 1
-    assert len(list(tables.volume.rglob("*.parquet"))) == 1
-    tables.clear_staging()
+    with tables.staging():
+        assert tables.add_new("events", tables.frame(many)) == LOCAL_ROWS + 1
+        assert len(list(tables.volume.rglob("*.parquet"))) == 1
     assert list(tables.volume.rglob("*.parquet")) == []
     assert tables.count("events", "amount < 2") == 2
 
