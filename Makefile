@@ -3,7 +3,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 RUN := $(UV) run --frozen
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format types check coverage requirements clean
+.PHONY: help install demo test test-all lint format types check coverage faults requirements clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ types: install ## check the types
 
 coverage: install ## run the tests and show what they do not reach
 	$(RUN) pytest --cov --cov-report=term
+
+faults: install ## kill a run at each of its writes, run it again, compare what is left
+	$(RUN) python -m benchmarks.faults
 
 requirements: install ## write requirements.txt anew from the lock
 	./sync_requirements.sh
