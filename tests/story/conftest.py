@@ -174,6 +174,7 @@ def new_loop(
         changes: Mapping[str, Mapping[str, Any]] = SMALL,
         **given: str,
     ) -> Loop:
+        spark.sql(f"DROP SCHEMA IF EXISTS juan_dev.{schema} CASCADE")  # an earlier loop's
         root = tmp_path_factory.mktemp(schema)
         (root / "volume").mkdir()
         shutil.copytree(repository / "conf", root / "conf")

@@ -65,7 +65,6 @@ def fresh(spark: Any, new_loop: Any) -> Any:
     """(name) -> a loop without any table; the schema's name is the same for all of them."""
 
     def made(schema: str = "faults") -> Any:
-        spark.sql(f"DROP SCHEMA IF EXISTS juan_dev.{schema} CASCADE")
         return new_loop(schema, FIRST)
 
     yield made
