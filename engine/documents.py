@@ -1,4 +1,4 @@
-"""YAML files with the line of every key, so that errors can say where."""
+"""YAML files with the place of every key, so that errors can say where."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import yaml
 from engine.errors import ConfigError
 
 KeyPath = tuple[Union[str, int], ...]
+Mark = tuple[int, int]  # line and column, from 1
 
 LARGEST = 1_000_000  # bytes of a file
 DEEPEST = 30  # lists and mappings inside each other
@@ -26,26 +27,31 @@ _TAGS = {f"tag:yaml.org,2002:{kind}": kind for kind in _PLAIN}
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed YAML file, or a section of one: its data, and the line of every key path.
+    """A parsed YAML file, or a section of one: its data, and the place of every key path.
 
     Args:
         path: the file.
         data: the keys of the file or section.
-        lines: the line of each key path, counted from the file's top level.
+        marks: line and column of each key path, counted from the file's top level.
         section: the key path of `data`; () is the whole file.
     """
 
     path: Path
     data: dict[str, Any]
-    lines: Mapping[KeyPath, int]
+    marks: Mapping[KeyPath, Mark]
     section: KeyPath = ()
 
     def where(self, keys: Sequence[Union[str, int]]) -> str:
         """`conf/actions.yml:61, actions[3].valid_to`: the line of the deepest known key."""
         keys = (*self.section, *keys)
-        known = next((keys[:n] for n in range(len(keys), 0, -1) if keys[:n] in self.lines), ())
-        line = f"{self.path}:{self.lines.get(known, 1)}"
+        line = f"{self.path}:{self.mark(keys)[0]}"
         return f"{line}, {dotted(keys)}" if keys else line
+
+    def mark(self, keys: Sequence[Union[str, int]]) -> Mark:
+        """Line and column of the deepest known key of a path from the file's top level."""
+        keys = tuple(keys)
+        known = (keys[:n] for n in range(len(keys), 0, -1) if keys[:n] in self.marks)
+        return self.marks.get(next(known, ()), (1, 1))
 
     def part(self, key: str) -> Document:
         """The section under a key; its places still count from the top of the file."""
@@ -72,21 +78,36 @@ def read_document(path: Path) -> Document:
         node = yaml.compose(text, Loader=_LOADER)
         if not isinstance(node, yaml.MappingNode):
             what = f"{path.name} must hold a mapping of keys."
-            raise _refused(what, path, 1, "write `key: value`")
-        lines: dict[KeyPath, int] = {}
+            raise DocumentError(what, path, (1, 1), "write `key: value`")
+        marks: dict[KeyPath, Mark] = {}
         loader = yaml.SafeLoader("")
-        _note_lines(node, (), lines, path, loader)
-        return Document(path, loader.construct_document(node), lines)
+        _note_marks(node, (), marks, path, loader)
+        return Document(path, loader.construct_document(node), marks)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         what = f"{path.name} is not valid YAML: {problem}."
         hint = "check the indentation and the quotes around this line"
-        raise _refused(what, path, mark.line + 1 if mark else 1, hint) from error
+        raise DocumentError(what, path, _mark(mark) if mark else (1, 1), hint) from error
 
 
-def _refused(what: str, path: Path, line: int, hint: str) -> ConfigError:
-    return ConfigError(what, where=f"{path}:{line}", hint=hint)
+class DocumentError(ConfigError):
+    """A file that cannot be read as YAML, or holds what has no place in one.
+
+    Args:
+        what, hint: as of every error.
+        path: the file.
+        mark: line and column.
+    """
+
+    def __init__(self, what: str, path: Path, mark: Mark, hint: str) -> None:
+        super().__init__(what, where=f"{path}:{mark[0]}", hint=hint)
+        self.path, self.mark = path, mark
+
+
+def _mark(mark: Any) -> Mark:
+    """Line and column, from 1, of PyYAML's mark, which counts from 0."""
+    return mark.line + 1, mark.column + 1
 
 
 def _text(path: Path) -> str:
@@ -98,15 +119,19 @@ def _text(path: Path) -> str:
             content = file.read(LARGEST + 1)
     except OSError as error:
         what = f"{path.name} cannot be read: {error.strerror}."
-        raise _refused(what, path, 1, "check conf_dir") from error
+        raise DocumentError(what, path, (1, 1), "check conf_dir") from error
     if len(content) > LARGEST:
         what = f"{path.name} is larger than the limit of {LARGEST:,} bytes."
-        raise _refused(what, path, 1, "is it the right file?")
+        raise DocumentError(what, path, (1, 1), "is it the right file?")
     text = content.decode("utf-8", errors="surrogateescape")  # other bytes become surrogates
     if bad := _NO_TEXT.search(text):
         what = f"{path.name} is not plain UTF-8: it holds U+{ord(bad.group()):04X}."
-        line = text.count("\n", 0, bad.start()) + 1
-        raise _refused(what, path, line, "save it as UTF-8 without a byte order mark")
+        line, column = text.count("\n", 0, bad.start()), bad.start() - text.rfind(
+            "\n", 0, bad.start()
+        )
+        raise DocumentError(
+            what, path, (line + 1, column), "save it as UTF-8 without a byte order mark"
+        )
     return text
 
 
@@ -116,46 +141,46 @@ def _check_depth(text: str, path: Path) -> None:
     for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        _check_size(depth, number // 2, path, line)
+        mark = _mark(event.start_mark) if event.start_mark else (1, 1)
+        _check_size(depth, number // 2, path, mark)
 
 
-def _check_size(depth: int, values: int, path: Path, line: int) -> None:
+def _check_size(depth: int, values: int, path: Path, mark: Mark) -> None:
     if depth > DEEPEST:
         what = f"A value is nested deeper than the limit of {DEEPEST}, or holds itself."
-        raise _refused(what, path, line, "write it flatter, and without such an alias (*name)")
+        raise DocumentError(what, path, mark, "write it flatter, and without such an alias (*name)")
     if values > MOST_VALUES:
         what = f"There are more values than the limit of {MOST_VALUES:,}, aliases written out."
-        raise _refused(what, path, line, "use fewer aliases (*name), or fewer values")
+        raise DocumentError(what, path, mark, "use fewer aliases (*name), or fewer values")
 
 
-def _note_lines(
-    node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: Path, loader: yaml.SafeLoader
+def _note_marks(
+    node: yaml.Node, at: KeyPath, marks: dict[KeyPath, Mark], path: Path, loader: yaml.SafeLoader
 ) -> None:
-    line = node.start_mark.line + 1
-    _check_size(len(at), len(lines), path, line)
+    mark = _mark(node.start_mark)
+    _check_size(len(at), len(marks), path, mark)
     if node.tag not in _TAGS:
         hint = "take it away; quotes make a text"
-        raise _refused(f"The tag {node.tag[:100]} has no place here.", path, line, hint)
+        raise DocumentError(f"The tag {node.tag[:100]} has no place here.", path, mark, hint)
     if at:
-        lines.setdefault(at, line)
+        marks.setdefault(at, mark)
     if isinstance(node, yaml.ScalarNode):
         _scalar(node, at, path, loader)
     if isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
-            _note_lines(child, (*at, index), lines, path, loader)
+            _note_marks(child, (*at, index), marks, path, loader)
     if isinstance(node, yaml.MappingNode):
         for key, child in node.value:
-            line = key.start_mark.line + 1
+            mark = _mark(key.start_mark)
             if _TAGS.get(key.tag) not in ("str", "int", "merge"):
                 what = f"A key must be a text, and one is {reprlib.repr(key.value)}."
-                raise _refused(what, path, line, "put it in quotes")
+                raise DocumentError(what, path, mark, "put it in quotes")
             here = (*at, _scalar(key, at, path, loader))
-            if here in lines:
-                hint = f"keep one; the first is on line {lines[here]}"
-                raise _refused(f"The key {dotted(here)} stands twice.", path, line, hint)
-            lines[here] = line
-            _note_lines(child, here, lines, path, loader)
+            if here in marks:
+                hint = f"keep one; the first is on line {marks[here][0]}"
+                raise DocumentError(f"The key {dotted(here)} stands twice.", path, mark, hint)
+            marks[here] = mark
+            _note_marks(child, here, marks, path, loader)
 
 
 def _scalar(node: yaml.ScalarNode, at: KeyPath, path: Path, loader: yaml.SafeLoader) -> Any:
@@ -164,4 +189,4 @@ def _scalar(node: yaml.ScalarNode, at: KeyPath, path: Path, loader: yaml.SafeLoa
     except (ValueError, OverflowError) as error:
         what = f"{dotted(at)} has {reprlib.repr(node.value)}, which cannot be: {error}."
         hint = "correct it, or put it in quotes if it is a text"
-        raise _refused(what, path, node.start_mark.line + 1, hint) from error
+        raise DocumentError(what, path, _mark(node.start_mark), hint) from error

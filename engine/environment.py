@@ -33,6 +33,13 @@ def java_home() -> Optional[Path]:
     return Path(home) if home else None
 
 
+def bundle_variables() -> dict[str, str]:
+    """Values of a bundle's variables, given as `BUNDLE_VAR_name`."""
+    prefix = "BUNDLE_VAR_"
+    given = os.environ.items()
+    return {name[len(prefix) :]: value for name, value in given if name.startswith(prefix)}
+
+
 def provide(**defaults: str) -> None:
     """Set variables for this process and its children; one that is set already keeps its value."""
     for name, value in defaults.items():

@@ -13,6 +13,7 @@ from engine.errors import ConfigError
 from policies.errors import require_known
 
 SIMULATION = "simulation"  # the source where none is named
+UNSET = "unset"  # the source of a target for which nobody has chosen one yet
 FIRST, LAST = dt.date(2000, 1, 1), dt.date(2100, 12, 31)  # of `as_of`
 LONGEST = 1_000  # characters of a parameter
 _NAME = (r"[A-Za-z0-9_]{1,255}", "a name of at most 255 letters, digits and _")
@@ -67,6 +68,12 @@ class Parameters:
             pattern, kind = _RULES.get(name, (".*", ""))
             if not re.fullmatch(pattern, value, flags=re.ASCII):
                 raise _refused(name, value, kind)
+        if given["source"] == UNSET:
+            raise ConfigError(
+                "This target has no source of customers, events and decisions yet.",
+                where="job parameters, source",
+                hint="write conf/sources/NAME.yml, and set the target's variable source to NAME",
+            )
         try:
             as_of = dt.date.fromisoformat(given["as_of"])
             if str(as_of) != given["as_of"]:

@@ -19,12 +19,20 @@ def own_folder(parent: Path) -> Path:
     A process has ended if this machine does not have it, or if its folder is older than two days.
     Tasks on Databricks may run on several machines, so there age alone counts.
     """
+    for folder in left_folders(parent):
+        shutil.rmtree(folder, ignore_errors=True)
+    return parent / f"{os.getpid()}-{uuid.uuid4().hex}"
+
+
+def left_folders(parent: Path) -> list[Path]:
+    """The folders in `parent` of processes that ended."""
+    found = []
     for folder in parent.glob("*-*") if parent.is_dir() else ():
         process = folder.name.split("-")[0]
         here = process.isdigit() and not environment.on_databricks()
         if _older(folder) or (here and not _runs(int(process))):
-            shutil.rmtree(folder, ignore_errors=True)
-    return parent / f"{os.getpid()}-{uuid.uuid4().hex}"
+            found.append(folder)
+    return found
 
 
 def _older(folder: Path) -> bool:

@@ -11,11 +11,18 @@ OK, FAILED, NOT_CHECKED = "ok", "FAILED", "not checked"
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its subject, its answer (`OK`, `FAILED` or `NOT_CHECKED`) and the detail."""
+    """One check: its subject, its answer (`OK`, `FAILED` or `NOT_CHECKED`) and the detail.
+
+    Args:
+        where: of something that is wrong: file:line:column, and the key path.
+        hint: one action that mends it.
+    """
 
     subject: str
     answer: str
     detail: str
+    where: str = ""
+    hint: str = ""
 
 
 def workspace_configured() -> bool:

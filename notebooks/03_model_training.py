@@ -14,7 +14,8 @@ result = jobs.model_training(run)
 
 # COMMAND ----------
 
-display([(version.number, dict(version.tags)) for version in run.registry.versions()])
+for version in run.registry.versions():
+    print(version.number, dict(version.tags))
 
 # COMMAND ----------
 

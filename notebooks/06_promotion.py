@@ -13,7 +13,7 @@ result = jobs.promotion(run)
 
 # COMMAND ----------
 
-display(run.tables.read("verdicts").orderBy("as_of"))
+display(run.tables.read_if_any("verdicts").orderBy("as_of"))
 
 # COMMAND ----------
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import getpass
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import click
 
-from engine.cli.group import HELP, Group, combined, debug, target
+from engine.bundle.jobs import Bundle, Job
+from engine.bundle.resolution import find_bundle
+from engine.cli.group import HELP, Group, assignments, combined, debug, target, variables
 from engine.errors import BundleError
-from engine.local.bundle import Bundle, find_bundle, read_bundle
+from engine.local.bundle import read_bundle
 from engine.local.lock import writer
 from engine.local.run import FOLDER, LocalRun, local_root, parameters, prepare
 from engine.workspace import workspace_configured
+from policies.errors import require_known
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Target:
     target: str
     local: bool
     debug: bool
+    var: tuple[str, ...]
 
     def bundle(self) -> Bundle:
         """The checked bundle; prints that the work is done on this machine, and why."""
@@ -38,7 +41,7 @@ class Target:
         if workspace_configured():
             why = "--local"
         click.echo(f"dbb: running locally under {root} ({why})")
-        return read_bundle(path, self.target)
+        return read_bundle(path, self.target, assignments(self.var, "--var"))
 
     @property
     def on_this_machine(self) -> bool:
@@ -49,7 +52,8 @@ class Target:
         """Run the command by the databricks CLI and end with its exit code; False if here."""
         if self.on_this_machine:
             return False
-        command = ["databricks", "bundle", *arguments, "-t", self.target]
+        given = [f"--var={text}" for text in self.var]
+        command = ["databricks", "bundle", *arguments, *given, "-t", self.target]
         click.echo(f"dbb: handing over to `{' '.join(command)}`")
         if not dry_run:
             sys.exit(subprocess.run(command, cwd=find_bundle(Path()).parent).returncode)
@@ -58,7 +62,7 @@ class Target:
 
 _local = click.option("--local", is_flag=True, help="Stay on this machine in any case.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
-_on_target = combined(Target, target, _local, debug)
+_on_target = combined(Target, target, _local, debug, variables)
 
 
 @click.group(cls=Group, context_settings=HELP)
@@ -84,9 +88,6 @@ def validate(target: Target) -> None:
     click.echo(
         f"{bundle.path}: target {bundle.target}: {len(bundle.jobs)} jobs, {tasks} tasks: valid"
     )
-    for name, value in bundle.variables.items():
-        if value is None:
-            click.echo(f"  note: the variable {name!r} has no value here; a run must give it")
 
 
 @main.command()
@@ -114,6 +115,8 @@ def deploy(target: Target, dry_run: bool) -> None:
     "--replace-decisions", is_flag=True, help="Let the day's decisions change; needs --reason."
 )
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the record.")
+@click.option("--only", metavar="TASK,…", help="Run these tasks of the job only.")
+@click.option("--from", "first", metavar="TASK", help="Run a task and all that wait for it.")
 @_on_target
 @_dry_run
 def run(
@@ -122,6 +125,8 @@ def run(
     params: tuple[str, ...],
     replace_decisions: bool,
     reason: str,
+    only: Optional[str],
+    first: Optional[str],
     dry_run: bool,
 ) -> None:
     """Run a job and the jobs it runs.
@@ -132,7 +137,16 @@ def run(
     """
     if replace_decisions != bool(reason.strip()):
         raise click.UsageError("--replace-decisions and --reason TEXT belong together")
+    if only and first:
+        raise click.UsageError("--only and --from exclude each other")
     options = [word for text in params for word in ("--params", text)]
+    selected = None
+    if only or first:
+        chosen = read_bundle(
+            find_bundle(Path()), target.target, assignments(target.var, "--var")
+        ).job(job)
+        selected = _named(chosen, only) if only else _from(chosen, first or "")
+        options += ["--only", ",".join(selected)]
     if replace_decisions and not target.on_this_machine:
         raise BundleError(
             "On a workspace a replacement is recorded from a notebook.",
@@ -140,17 +154,19 @@ def run(
         )
     if target.handed_over("run", job, *options, dry_run=dry_run):
         return
-    given = _parse(params)
+    given = assignments(params, "--params")
     bundle = target.bundle()
     chosen = bundle.job(job)
     values = parameters(bundle, chosen, given)
     if dry_run:
         for name, value in values.items():
             click.echo(f"  {name} = {value}")
-        click.echo(f"would run {bundle.notebooks(chosen)} notebooks")
+        tasks = [task.key for task in chosen.tasks if selected is None or task.key in selected]
+        click.echo(f"would run {', '.join(tasks)}")
         return
     before = _replacement(reason) if replace_decisions else None
-    if not LocalRun(bundle, click.echo, target.debug, before=before).run(chosen, values):
+    local = LocalRun(bundle, click.echo, target.debug, before=before, selected=selected)
+    if not local.run(chosen, values):
         sys.exit(1)
 
 
@@ -164,7 +180,7 @@ def summary(target: Target) -> None:
     for job in bundle.jobs.values():
         click.echo(f"{job.key:20} {job.schedule or 'on demand'}")
         for task in job.tasks:
-            what = f"runs {task.run_job}" if task.run_job else task.notebook
+            what = f"runs {task.run_job}" if task.run_job else task.notebook or "condition"
             after = f"  after {', '.join(task.depends_on)}" if task.depends_on else ""
             click.echo(f"  {task.key:20} {what}{after}")
 
@@ -203,16 +219,23 @@ def _replacement(reason: str) -> Callable[[Any, Mapping[str, str]], None]:
     return record
 
 
-def _parse(params: Sequence[str]) -> dict[str, str]:
-    """`("a=1,b=2", "c=3")` as a mapping; a comma separates only where `name=` follows."""
-    values: dict[str, str] = {}
-    for text in params:
-        for part in re.split(r",(?=\s*[^\W\d]\w*\s*=)", text):
-            name, equals, value = part.partition("=")
-            if not equals or not name.strip().isidentifier():
-                raise BundleError(
-                    f"--params {text!r} does not start with a name and `=`",
-                    hint="write --params name=value,other=value",
-                )
-            values[name.strip()] = value
-    return values
+def _named(job: Job, only: str) -> list[str]:
+    """The tasks that `--only` names.
+
+    Raises:
+        BundleError: the job has no such task.
+    """
+    keys = [key.strip() for key in only.split(",")]
+    for key in keys:
+        known = [task.key for task in job.tasks]
+        require_known(key, known, BundleError, f"{job.key} has no task {key!r}", job.where)
+    return keys
+
+
+def _from(job: Job, first: str) -> list[str]:
+    """A task and all that wait for it."""
+    chosen = _named(job, first)
+    for task in job.tasks:  # in running order
+        if any(key in chosen for key in task.depends_on):
+            chosen.append(task.key)
+    return chosen

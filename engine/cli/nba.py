@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from engine.cli.group import HELP, Group, combined, target
+from engine.bundle.resolution import find_bundle
+from engine.cli import remote
+from engine.cli.group import ARGUMENTS, HELP, Group, assignments, combined, target, variables
 from engine.errors import BundleError, JobError
-from engine.local.bundle import TABLES_JOB, find_bundle, read_bundle
+from engine.local.bundle import TABLES_JOB, read_bundle
 from engine.local.lock import writer
 from engine.local.run import local_root, parameters, prepare
+from engine.parameters import UNSET
+from engine.workspace import workspace_configured
 
 if TYPE_CHECKING:  # Spark and MLflow take seconds to import; help and checks need neither
     from engine.jobs import Run
@@ -47,6 +52,11 @@ class Request:
     as_of: Optional[dt.date]
     source: Optional[str]
     form: str
+    local: bool
+
+    def asked_elsewhere(self) -> bool:
+        """Whether the tables are on a workspace, and this is not it."""
+        return not self.local and remote.session() is None and workspace_configured()
 
     @contextmanager
     def opened(self, writes: bool = False) -> Iterator[Run]:
@@ -59,37 +69,46 @@ class Request:
             JobError: no job has run in this target yet.
             BundleError: the target has no source, and none was given.
         """
+        given = {"source": self.source} if self.source else {}
+        if (there := remote.session()) is not None:
+            from engine.jobs import Run
+
+            yield self._on_day(Run.of(there[0], {**there[1], **given}))
+            return
         bundle = read_bundle(find_bundle(Path()), self.target)
-        if self.source is None and not bundle.variables.get("source"):
+        if self.source is None and bundle.variables.get("source", UNSET) == UNSET:
             raise BundleError(
                 f"The target {self.target!r} has no source.",
                 where=str(bundle.path),
                 hint="give one: --source NAME",
             )
-        given = {"source": self.source} if self.source else {}
         values = parameters(bundle, bundle.job(TABLES_JOB), given)
-        if not (local_root(bundle) / "warehouse").is_dir():
-            raise JobError(
-                f"No job has run here for the target {self.target!r} yet.",
-                where=str(local_root(bundle)),
-                hint=f"uv run dbb run end_to_end_job -t {self.target}",
-            )
-        click.echo(f"nba: reading the tables under {local_root(bundle)}", err=True)
-        from engine.jobs import Run
-        from engine.local.session import session, stop
+        root = local_root(bundle)
+        with writer(root, "nba") if writes and root.is_dir() else nullcontext():
+            if not (root / "warehouse").is_dir():
+                raise JobError(
+                    f"No job has run here for the target {self.target!r} yet.",
+                    where=str(root),
+                    hint=f"uv run dbb run end_to_end_job -t {self.target}",
+                )
+            click.echo(f"nba: reading the tables under {root}", err=True)
+            from engine.jobs import Run
+            from engine.local.session import session, stop
 
-        root = prepare(bundle)
-        with writer(root, "nba") if writes else nullcontext():
-            spark = session(root, values["catalog"])
+            spark = session(prepare(bundle), values["catalog"])
             try:
-                run, day = Run.of(spark, values), self.as_of
-                if day is None:
-                    rows = run.tables.read("decisions").selectExpr("max(decision_date) AS day")
-                    day = rows.first()["day"] or run.parameters.as_of
-                on_day = dataclasses.replace(run.parameters, as_of=day)
-                yield dataclasses.replace(run, parameters=on_day)
+                yield self._on_day(Run.of(spark, values))
             finally:
                 stop(spark)
+
+    def _on_day(self, run: Run) -> Run:
+        """The run as of the day that was asked for, or the latest one with decisions."""
+        day = self.as_of
+        if day is None:
+            rows = run.tables.read("decisions").selectExpr("max(decision_date) AS day")
+            day = rows.first()["day"] or run.parameters.as_of
+        on_day = dataclasses.replace(run.parameters, as_of=day)
+        return dataclasses.replace(run, parameters=on_day)
 
 
 def _answer(form: str, content: Mapping[str, Any], lines: list[str]) -> None:
@@ -101,7 +120,21 @@ def _answer(form: str, content: Mapping[str, Any], lines: list[str]) -> None:
     click.echo("\n".join(lines))
 
 
-_on_tables = combined(Request, target, _as_of, _source, _format, _debug)
+_local = click.option("--local", is_flag=True, help="Ask this machine's tables in any case.")
+_request = combined(Request, target, _as_of, _source, _format, _local, _debug)
+
+
+def _on_tables(command: Callable[..., None]) -> Callable[..., None]:
+    """A command on tables: asked where they are, on this machine or on a workspace."""
+
+    @functools.wraps(command)
+    def asked(request: Request, **values: Any) -> None:
+        if request.asked_elsewhere():
+            arguments = click.get_current_context().find_root().meta[ARGUMENTS]
+            remote.ask(find_bundle(Path()).parent, request.target, arguments)
+        command(request, **values)
+
+    return _request(asked)
 
 
 @click.group(cls=Group, context_settings=HELP)
@@ -110,7 +143,8 @@ def main() -> None:
 
     A model is named catalog.schema.model@alias or …:version, for the target's own model also
     @alias or :version, or it is baseline:uniform, baseline:business_rules, baseline:fixed:ACTION.
-    Results go to stdout, everything else to stderr.
+    Results go to stdout, everything else to stderr. With a workspace, questions about tables are
+    answered there, by nba_job; --local asks this machine's.
 
     Exit codes: 0 done, 1 failed, 2 wrong call; and of promote-model and compare-models
     --recommendation 3 hold, 4 reject.
@@ -218,6 +252,36 @@ def report(request: Request) -> None:
     _answer(request.form, content, [str(path)])
 
 
+@main.command("doctor")
+@click.option("--fix", is_flag=True, help="Make the repairs that have only one right outcome.")
+@click.option("--dry-run", is_flag=True, help="Say what --fix would repair, and write nothing.")
+@_on_tables
+def doctor(request: Request, fix: bool, dry_run: bool) -> None:
+    """Check the tables, registry and volume.
+
+    Checks the invariants between them, such as one decision a customer and day. Without --fix nothing
+    is written. Exits with 1 if anything is left that does not hold.
+    """
+    writes = fix and not dry_run
+    with request.opened(writes=writes) as run:
+        from engine.jobs import doctor as examination
+
+        found = examination.examine(run, writes)
+    lines, rows = [], []
+    width = max(len(examined.name) for examined in found)
+    for examined in found:
+        answer, detail = examined.state, examined.detail
+        if dry_run and answer == "FAILED" and examined.repairable:
+            detail += "; --fix would repair it"
+        lines.append(f"{answer:11}  {examined.name:{width}}  {detail}".rstrip())
+        rows.append({"subject": examined.name, "answer": answer, "detail": detail})
+    wrong = sum(row["answer"] == "FAILED" for row in rows)
+    lines.append(f"{len(rows)} invariants, {wrong} do not hold")
+    _answer(request.form, {"as_of": str(run.parameters.as_of), "checks": rows}, lines)
+    if wrong:
+        sys.exit(1)
+
+
 @main.command("simulate")
 @click.option("--scenario", "name", default="stable", show_default=True, help="Which world.")
 @click.option("--days", default=120, show_default=True, type=click.IntRange(1))
@@ -264,25 +328,47 @@ def simulate(
 
 
 @main.command("validate-bundle")
-@click.argument("target", default="dev")
-@click.option("--verbose", is_flag=True, help="Ask the workspace for catalog, schema and volume.")
+@click.argument("target", required=False)
+@click.option("--fix", is_flag=True, help="Mend what has only one right answer.")
+@click.option("--verbose", is_flag=True, help="List every check, and ask the workspace.")
+@variables
 @_format
 @_debug
-def validate_bundle(target: str, verbose: bool, form: str) -> None:
+def validate_bundle(
+    target: Optional[str], fix: bool, verbose: bool, var: tuple[str, ...], form: str
+) -> None:
     """Check the bundle and its configuration.
 
-    Reads databricks.yml for TARGET and every configuration file it leads to. Prints one line per
-    check: ok, FAILED or not checked. Exits with 1 if any failed.
+    Reads databricks.yml for TARGET (the bundle's default one) with every file it leads to. Prints
+    what is wrong with its place and a hint, and what could not be checked. Exits with 1 if
+    anything is wrong. It works for any bundle; --fix keeps comments and layout.
     """
-    from engine.local.validation import bundle_checks
-    from engine.workspace import FAILED
+    from engine.local import validation
+    from engine.workspace import FAILED, OK
 
-    checks = list(bundle_checks(find_bundle(Path()), target, verbose))
-    width = max(len(check.subject) for check in checks)
-    lines = [
-        f"{check.answer:11}  {check.subject:{width}}  {check.detail}".rstrip() for check in checks
-    ]
-    content = {"target": target, "checks": list(map(dataclasses.asdict, checks))}
+    path, given = find_bundle(Path()), assignments(var, "--var")
+    found = validation.validate(path, target, given)
+    mended = []
+    while fix and (fixed := validation.fix(found)):  # one fix may uncover another
+        mended += fixed
+        found = validation.validate(path, target, given)
+    checks = list(validation.checks_of(found, verbose))
+    wrong = [check for check in checks if check.answer == FAILED]
+    good = [check for check in checks if check.answer == OK]
+    lines = [f"fixed        {fault.place}: {fault.what}" for fault in mended]
+    shown = [check for check in checks if verbose or check.answer != OK or check.detail]
+    width = max(len(check.subject) for check in shown)
+    for check in shown:
+        place = [f"in {check.where}"] if check.where else []
+        hint = [f"Hint: {check.hint}"] if check.hint else []
+        detail = "; ".join([check.detail.rstrip("."), *place, *hint])
+        lines.append(f"{check.answer:11}  {check.subject:{width}}  {detail}".rstrip())
+    lines.append(f"{len(good)} checks ok, {len(wrong)} faults")
+    content = {
+        "target": found.resolved.target if found.resolved else target,
+        "checks": list(map(dataclasses.asdict, checks)),
+        "fixed": [{"what": fault.what, "where": str(fault.place)} for fault in mended],
+    }
     _answer(form, content, lines)
-    if any(check.answer == FAILED for check in checks):
+    if wrong:
         sys.exit(1)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Optional
 
-import pandas as pd
-from matplotlib.figure import Figure
-
-from engine.errors import JobError
-from policies.errors import require_known
+from engine.errors import JobError, system_error
+from policies.errors import NbaError, require_known
 
 HEADER = "# Databricks notebook source"
 _MAGIC = "# MAGIC %"
+_CELL = "# COMMAND ----------"
+_NONE = object()
 ROWS = 40  # of a table that `display` prints
 
 
@@ -28,10 +29,19 @@ class Dbutils:
     Args:
         parameters: of the job and the task, as texts: what widgets hold. A default that a notebook
             declares gives way to them.
+        earlier: the task values of the job's earlier tasks, by task and name.
+
+    Attributes:
+        values: the task values that the notebook has set.
     """
 
-    def __init__(self, parameters: Mapping[str, str]) -> None:
-        values = dict(parameters)
+    def __init__(
+        self,
+        parameters: Mapping[str, str],
+        earlier: Optional[Mapping[str, Mapping[str, Any]]] = None,
+    ) -> None:
+        values, self.values = dict(parameters), dict[str, Any]()
+        tasks = earlier or {}
 
         def get(name: str) -> str:
             require_known(name, values, JobError, f"this task has no parameter {name!r}")
@@ -41,13 +51,26 @@ class Dbutils:
             values.setdefault(name, default)
 
         def set_value(key: str, value: Any) -> None:
-            """Databricks shows it; a laptop has nowhere to, and no task of the bundle reads one."""
+            json.dumps(value)  # Databricks takes JSON only, and refuses anything else at once
+            self.values[key] = value
+
+        def value_of(
+            taskKey: str,  # Databricks' names
+            key: str,
+            default: Any = _NONE,
+            debugValue: Any = None,
+        ) -> Any:
+            found = tasks.get(taskKey, {}).get(key, default)
+            if found is _NONE:
+                hint = "set it there, or give a default"
+                raise JobError(f"task {taskKey!r} has set no value {key!r}", hint=hint)
+            return found
 
         def leave(value: str = "") -> None:
             raise NotebookExit(value)
 
         self.widgets = SimpleNamespace(get=get, text=text)
-        self.jobs = SimpleNamespace(taskValues=SimpleNamespace(set=set_value))
+        self.jobs = SimpleNamespace(taskValues=SimpleNamespace(set=set_value, get=value_of))
         self.notebook = SimpleNamespace(exit=leave)
 
 
@@ -64,6 +87,9 @@ class Display:
 
     def __call__(self, *objects: Any) -> None:
         """Show figures and pandas tables; Spark's tables are not computed for it."""
+        import pandas as pd  # not for commands that run no notebook
+        from matplotlib.figure import Figure
+
         for shown in objects:
             if isinstance(shown, Figure):
                 self._figures += 1
@@ -99,6 +125,24 @@ def run_notebook(path: Path, spark: Any, dbutils: Dbutils, *, pictures: Path) ->
     except NotebookExit as exit_:
         return exit_.args[0]
     return ""
+
+
+def explained(error: Exception, notebook: Path, debug: bool) -> str:
+    """An error of a notebook with its cell and line, or with `debug` its traceback."""
+    if debug:
+        return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(notebook)]
+    at = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else 1
+    line, source = at or 1, notebook.read_text(encoding="utf-8").splitlines()
+    cell = sum(text.startswith(_CELL) for text in source[: line - 1]) + 1
+    place = f"{notebook}:{line}, cell {cell}: {source[line - 1].strip()}"
+    known = error if isinstance(error, NbaError) else system_error(error)
+    if known is not None:
+        return f"{known}\n  at {place}"
+    message = str(error).split("\n\nJVM stacktrace", maxsplit=1)[0].strip()
+    hint = "Hint: run again with --debug for the traceback"
+    return f"{type(error).__name__}: {message}\n  in {place}\n  {hint}"
 
 
 def _check(path: Path, source: str) -> None:

@@ -79,6 +79,7 @@ def _start(root: Path, catalog: str, app: str, cache: Path) -> SparkSession:
     java = prepare_java(cache)
     with environment.altered(
         JAVA_HOME=str(java),
+        LC_ALL="C.UTF-8",  # with a plain C Java cannot name files outside of ASCII
         PYSPARK_PYTHON=sys.executable,
         PYSPARK_DRIVER_PYTHON=sys.executable,
         SPARK_LOCAL_IP="127.0.0.1",

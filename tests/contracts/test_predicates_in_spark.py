@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from engine.features.customer import BEHAVIOUR
+from engine.config import load_config
 from policies.predicates import Predicate
 from simulation import FEATURES, demo_catalogue, demo_rules, scenario
 
@@ -107,7 +107,9 @@ def test_the_demos_predicates(spark: SparkSession) -> None:
     assert log.contexts is not None
     shown = log.contexts[list(FEATURES)].tail(1_500).reset_index(drop=True)
     assert shown.isna().any().sum() >= 4
-    columns = ", ".join(f"{name} {kind}" for name, kind in BEHAVIOUR.items())
+    columns = ", ".join(
+        f"{name} {kind}" for name, kind in load_config(Path("conf")).features.types.items()
+    )
     plain = shown.astype(object).where(shown.notna(), None).assign(row=range(len(shown)))
     rows = spark.createDataFrame(plain.to_dict("records"), f"{columns}, row INT")
     texts = [

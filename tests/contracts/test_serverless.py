@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -68,12 +69,34 @@ def test_dbutils_stays_in_notebooks_and_the_runner(repository: Path) -> None:
 
 
 def test_notebooks_are_thin_and_need_no_path(repository: Path) -> None:
-    """A notebook has under 80 lines and imports the installed wheel, without touching sys.path."""
+    """A notebook has under 80 lines and imports the installed wheel, without touching sys.path.
+
+    A logged model adds the code that it brings.
+    """
     notebooks = sources(repository, "notebooks")
     assert {
         path: text.count("\n") for path, text in notebooks.items() if text.count("\n") >= 80
     } == {}
-    assert users(repository, r"sys\.path", "notebooks", "engine") == []
+    found = users(repository, r"sys\.path", "notebooks", "engine")
+    assert {each.split(":")[0] for each in found} == {"engine/models/served.py"}
+
+
+def test_the_jobs_notebooks_do_not_branch(repository: Path) -> None:
+    """A notebook of a job does the same wherever it runs: it has no conditions and no loops that
+    could end it early, and asks nothing of the machine.
+    """
+    branches = (ast.If, ast.IfExp, ast.Try, ast.While)
+    for path in (repository / "notebooks").glob("0*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found = [node for node in ast.walk(tree) if isinstance(node, branches)]
+        assert not found, f"{path.name}:{found[0].lineno}"
+    asked = r"on_databricks|local_root|os\.environ|DATABRICKS_RUNTIME|platform\."
+    assert users(repository, asked, "notebooks") == []
+
+
+def test_notebooks_display_frames_and_figures(repository: Path) -> None:
+    """`display` of a Python list fails on a workspace where the list is empty."""
+    assert users(repository, r"display\(\s*[\[{(]", "notebooks") == []
 
 
 def test_no_registry_host_is_written_down(repository: Path) -> None:

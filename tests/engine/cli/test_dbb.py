@@ -22,6 +22,12 @@ resources:
       tasks:
         - task_key: first
           notebook_task: {notebook_path: ./first.py}
+        - task_key: second
+          depends_on: [{task_key: first}]
+          notebook_task: {notebook_path: ./first.py}
+        - task_key: third
+          depends_on: [{task_key: second}]
+          notebook_task: {notebook_path: ./first.py}
 """
 
 
@@ -59,7 +65,11 @@ def test_the_first_line_says_where_the_work_is_done(folder: Path, command: str) 
             ["run", "a_job", "--params", "a=1,b=2", "--params", "c=3"],
             "run a_job --params a=1,b=2 --params c=3 -t dev",
         ),
-        (["summary"], "summary -t dev"),
+        (
+            ["run", "day_job", "--from", "second"],
+            "run day_job --only second,third -t dev",
+        ),
+        (["summary", "--var", "a=1"], "summary --var=a=1 -t dev"),
         (["destroy", "--auto-approve"], "destroy --auto-approve -t dev"),
     ],
 )
@@ -96,7 +106,14 @@ def test_a_dry_run_shows_the_parameters_and_changes_nothing(folder: Path) -> Non
     assert answer.exit_code == 0
     assert "as_of = 2026-03-05" in answer.output
     assert "volume = .local/dev/volume" in answer.output
-    assert "would run 1 notebooks" in answer.output
+    assert "would run first, second, third" in answer.output
+    assert (
+        "would run first, third"
+        in call("run", "day_job", "--only", "first, third", "--dry-run").output
+    )
+    assert (
+        "would run second, third" in call("run", "day_job", "--from", "second", "--dry-run").output
+    )
     assert call("deploy", "--dry-run").exit_code == 0
     assert not (folder / ".local").exists()
 
@@ -107,6 +124,9 @@ def test_a_dry_run_shows_the_parameters_and_changes_nothing(folder: Path) -> Non
         (["run", "day_jb"], 1, "did you mean 'day_job'"),
         (["run", "day_job", "--params", "asof=1"], 1, "did you mean 'as_of'"),
         (["run", "day_job", "--params", "x"], 1, "write --params name=value"),
+        (["run", "day_job", "--only", "frist"], 1, "did you mean 'first'"),
+        (["run", "day_job", "--only", "first", "--from", "first"], 2, "exclude each other"),
+        (["validate", "--var", "x=1"], 1, "which is no variable"),
         (["validate", "-t", "dve"], 1, "did you mean 'dev'"),
         (["run"], 2, "Missing argument"),
         (["fly"], 2, "No such command"),
@@ -166,7 +186,7 @@ def test_a_command_without_a_docstring_does_not_load() -> None:
 def test_the_repositorys_bundle_is_valid(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`dbb validate` accepts databricks.yml for every target, and says what prod still needs."""
+    """`dbb validate` accepts databricks.yml for every target."""
     shutil.copy(repository / "databricks.yml", tmp_path)
     shutil.copytree(repository / "notebooks", tmp_path / "notebooks")
     monkeypatch.chdir(tmp_path)
@@ -174,5 +194,4 @@ def test_the_repositorys_bundle_is_valid(
     for target in ("dev", "staging", "prod"):
         answer = call("validate", "-t", target)
         assert answer.exit_code == 0, answer.output
-        assert "7 jobs, 12 tasks: valid" in answer.output
-        assert ("'source' has no value" in answer.output) == (target == "prod")
+        assert "9 jobs, 14 tasks: valid" in answer.output

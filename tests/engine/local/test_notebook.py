@@ -39,10 +39,20 @@ def test_a_declared_default_gives_way_to_the_job(tmp_path: Path) -> None:
     )
 
 
-def test_task_values_may_be_set(tmp_path: Path) -> None:
-    """A notebook may set task values as on Databricks; on a laptop nothing reads them."""
-    body = 'dbutils.jobs.taskValues.set(key="verdict", value="hold")\ndbutils.notebook.exit("set")'
-    assert run(tmp_path, body) == "set"
+def test_task_values_are_kept(tmp_path: Path) -> None:
+    """A notebook's task values are kept for later tasks; what is no JSON is refused at once."""
+    path = tmp_path / "notebook.py"
+    path.write_text('# Databricks notebook source\ndbutils.jobs.taskValues.set("rows", 3)\n')
+    dbutils = Dbutils({})
+    run_notebook(path, None, dbutils, pictures=tmp_path)
+    assert dbutils.values == {"rows": 3}
+    with pytest.raises(TypeError):
+        dbutils.jobs.taskValues.set("frame", object())
+    later = Dbutils({}, {"first": dbutils.values}).jobs.taskValues
+    assert later.get(taskKey="first", key="rows") == 3
+    assert later.get("first", "none", default="x", debugValue="y") == "x"
+    with pytest.raises(JobError, match="'first' has set no value 'none'"):
+        later.get("first", "none")
 
 
 def test_markdown_is_skipped_and_other_magics_are_refused_by_name(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.data.spark import register_tables, warehouse
 from engine.errors import JobError, TableError
 from engine.local import java
 from engine.local.session import session
@@ -67,6 +69,24 @@ def test_tables_are_written_merged_and_read_by_three_part_names(
         (3, 2),
     ]
     assert spark.sql(f"DESCRIBE DETAIL {table}").first()["format"] == "delta"  # type: ignore[index]
+
+
+def test_a_table_whose_creation_was_stopped_can_be_created(
+    spark: SparkSession, schema: str
+) -> None:
+    """A folder without a commit and data goes; one with data and no log is an error, and stays."""
+    database = warehouse(spark) / f"{schema.split('.')[1]}.db"
+    for name in ("stopped", "damaged"):
+        (database / name / "_delta_log").mkdir(parents=True)
+        (database / name / "_delta_log" / ".00000000000000000000.json.1.tmp").write_text("")
+    (database / "damaged" / "part-0.parquet").write_text("")
+    with pytest.raises(Exception, match="WITHOUT_TXN_LOG"):
+        register_tables(spark, "juan_dev")
+    assert (database / "damaged" / "part-0.parquet").exists()
+    shutil.rmtree(database / "damaged")
+    register_tables(spark, "juan_dev")
+    spark.sql(f"CREATE TABLE IF NOT EXISTS {schema}.stopped (id INT) USING DELTA")
+    assert spark.table(f"{schema}.stopped").isEmpty()
 
 
 def test_arrow_batches_reach_this_python(spark: SparkSession) -> None:

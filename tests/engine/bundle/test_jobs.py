@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
-from engine.errors import BundleError
-from engine.local.bundle import Bundle, read_bundle
+from engine.bundle.jobs import Bundle
+from engine.bundle.resolution import resolve
+from engine.errors import BundleError, ConfigError
+from engine.local.bundle import read_bundle, resolve_here
+from engine.local.validation import validate
+from engine.parameters import UNSET, Parameters
 
 TODAY = dt.date(2026, 3, 9)
 PARAMETERS = {
@@ -25,7 +32,7 @@ SMALL = """\
 bundle: {name: small}
 variables:
   day: {default: "{{job.start_time.iso_date}}"}
-  place: {description: no value}
+  place: {description: where, default: here}
 targets:
   dev: {default: true}
   prod: {variables: {place: there}}
@@ -85,14 +92,16 @@ def test_each_target_has_its_own_experiment(repository: Path) -> None:
 
 
 def test_the_jobs_their_tasks_and_schedules_are_as_agreed(repository: Path) -> None:
-    """The five jobs of the day, and two for analysts, hold the agreed tasks and run when agreed."""
+    """The jobs of the day, of the week and for analysts hold the agreed tasks and run when agreed."""
     jobs = read_bundle(repository / "databricks.yml", "dev").jobs
     assert {key: [each.key for each in job.tasks] for key, job in jobs.items()} == {
         "data_pipeline_job": ["data_generation", "feature_engineering"],
         "training_job": ["model_training"],
         "inference_job": ["batch_inference"],
         "monitoring_job": ["monitoring", "promotion"],
+        "nba_job": ["nba"],
         "end_to_end_job": ["data_pipeline", "training", "inference", "monitoring"],
+        "housekeeping_job": ["housekeeping"],
         "evaluation_job": ["offline_policy_evaluation"],
         "hillstrom_job": ["hillstrom_evaluation"],
     }
@@ -103,29 +112,80 @@ def test_the_jobs_their_tasks_and_schedules_are_as_agreed(repository: Path) -> N
         "monitoring_job",
     ]
     schedules = {key: job.schedule for key, job in jobs.items() if job.schedule}
-    assert schedules == {"inference_job": "0 0 8 * * ?", "monitoring_job": "0 0 9 * * ?"}
+    assert schedules == {
+        "data_pipeline_job": "0 0 6 * * ?",
+        "training_job": "0 0 7 * * ?",
+        "inference_job": "0 0 8 * * ?",
+        "monitoring_job": "0 0 9 * * ?",
+        "housekeeping_job": "0 0 11 ? * SUN",
+    }
 
 
 def test_every_job_has_the_eight_parameters_and_hands_them_on(repository: Path) -> None:
     """Parameters are complete, and end_to_end_job passes each one to the jobs it runs."""
     jobs = read_bundle(repository / "databricks.yml", "dev").jobs
     for job in jobs.values():
-        assert set(job.parameters) == PARAMETERS
+        own = {"command"} if job.key == "nba_job" else set()
+        assert set(job.parameters) == PARAMETERS | own
     for task in jobs["end_to_end_job"].tasks:
         assert task.parameters == {name: f"{{{{job.parameters.{name}}}}}" for name in PARAMETERS}
 
 
-def test_prod_asks_for_a_source(repository: Path) -> None:
-    """Nothing runs in prod on a source that nobody chose."""
+def test_each_resource_has_a_key_of_its_own(repository: Path) -> None:
+    """Keys differ across kinds, since the real program refuses one key for two resources."""
+    resources = yaml.safe_load((repository / "databricks.yml").read_text())["resources"]
+    keys = [key for kind in resources.values() for key in kind]
+    assert len(keys) == len(set(keys))
+    for kind in ("schemas", "volumes", "experiments"):
+        for body in resources[kind].values():
+            assert body["lifecycle"] == {"prevent_destroy": True}
+
+
+def test_prod_deploys_before_somebody_chose_a_source(repository: Path) -> None:
+    """Until prod has a source its runs end at once, with what to do, and never simulate."""
     job = read_bundle(repository / "databricks.yml", "prod").job("training_job")
-    with pytest.raises(BundleError, match="'source' of training_job has no value"):
-        job.values({}, today=TODAY)
-    assert job.values({"source": "crm"}, today=TODAY)["source"] == "crm"
+    values = job.values({}, today=TODAY)
+    assert values["source"] == UNSET
+    with pytest.raises(ConfigError, match="has no source of customers") as error:
+        Parameters.parse(values)
+    assert "conf/sources" in str(error.value.hint)
+    chosen = read_bundle(repository / "databricks.yml", "prod", {"source": "crm"})
+    assert chosen.job("training_job").values({}, today=TODAY)["source"] == "crm"
 
 
-def test_the_start_of_the_run_is_filled_in(tmp_path: Path) -> None:
+def test_what_is_deployed_does_not_depend_on_who_deploys(repository: Path) -> None:
+    """Staging and prod have one root folder and one identity; only dev follows the user."""
+    roots, principals = {}, {}
+    for target in ("dev", "staging", "prod"):
+        for user in ("ana@example.com", "bo@example.com"):
+            read = resolve(repository / "databricks.yml", target, {}, {}, {"current_user": user})
+            roots[target, user] = read.root["workspace"]["root_path"].text
+            principals[target] = read.root["run_as"]["service_principal_name"].text
+    assert roots["dev", "ana@example.com"] != roots["dev", "bo@example.com"]
+    for target in ("staging", "prod"):
+        assert roots[target, "ana@example.com"] == roots[target, "bo@example.com"]
+        assert principals[target]
+    assert len(set(roots.values())) == 4
+
+
+def test_every_job_reports_failures_and_has_its_limits(repository: Path) -> None:
+    """Each job says when it fails or is late, ends in time, and tries a failed task again."""
+    resolved = resolve_here(repository / "databricks.yml", "prod", {})
+    for key, job in resolved.resources("jobs").items():
+        body = job.plain()
+        assert body["email_notifications"]["on_failure"] == ["nba-engine@example.com"], key
+        assert body["health"]["rules"][0]["metric"] == "RUN_DURATION_SECONDS"
+        assert body["timeout_seconds"] > 0
+        assert body["tags"]
+        for task in body["tasks"]:
+            asked = key == "nba_job"  # somebody waits for the answer
+            assert "run_job_task" in task or task["max_retries"] == (0 if asked else 2)
+
+
+@pytest.mark.parametrize("moment", ["start_time", "trigger.time"])
+def test_the_start_of_the_run_is_filled_in(tmp_path: Path, moment: str) -> None:
     """as_of-like defaults take the run's date, and given values win over defaults."""
-    job = small(tmp_path, target="prod").job("one")
+    job = small(tmp_path, "start_time", moment, target="prod").job("one")
     assert job.values({}, today=TODAY) == {"day": "2026-03-09", "place": "there"}
     assert job.values({"day": "2026-01-01"}, today=TODAY)["day"] == "2026-01-01"
 
@@ -134,7 +194,7 @@ def test_tasks_run_after_what_they_depend_on(tmp_path: Path) -> None:
     """depends_on decides the order, not the place in the file; run_job_task counts its notebooks."""
     bundle = small(tmp_path)
     assert [each.key for each in bundle.job("one").tasks] == ["first", "second"]
-    assert bundle.notebooks(bundle.job("two")) == 2
+    assert bundle.steps(bundle.job("two")) == 2
 
 
 @pytest.mark.parametrize(
@@ -144,11 +204,11 @@ def test_tasks_run_after_what_they_depend_on(tmp_path: Path) -> None:
         ("notebook_task: {notebook_path: ./a.py}", "{}", "is a task of no kind", 15),
         ("./a.py", "./b.py", "does not exist", 17),
         ("{task_key: first}", "{task_key: frist}", "unknown task 'frist'", 15),
-        ("jobs.one.id", "jobs.on.id", "refers to nothing", 26),
+        ("jobs.one.id", "jobs.on.id", "leads to nothing", 26),
         ("task_key: first}", "task_key: second}", "wait for each other", 10),
         ('{day: "{{job.p', '{days: "{{job.p', "hands 'days' on", 24),
         ("parameters.day}", "parameters.days}", "has no value in a local run", 24),
-        ("${var.day}", "${var.dya}", "refers to nothing", 12),
+        ("${var.day}", "${var.dya}", "is not defined", 12),
     ],
 )
 def test_what_cannot_be_followed_is_refused_by_name_and_line(
@@ -181,3 +241,25 @@ def test_unknown_names_are_answered_with_the_closest_one(tmp_path: Path) -> None
         bundle.job("one").values({"plase": "x"}, today=TODAY)
     with pytest.raises(BundleError, match="did you mean 'prod'"):
         small(tmp_path, target="prd")
+
+
+def test_the_jobs_run_on_clusters_as_the_runbook_says(repository: Path, tmp_path: Path) -> None:
+    """With the runbook's edit every task runs on a job cluster, and the validator agrees."""
+    page = (repository / "docs/runbook.md").read_text(encoding="utf-8")
+    shown = page.split("```yaml\n")[1].split("```")[0]
+    parts = dict(re.findall(r"  (every_\w+):\n    default: &\w+\n((?:      .+\n)+)", shown))
+    text = (repository / "databricks.yml").read_text(encoding="utf-8")
+    text = re.sub(r"      environments: &environments\n(?:        .*\n)+", "", text)
+    text = text.replace("      environments: *environments\n", "")
+    text = text.replace("      environment_key: engine\n", "")
+    for name, lines in parts.items():
+        text = text.replace(f"    default: &{name}\n", f"    default: &{name}\n{lines}")
+    assert set(parts) == {"every_job", "every_task"}
+    shutil.copytree(repository / "notebooks", tmp_path / "notebooks")
+    (tmp_path / "databricks.yml").write_text(text)
+    found = validate(tmp_path / "databricks.yml", "prod", {})
+    assert found.resolved is not None
+    assert [fault.what for fault in found.faults] == []
+    for job in found.resolved.resources("jobs").values():
+        for task in job.plain()["tasks"]:
+            assert "run_job_task" in task or task["job_cluster_key"] == "engine"

@@ -1,0 +1,1 @@
+"""A Declarative Automation Bundle as the databricks command reads it: resolved, typed, checked."""

@@ -1,0 +1,1 @@
+"""Checks of a bundle's meaning, beyond its schema: a table of named rules."""

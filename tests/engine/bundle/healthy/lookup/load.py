@@ -1,0 +1,4 @@
+# Databricks notebook source
+from shop import load
+
+load(dbutils.widgets.get)
