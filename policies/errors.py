@@ -34,7 +34,7 @@ class InvalidPolicyError(NbaError, ValueError):
 
 
 class ModelFileError(InvalidPolicyError):
-    """A file of a saved policy is not the one that was saved, or holds no policy."""
+    """A saved policy cannot be used: a file is not the one that was saved, or features are gone."""
 
 
 class PredicateError(NbaError, ValueError):

@@ -21,8 +21,7 @@ Rows = dict[str, dict[str, Any]]  # of the table, by version
 
 def recorded_versions(tables: Tables) -> Rows:
     """The rows of the table by version."""
-    tables.ensure("lineages")
-    rows = tables.read("lineages").toPandas().to_dict("records")
+    rows = tables.read_if_any("lineages").toPandas().to_dict("records")
     return {row["version"]: {str(name): value for name, value in row.items()} for row in rows}
 
 

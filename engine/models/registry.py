@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import sqlite3
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +26,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array, Map
 
 import policies
+from engine import environment
 from engine.errors import RegistryError
 from engine.models import served
 from engine.writes import announce
@@ -30,12 +34,16 @@ from policies import Policy, load_policy
 from policies.errors import located
 from policies.model_files import FILE, file_digest, refused
 
-ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # Unity Catalog's word, sqlite's
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+ABSENT_LOCALLY = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # sqlite's words
+ANSWERS_AT_ONCE = 8  # requests for tags that wait for Unity Catalog together
 ALIASES = ("candidate", "staging", "champion")
+READY = "READY"  # a version whose files have all arrived
 RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)  # aliases that mean a version already
 MOST_CHARACTERS = 255
 PATIENCE = 2.0  # seconds for another program to end its write to the local database
 DIGEST = "policy_sha256"  # tag of a version: the digest of policy.json, which holds all others
+_OURS = {"engine.stage": "model_training"}  # tag of the runs that a training starts
 _REQUIREMENTS = [
     "mlflow",
     "numpy",
@@ -99,6 +107,7 @@ class Registry:
     @cached_property
     def client(self) -> mlflow.MlflowClient:
         """The client, connected at first use."""
+        environment.provide(MLFLOW_UV_AUTO_DETECT="false")  # else each model gets a copy of uv.lock
         if self.local_root is None:
             mlflow.set_registry_uri("databricks-uc")
             return mlflow.MlflowClient()
@@ -108,19 +117,39 @@ class Registry:
         root.mkdir(parents=True, exist_ok=True)
         _check_database(root / "mlflow.db")
         mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
+        mlflow.set_registry_uri(f"sqlite:///{root}/mlflow.db")
         if mlflow.get_experiment_by_name(self.experiment) is None:
             mlflow.create_experiment(self.experiment, (root / "mlartifacts").as_uri())
         return mlflow.MlflowClient()
 
     def versions(self) -> list[Version]:
-        """All versions, oldest first."""
+        """All versions whose registration has ended, oldest first."""
+        rows: list[Any] = []
+        token: Optional[str] = None
         try:
-            rows = self.client.search_model_versions(f"name='{self.model_name}'")
+            while True:
+                asked = f"name='{self.model_name}'"
+                page = self.client.search_model_versions(asked, page_token=token)
+                rows, token = [*rows, *page], page.token
+                if not token:
+                    break
         except MlflowException as error:  # Unity Catalog's answer where sqlite gives no rows
-            _only_absent(error)
+            self._only_absent(error)
             return []
+        rows = [row for row in rows if row.status == READY]
+        if self.local_root is None:  # its search leaves the tags out
+            with ThreadPoolExecutor(ANSWERS_AT_ONCE) as pool:
+                rows = [row for row in pool.map(self._with_tags, rows) if row is not None]
         versions = [Version(str(row.version), dict(row.tags)) for row in rows]
         return sorted(versions, key=lambda version: int(version.number))
+
+    def _with_tags(self, found: Any) -> Any:
+        """A version with its tags; None where it was deleted since the search."""
+        try:
+            return self.client.get_model_version(self.model_name, str(found.version))
+        except MlflowException as error:
+            self._only_absent(error)
+            return None
 
     def version(self, number: str) -> Version:
         """One version.
@@ -150,12 +179,33 @@ class Registry:
         condition = " and ".join(["attributes.status = 'FINISHED'", *conditions])
         return bool(self.client.search_runs([experiment.experiment_id], condition, max_results=1))
 
+    def stopped_runs(self) -> list[str]:
+        """Ids of training runs that a stopped process left as running.
+
+        Only one training runs at a time, and this is asked before it starts.
+        """
+        experiment = self.client.get_experiment_by_name(self.experiment)
+        if experiment is None:
+            return []
+        (name, value), *_ = _OURS.items()
+        asked = f"attributes.status = 'RUNNING' and tags.`{name}` = '{value}'"
+        runs = self.client.search_runs([experiment.experiment_id], asked)
+        return [run.info.run_id for run in runs]
+
+    def end_stopped_runs(self) -> int:
+        """Mark these runs as killed; how many."""
+        stopped = self.stopped_runs()
+        for run_id in stopped:
+            announce("end a stopped run")
+            self.client.set_terminated(run_id, "KILLED")
+        return len(stopped)
+
     def alias(self, alias: str) -> Optional[str]:
         """The version an alias points to right now."""
         try:
             return str(self.client.get_model_version_by_alias(self.model_name, alias).version)
         except MlflowException as error:
-            _only_absent(error)
+            self._only_absent(error)
             return None
 
     def set_alias(self, alias: str, number: str) -> None:
@@ -178,6 +228,24 @@ class Registry:
         announce(f"set tag {name}")
         self.client.set_model_version_tag(self.model_name, number, name, value)
 
+    def delete(self, number: str) -> None:
+        """Delete a version and the files logged with it; its run stays.
+
+        The version goes last, so that a run stopped between the two finds it again.
+        """
+        source = str(self.client.get_model_version(self.model_name, number).source)
+        if found := re.search(r"m-[0-9a-f]{32}", source):  # MLflow's name of the logged model
+            model = found.group()
+            announce("delete model files")
+            try:
+                self.client.delete_logged_model(model)
+            except MlflowException as error:  # deleted before the run was stopped
+                self._only_absent(error)
+            if self.local_root:
+                shutil.rmtree(self.local_root / "mlartifacts" / "models" / model, True)
+        announce("delete version")
+        self.client.delete_model_version(self.model_name, number)
+
     def load(self, number: str) -> Policy:
         """The policy of a version, read only from the files that were registered.
 
@@ -192,7 +260,7 @@ class Registry:
                 there = None if self.local_root else folder  # None: where the files are
                 path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=there))
             except MlflowException as error:
-                _only_absent(error)
+                self._only_absent(error)
                 raise refused(Path(uri), FILE, "is not there") from error
             if file_digest(path) != registered:
                 raise refused(path, FILE, f"is not the one registered (sha256 {registered})")
@@ -227,8 +295,9 @@ class Registry:
         """
         client = self.client
         mlflow.set_experiment(self.experiment)
+        self.end_stopped_runs()
         announce("start run")
-        with mlflow.start_run(run_name=tags.get("recipe")):
+        with mlflow.start_run(run_name=tags.get("recipe"), tags=_OURS):
             announce("log params and metrics")
             mlflow.log_params(dict(params))
             mlflow.log_metrics(dict(metrics))
@@ -240,7 +309,7 @@ class Registry:
                 mlflow.log_figure(picture, f"{name}.png")
             for rival in rivals:
                 announce(f"log recipe {rival.name}")
-                with mlflow.start_run(run_name=rival.name, nested=True):
+                with mlflow.start_run(run_name=rival.name, nested=True, tags=_OURS):
                     mlflow.log_params(dict(rival.params))
                     mlflow.log_metrics(dict(rival.metrics))
             made = None
@@ -257,6 +326,11 @@ class Registry:
             return None
         return self.version(str(client.get_model_version(self.model_name, made.version).version))
 
+    def _only_absent(self, error: MlflowException) -> None:
+        """Raise every error but "there is no such thing"."""
+        if error.error_code not in (ABSENT if self.local_root is None else ABSENT_LOCALLY):
+            raise error
+
     def _log_model(
         self,
         policy: Policy,
@@ -267,17 +341,30 @@ class Registry:
         about = {name: value for name, value in tags.items() if name.endswith("_hash")}
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "policy"
+            zip_code(path)
             policy.save(path, about)
             return mlflow.pyfunc.log_model(
                 name="model",
                 python_model=served.__file__,
                 artifacts={"policy": str(path)},
-                code_paths=[str(Path(policies.__file__).parent)],
                 signature=signature(features),
                 input_example=example,
                 pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
                 metadata={DIGEST: file_digest(path)},
             )
+
+
+def zip_code(path: Path) -> None:
+    """Write the package `policies` beside a policy as one file; the same code gives the same bytes.
+
+    `policy.json` then holds its sha256, too.
+    """
+    package = Path(policies.__file__).parent
+    path.mkdir()
+    with zipfile.ZipFile(path / served.CODE.name, "w") as archive:
+        for file in sorted(package.rglob("*.py")):
+            entry = zipfile.ZipInfo(file.relative_to(package.parent).as_posix())
+            archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def signature(features: Mapping[str, str]) -> ModelSignature:
@@ -320,9 +407,3 @@ def _check_database(path: Path) -> None:
             where=str(path),
             hint="restore it from a backup; `promotions` names the versions that it held",
         ) from error
-
-
-def _only_absent(error: MlflowException) -> None:
-    """Raise every error but "there is no such thing"."""
-    if error.error_code not in ABSENT:
-        raise error

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any, Optional
 
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 
-from policies import load_policy
-from policies.errors import InvalidPolicyError
+CODE = Path(__file__).parent / "artifacts" / "policy" / "policies.zip"
+if CODE.exists():  # in a logged model, which brings its own `policies`
+    sys.path.insert(0, str(CODE))
+
+from policies import load_policy  # noqa: E402 - the logged model's own
+from policies.errors import InvalidPolicyError  # noqa: E402
 
 
 class NextBestAction(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # mlflow is untyped

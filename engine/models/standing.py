@@ -8,17 +8,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Optional
 
+import numpy as np
 import pandas as pd
 
 from engine.config import Config
 from engine.data.rewards import without_replaced
 from engine.data.tables import Tables, sql_list
+from engine.feature_definitions import FeatureDefinitions
 from engine.models.baselines import baseline
 from engine.models.lineage_table import Rows, recorded_versions, trained_versions
 from engine.models.registry import Registry
 from engine.refs import PolicyRef
 from policies import Policy
-from policies.errors import ModelFileError
+from policies.errors import ModelFileError, NbaError
 from policies.judging.aliases import AliasHistory
 from policies.judging.lineages import Lineage, RecordedVerdict, lineages, on_trial
 
@@ -27,8 +29,9 @@ from policies.judging.lineages import Lineage, RecordedVerdict, lineages, on_tri
 class ModelState:
     """What is in force on a day, from `promotions`, `verdicts` and the versions' tags.
 
-    Read once, so that all of a stage sees the same state. A version whose files are refused is not
-    in force: the incumbent of the configuration stands in for it, and `refused` says why.
+    Read once, so that all of a stage sees the same state. A version is not in force if its files
+    are refused or if it reads features that are no longer declared: the incumbent of the
+    configuration stands in for it, and `refused` says why.
     """
 
     tables: Tables
@@ -40,15 +43,13 @@ class ModelState:
     @cached_property
     def history(self) -> AliasHistory:
         """All recorded moves of the model's aliases."""
-        self.tables.ensure("promotions")
-        own = self.tables.read("promotions").where(self._own)
+        own = self.tables.read_if_any("promotions").where(self._own)
         return AliasHistory.from_frame(own.toPandas())
 
     @cached_property
     def verdicts(self) -> pd.DataFrame:
         """The rows of `verdicts` about the model, oldest first."""
-        self.tables.ensure("verdicts")
-        return self.tables.read("verdicts").where(self._own).orderBy("as_of").toPandas()
+        return self.tables.read_if_any("verdicts").where(self._own).orderBy("as_of").toPandas()
 
     @cached_property
     def recorded(self) -> Rows:
@@ -91,7 +92,7 @@ class ModelState:
         return "".join(f"; version {number} REFUSED: {why}" for number, why in self.refused.items())
 
     def usable(self, ref: PolicyRef) -> Optional[Policy]:
-        """The policy; None where its files are refused."""
+        """The policy; None where it is refused."""
         with suppress(ModelFileError):
             return self.policy(ref)
         return None
@@ -104,10 +105,12 @@ class ModelState:
         """The policy of a version, for today's catalogue.
 
         Raises:
-            ModelFileError: its files are not those that were registered; `refused` notes it.
+            ModelFileError: its files are not those that were registered, or it reads a feature that
+                `conf/features.yml` no longer declares; `refused` notes it.
         """
         try:
             policy, catalogue = self.registry.load(number), self.config.catalogue
+            _check_features(policy, self.config.features)
         except ModelFileError as error:
             self.refused[number] = error.what
             raise
@@ -133,8 +136,7 @@ class ModelState:
     def evidence(self) -> pd.DataFrame:
         """The frozen days of the lineage on trial against the champion, oldest first."""
         assert self.lineage is not None
-        self.tables.ensure("evidence")
-        rows = self.tables.read("evidence").where(
+        rows = self.tables.read_if_any("evidence").where(
             f"lineage IN ({sql_list([self.lineage.name])}) "
             f"AND incumbent IN ({sql_list([str(self.champion)])}) "
             f"AND frozen_as_of <= DATE '{self.as_of}'"
@@ -149,3 +151,16 @@ class ModelState:
     def _or_incumbent(self, number: Optional[str]) -> PolicyRef:
         ref = PolicyRef.parse(number or self.config.engine.gate.incumbent)
         return ref if ref.is_baseline or self.usable(ref) else self._or_incumbent(None)
+
+
+def _check_features(policy: Policy, declared: FeatureDefinitions) -> None:
+    """Ask the policy about a customer of whom nothing is known."""
+    numbers = ("double", "float", "bigint", "int")
+    unknown = {name: np.nan if kind in numbers else None for name, kind in declared.types.items()}
+    try:
+        policy.distribution(pd.DataFrame([unknown]))
+    except NbaError as error:
+        raise ModelFileError(
+            f"it does not fit conf/features.yml: {error.what}",
+            hint="declare the feature again, or wait until a version with today's is promoted",
+        ) from error

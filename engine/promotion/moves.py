@@ -94,8 +94,18 @@ def _follow(registry: Registry, history: AliasHistory, alias: str) -> None:
         registry.set_alias(alias, newest)
 
 
+def required_versions(history: AliasHistory) -> set[str]:
+    """The versions that the registry must have: each that was staging or champion, and the candidate.
+
+    Earlier candidates are no longer read, and housekeeping may delete them.
+    """
+    candidate = history.version("candidate", dt.date.max)
+    named = {move.to_version for move in history.moves if move.alias != "candidate"}
+    return named if candidate is None else named | {candidate}
+
+
 def _require_versions(registry: Registry, history: AliasHistory) -> None:
-    named = {move.to_version for move in history.moves}
+    named = required_versions(history)
     lacking = named - {version.number for version in registry.versions()} if named else set()
     if lacking:
         numbers = ", ".join(sorted(lacking, key=int))

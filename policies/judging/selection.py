@@ -16,20 +16,9 @@ from policies.learning.averaged import Averaged, fit_copies
 from policies.learning.best_average import BestAverage
 from policies.learning.reading import joined
 from policies.learning.vowpal.policy import VowpalPolicy
+from policies.learning.vowpal.settings import GRID
 from policies.log import Floats, LoggedDecisions, Logs
 from policies.policy import Policy
-
-GRID: tuple[dict[str, Any], ...] = (
-    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.5, "passes": 3, "bins": 8},
-    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.1, "passes": 3, "bins": 8},
-    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.1, "passes": 3},
-    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.02, "passes": 3},
-    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.005, "passes": 3},
-    {"standardise": True, "cb_type": "dr", "learning_rate": 0.02, "passes": 1},
-)
-"""Bold to cautious. Where an action's reward is nearly certain (classes as actions) the bold ones
-with bins win by far; on logs of rare rewards each of the cautious ones was the best on some. See
-`benchmarks/selection.py`."""
 
 MODEL_ROWS = 200_000  # that the reward model is fitted on, at most
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from policies.columns import as_frame
 from policies.deciding import exploration as exploring
@@ -324,8 +324,10 @@ def _recency(block: LoggedDecisions, known: Survey, half_life: float) -> Floats:
     return np.asarray(0.5 ** (age / half_life))
 
 
+_AT_MOST = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(16)])  # P(at most 0, 1, …)
+
+
 def _poisson(first: int, n: int, number: int) -> Floats:
     """(n,) draws of mean 1 that depend on the row's place among all rows and the number only."""
     rows = np.arange(first, first + n, dtype=np.uint64)
-    reached = special.pdtr(np.arange(16), 1.0)  # P(at most 0, 1, 2 …)
-    return np.searchsorted(reached, uniforms(rows, None, f"bootstrap:{number}")).astype(np.float64)
+    return np.searchsorted(_AT_MOST, uniforms(rows, None, f"bootstrap:{number}")).astype(np.float64)

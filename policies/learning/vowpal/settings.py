@@ -14,6 +14,18 @@ from policies.errors import LearningError, require_known
 
 CB_TYPES = ("mtr", "dr", "ips", "dm", "sm")
 
+GRID: tuple[dict[str, Any], ...] = (
+    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.5, "passes": 3, "bins": 8},
+    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.1, "passes": 3, "bins": 8},
+    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.1, "passes": 3},
+    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.02, "passes": 3},
+    {"standardise": True, "cb_type": "mtr", "learning_rate": 0.005, "passes": 3},
+    {"standardise": True, "cb_type": "dr", "learning_rate": 0.02, "passes": 1},
+)
+"""Bold to cautious. Where an action's reward is nearly certain (classes as actions) the bold ones
+with bins win by far; on logs of rare rewards each of the cautious ones was the best on some. See
+`benchmarks/selection.py`."""
+
 
 def _setting(default: Any, read: Callable[[str, Any], Any]) -> Any:
     """A field whose value, unless it is a default of None, becomes `read(name, value)`."""

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,7 +23,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from engine.errors import RegistryError
-from engine.models.registry import DIGEST, RecipeResult, Registry, Version, signature
+from engine.models.registry import DIGEST, RecipeResult, Registry, Version, signature, zip_code
+from engine.writes import watched
 from policies import LoggedDecisions, UniformPolicy, VowpalPolicy
 from policies.errors import ModelFileError
 
@@ -58,7 +60,7 @@ def test_a_registry_that_does_not_answer_is_not_an_empty_one() -> None:
         """A client whose server is out."""
 
         def __getattr__(self, _: str) -> Any:
-            def ask(*_: Any) -> None:
+            def ask(*_: Any, **__: Any) -> None:
                 raise MlflowException("try later", TEMPORARILY_UNAVAILABLE)
 
             return ask
@@ -319,6 +321,7 @@ def resign(path: Path) -> None:
         (lambda path: (path / "policy.json").unlink(), "policy.json", False),
         (lambda path: (path / "policy.pkl").write_bytes(b"."), "policy.pkl", False),
         (shutil.rmtree, "policy.json", False),
+        (lambda path: (path / "policies.zip").write_bytes(b"PK"), "policies.zip", False),
         (replace, "policy.json", True),
         (resign, "policy.json", True),
     ],
@@ -345,10 +348,45 @@ def test_an_altered_version_is_refused(
 def test_a_version_says_the_digest_of_its_files(
     registry: Registry, versions: list[Version], tmp_path: Path
 ) -> None:
-    """The tag `policy_sha256` is the digest of the policy.json that saving the policy writes."""
-    fitted().save(tmp_path, {"feature_hash": "f"})
-    digest = hashlib.sha256((tmp_path / "policy.json").read_bytes()).hexdigest()
+    """The tag `policy_sha256` is the digest of policy.json, as saving beside the code writes it."""
+    folder = tmp_path / "policy"
+    zip_code(folder)
+    fitted().save(folder, {"feature_hash": "f"})
+    digest = hashlib.sha256((folder / "policy.json").read_bytes()).hexdigest()
     assert versions[0].tags[DIGEST] == digest
+
+
+def test_a_logged_model_has_its_code_in_one_file(
+    registry: Registry, versions: list[Version]
+) -> None:
+    """All of `policies` is one file beside the policy, and nothing of the project's lock is logged."""
+    uri = registry.client.get_model_version_download_uri(MODEL, "1")
+    folder = Path(mlflow.artifacts.download_artifacts(uri))
+    assert {path.name for path in folder.rglob("*.py")} == {"served.py"}
+    assert not {"uv.lock", "pyproject.toml"} & {path.name for path in folder.iterdir()}
+    with zipfile.ZipFile(folder / "artifacts" / "policy" / "policies.zip") as code:
+        assert {"policies/__init__.py", "policies/policy.py"} <= set(code.namelist())
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 250_000
+
+
+def test_a_deleted_version_leaves_no_files(root: Path, versions: list[Version]) -> None:
+    """Files go first: a deletion stopped between files and version is ended by the next one."""
+    registry = Registry("main.nba.short_lived", "/tests/registry", root)
+    model = registry.client.get_model_version(MODEL, "2")
+    mlflow.register_model(model.source, registry.model_name)
+    folder = root / "mlartifacts" / model.source.replace(":/", "/")
+    copy = shutil.copytree(folder, root / "copy")
+
+    def stopped(write: str) -> None:
+        if write == "delete version":
+            raise KeyboardInterrupt
+
+    with watched(stopped), pytest.raises(KeyboardInterrupt):
+        registry.delete("1")
+    assert not folder.exists()
+    registry.delete("1")
+    assert registry.versions() == []
+    shutil.move(copy, folder)
 
 
 def test_a_version_without_a_digest_is_refused(root: Path, versions: list[Version]) -> None:

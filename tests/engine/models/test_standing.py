@@ -1,4 +1,4 @@
-"""What is in force on a day where the files of a version are refused."""
+"""What is in force on a day where a version is refused."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import datetime as dt
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from engine.feature_definitions import FeatureDefinitions
 from engine.models.standing import ModelState
 from engine.refs import PolicyRef
-from policies import FixedAction, Policy, UniformPolicy
+from policies import FixedAction, LoggedDecisions, Policy, UniformPolicy, VowpalPolicy
 from policies.errors import ModelFileError, NbaError
 from policies.judging.aliases import AliasHistory, Move
 
@@ -40,6 +43,7 @@ def state(bad: str) -> ModelState:
     config: Any = SimpleNamespace(
         catalogue=catalogue,
         engine=SimpleNamespace(gate=gate),
+        features=FeatureDefinitions.of_attributes({"plan": "string", "age": "double"}),
         rules=[],
         baselines=[PolicyRef.parse(INCUMBENT)],
     )
@@ -92,3 +96,20 @@ def test_any_other_error_stops_the_stage(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(NbaError, match="no answer"):
         _ = found.champion
     assert found.refused == {}
+
+
+@pytest.mark.parametrize(("feature", "version"), [("plan", "2"), ("age", "2"), ("gone", INCUMBENT)])
+def test_a_version_that_reads_a_removed_feature_is_not_in_force(
+    feature: str, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The incumbent decides, and the reason names the feature and the file."""
+    values = ["a", "b"] * 20 if feature == "plan" else np.arange(40.0)
+    log = LoggedDecisions(
+        IDS, [0, 1] * 20, [0.5] * 40, [0.0, 1.0] * 20, contexts=pd.DataFrame({feature: values})
+    )
+    learned = VowpalPolicy(IDS).fit(log)
+    found = state("")
+    monkeypatch.setattr(found.registry, "load", lambda number: learned)
+    assert str(found.champion) == version
+    if feature == "gone":
+        assert "conf/features.yml: the contexts have no column 'gone'" in found.refusals

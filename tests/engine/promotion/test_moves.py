@@ -20,7 +20,7 @@ from engine.models.lineage_table import (
 )
 from engine.models.registry import Version
 from engine.models.standing import ModelState
-from engine.promotion.moves import AliasMove, move_alias, reconcile
+from engine.promotion.moves import AliasMove, move_alias, reconcile, required_versions
 from policies.judging.lineages import lineages
 
 MODEL = "juan_dev.moves_test.next_best_action"
@@ -159,6 +159,20 @@ def test_a_registry_that_lacks_a_promoted_version_is_refused(tables: Tables, reg
         reconcile(state(tables, registry), NOW)
     assert "restore the registry" in str(caught.value)
     assert registry.writes == 1
+
+
+def test_an_earlier_candidate_may_be_deleted(tables: Tables, registry: Any) -> None:
+    """The registry must have the newest candidate, and each version that was staging or champion."""
+    moves = [("candidate", "1", 10), ("candidate", "2", 11), ("candidate", "10", 14)]
+    for alias, version, day in [*moves, ("staging", "2", 15)]:
+        move = AliasMove(march(day), alias, version, "test", "because")
+        move_alias(tables, registry, state(tables, registry).history, move, NOW)
+    assert required_versions(state(tables, registry).history) == {"2", "10"}
+    del registry.tags["1"]
+    reconcile(state(tables, registry), NOW)
+    del registry.tags["2"]
+    with pytest.raises(RegistryError, match="no version 2"):
+        reconcile(state(tables, registry), NOW)
 
 
 def test_versions_are_recorded_with_the_number_of_lineages_tried(
