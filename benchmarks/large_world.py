@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from engine.config import load_config
 from engine.data.decisions import Author, decision_rows
 from engine.data.tables import TABLES
-from engine.features.customer import BEHAVIOUR
 from engine.refs import PolicyRef
 from simulation import World
 from simulation.world import PART, START
+
+FEATURES = load_config(Path(__file__).parent.parent / "conf").features.types
 
 
 def spark_history(
@@ -45,7 +48,7 @@ def spark_history(
                 for table in _days(world.people(first, min(first + size, customers)), days, start):
                     yield from table.to_batches()
 
-    features = ", ".join(f"`{name}` {kind}" for name, kind in BEHAVIOUR.items())
+    features = ", ".join(f"`{name}` {kind}" for name, kind in FEATURES.items())
     columns = f"{TABLES['decisions'].columns}, reward DOUBLE, matured_on DATE, {features}"
     tasks = math.ceil(customers / size)
     return spark.range(0, customers, size, numPartitions=tasks).mapInArrow(simulated, columns)
@@ -58,7 +61,7 @@ def _days(world: World, days: int, start: str) -> Iterator[pa.Table]:
         logged = world.logged_columns(day)
         dates = np.asarray(logged["decision_date"])
         rows = decision_rows(logged["customer_id"], dates, day.decisions, world.catalogue, author)
-        for name in ("reward", "matured_on", *BEHAVIOUR):
+        for name in ("reward", "matured_on", *FEATURES):
             rows = rows.append_column(name, pa.array(logged[name], from_pandas=True))
         if len(rows):
             yield rows

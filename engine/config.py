@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from engine.documents import Document, KeyPath, read_document
 from engine.errors import ConfigError
+from engine.feature_definitions import CONTACT, FeatureDefinitions
 from engine.parameters import SIMULATION
 from engine.refs import PolicyRef
 from engine.settings import CatalogueFile, EngineConfig, Section, SimulationConfig, SourceConfig
@@ -30,6 +31,7 @@ class Config:
 
     catalogue: Catalogue
     engine: EngineConfig
+    features: FeatureDefinitions
     source: Optional[SourceConfig] = None
     simulation: Optional[SimulationConfig] = None
 
@@ -55,13 +57,15 @@ class Known:
     """The names that a source knows and its files refer to; what is empty is not checked.
 
     Args:
-        features: what predicates may read, with SQL types.
+        attributes: columns of customers.
+        events: types of events.
         channels: that customers may consent to.
         outcomes: types that the source may report.
         scenarios: of the simulated company.
     """
 
-    features: Mapping[str, str] = field(default_factory=dict)
+    attributes: Collection[str] = ()
+    events: Collection[str] = ()
     channels: Collection[str] = ()
     outcomes: Collection[str] = ()
     scenarios: Collection[str] = ()
@@ -89,7 +93,11 @@ def load_config(conf_dir: Path, source: str = SIMULATION, known: Known = Known()
         simulation = _parse(SimulationConfig, source_doc)
         where = source_doc.where(("scenario",))
         _require(simulation.scenario, known.scenarios, "scenario", where)
-        config = Config(catalogue, _parse(EngineConfig, engine_doc), simulation=simulation)
+        features_doc = read_document(conf_dir / "features.yml")
+        features = _parse(FeatureDefinitions, features_doc)
+        engine = _parse(EngineConfig, engine_doc)
+        config = Config(catalogue, engine, features, simulation=simulation)
+        _check_features(config, known, features_doc)
     else:
         described = _parse(SourceConfig, source_doc)
         actions_doc = source_doc.part("catalogue")
@@ -98,10 +106,11 @@ def load_config(conf_dir: Path, source: str = SIMULATION, known: Known = Known()
             what = f"The value {value!r} maps to an action {action!r} that the catalogue lacks."
             where = source_doc.where(("columns", "actions", value))
             require_known(action, catalogue.action_ids, ConfigError, what, where)
-        known = Known(described.columns.features, outcomes=described.columns.outcomes.values())
+        known = Known(outcomes=described.columns.outcomes.values())
+        features = FeatureDefinitions.of_attributes(described.columns.features)
         _parse(EngineConfig, engine_doc)
         engine_doc = _overlaid(engine_doc, source_doc)
-        config = Config(catalogue, _parse(EngineConfig, engine_doc), source=described)
+        config = Config(catalogue, _parse(EngineConfig, engine_doc), features, source=described)
     _check(config, engine_doc)
     _check_known(config, known, actions_doc, engine_doc)
     return config
@@ -115,10 +124,10 @@ def _require(name: str, known: Collection[str], noun: str, where: str) -> None:
 def _overlaid(base: Document, source: Document) -> Document:
     """`engine.yml` with the sections a source replaces; lines point to where a value stands."""
     sections = source.data.get("engine") or {}
-    lines = {keys: line for keys, line in base.lines.items() if keys[0] not in sections}
-    lines.update({keys[1:]: line for keys, line in source.lines.items() if keys[0] == "engine"})
+    marks = {keys: mark for keys, mark in base.marks.items() if keys[0] not in sections}
+    marks.update({keys[1:]: mark for keys, mark in source.marks.items() if keys[0] == "engine"})
     path = source.path if sections else base.path
-    return Document(path, {**base.data, **sections}, lines)
+    return Document(path, {**base.data, **sections}, marks)
 
 
 _HINT = "see the comments in the file that ships with the project"
@@ -146,7 +155,7 @@ def _parse(model: type[_S], document: Document) -> _S:
             hint = f"names here match {first['ctx']['pattern']}"
         elif first["type"] == "string_type":
             hint = "put it in quotes"
-        while keys and keys not in document.lines:  # pydantic adds which type it has tried
+        while keys and keys not in document.marks:  # pydantic adds which type it has tried
             keys = keys[:-1]
         raise ConfigError(what, where=document.where(keys), hint=hint) from error
 
@@ -154,7 +163,7 @@ def _parse(model: type[_S], document: Document) -> _S:
 def _known_keys(model: type[BaseModel], keys: KeyPath) -> list[str]:
     """Field names of the section that `keys` lead to."""
     for key in keys:
-        if isinstance(key, str):
+        if isinstance(key, str) and key in model.model_fields:  # otherwise a name in a mapping
             annotation: Any = model.model_fields[key].annotation
             types = [annotation, *getattr(annotation, "__args__", ())]
             sections = [t for t in types if isinstance(t, type) and issubclass(t, BaseModel)]
@@ -234,10 +243,9 @@ def _check_known(config: Config, known: Known, actions: Document, engine: Docume
     for name in config.engine.reward.outcomes:
         _require(name, known.outcomes, "outcome", engine.where(("reward", "outcomes", name)))
     channels = [NO_CHANNEL, *known.channels] if known.channels else ()
-    row = {name: _EXAMPLES.get(kind, 1.0) for name, kind in known.features.items()}
+    row = {name: _EXAMPLES.get(kind, 1.0) for name, kind in config.features.types.items()}
     consents = {f"consent_{channel}": True for channel in config.catalogue.contact_channels}
-    features = pd.DataFrame([row]) if row else None
-    facts = pd.DataFrame([{**row, **consents}]) if row else None
+    features, facts = pd.DataFrame([row]), pd.DataFrame([{**row, **consents}])
     for index, action in enumerate(config.catalogue.actions):
         where = actions.where(("actions", index, "channel"))
         _require(action.channel, channels, "channel", where)
@@ -247,12 +255,33 @@ def _check_known(config: Config, known: Known, actions: Document, engine: Docume
         _check_predicate(rule.when, features, engine.where(("business_rules", index, "when")))
 
 
-def _check_predicate(text: str, row: Optional[pd.DataFrame], where: str) -> None:
+def _check_features(config: Config, known: Known, document: Document) -> None:
+    """Features name attributes, events, channels and groups that there are."""
+    groups = [action.group for action in config.catalogue.actions]
+    for name, feature in config.features.features.items():
+        source = feature.source
+        if source in ("attribute", "days_since") and not feature.event_type:
+            column, where = str(getattr(feature, source)), document.where(
+                ("features", name, source)
+            )
+            _require(column, known.attributes, "attribute of customers", where)
+        if feature.event_type:
+            key = "of" if feature.of else source
+            where = document.where(("features", name, key))
+            events = [*known.events, CONTACT] if known.events else ()
+            _require(feature.event_type, events, "event type", where)
+        if feature.channel:
+            where = document.where(("features", name, "channel"))
+            _require(feature.channel, known.channels, "channel", where)
+        if feature.group:
+            where = document.where(("features", name, "group"))
+            _require(feature.group, groups, "group of actions", where)
+
+
+def _check_predicate(text: str, row: pd.DataFrame, where: str) -> None:
     """It is a predicate, and may be asked of such a row."""
     try:
-        predicate = Predicate.parse(text)
-        if row is not None:
-            predicate.holds(row)
+        Predicate.parse(text).holds(row)
     except PredicateError as error:
         raise ConfigError(error.what, where=where, hint=error.hint or _HINT) from error
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Optional, Union
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from policies.catalogue import NO_CHANNEL
-from policies.judging.selection import GRID
+from policies.learning.vowpal.settings import GRID
 
 
 def _no_flag(value: Any) -> Any:
@@ -106,6 +106,29 @@ class Drift(Section):
     psi: Annotated[float, Field(gt=0, le=100), _NUMBER]
 
 
+class Retention(Section):
+    """For how many days housekeeping keeps what later days do not need.
+
+    Args:
+        policy_values, drift: rows of these tables, by `as_of`.
+        versions: registered versions that nothing names; see `engine.jobs.housekeeping`.
+        commits: of a table's history.
+        files: data files after the commit that put others in their place.
+    """
+
+    policy_values: Days = 400
+    drift: Days = 400
+    versions: Days = 120
+    commits: Days = 30
+    files: Days = 7
+
+    @model_validator(mode="after")
+    def _readable(self) -> Retention:
+        if self.commits < self.files:
+            raise ValueError("commits must be kept at least as long as files")
+        return self
+
+
 class EngineConfig(Section):
     """`conf/engine.yml`."""
 
@@ -116,6 +139,7 @@ class EngineConfig(Section):
     training: Training
     gate: GateSettings
     drift: Drift
+    retention: Retention = Retention()
 
 
 class ActionEntry(Section):

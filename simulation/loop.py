@@ -27,9 +27,10 @@ from policies.judging.lineages import (
     next_step,
     on_trial,
 )
-from policies.judging.selection import GRID, default_grid, select
+from policies.judging.selection import default_grid, select
 from policies.judging.training_days import split_days
 from policies.learning.reading import joined
+from policies.learning.vowpal.settings import GRID
 from policies.log import LoggedDecisions, to_day
 from policies.policy import Policy
 from policies.sequences.days import DaySums, day_sums, noise_share

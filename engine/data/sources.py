@@ -6,7 +6,7 @@ import datetime as dt
 import gzip
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Protocol
@@ -51,11 +51,6 @@ class Source(Protocol):
     name: str
 
     @property
-    def attributes(self) -> Optional[Mapping[str, str]]:
-        """Columns of `customers` that are the features, with SQL types; None: made from events."""
-        ...
-
-    @property
     def last_day(self) -> Optional[dt.date]:
         """The last day whose decisions have outcomes; None = every day's will come."""
         ...
@@ -85,7 +80,6 @@ class LogFile:
             raise SourceError("This source is not described by a file.", hint=hint)
         self.config, self.described = config, config.source
         self.name = self.described.name
-        self.attributes: Mapping[str, str] = self.described.columns.features
         days = self.described.synthetic.days
         self.last_day = self.described.synthetic.start + dt.timedelta(days=days - 1)
 
@@ -111,7 +105,7 @@ class LogFile:
 
     def _customers(self, frame: pd.DataFrame, customer: np.ndarray) -> pa.Table:
         columns = {"customer_id": pa.array(customer, pa.string())}
-        for name, kind in self.attributes.items():
+        for name, kind in self.described.columns.features.items():
             as_type = pa.string() if kind == "string" else pa.float64()
             columns[name] = pa.array(frame[name], from_pandas=True).cast(as_type)
         for channel in self.config.catalogue.contact_channels:

@@ -167,6 +167,14 @@ class Tables:
             )
         return self.spark.table(self.name(table))
 
+    def read_if_any(self, table: str) -> DataFrame:
+        """The table's rows; none where it has not been written yet. Nothing is created."""
+        if self.exists(table):
+            return self.read(table)
+        ddl = TABLES[table].columns
+        assert ddl is not None
+        return self.spark.createDataFrame([], ddl)
+
     def properties(self, table: str) -> dict[str, str]:
         """The properties that the table was created with, and Delta's; none where it is absent."""
         if not self.exists(table):
@@ -177,18 +185,23 @@ class Tables:
     def ensure(
         self, table: str, columns: Optional[str] = None, properties: Mapping[str, str] = {}
     ) -> None:
-        """Create the table if it does not exist; only then it gets the properties."""
+        """Create the table if it does not exist; only then it gets the properties.
+
+        Its writers are serializable: of two that insert one key at once the second one fails.
+        """
         if self.exists(table):
             return
         ddl = columns or TABLES[table].columns
         if ddl is None:
             raise TableError(f"The columns of {table} come with its first rows.")
-        listed = ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
+        wanted = {"delta.isolationLevel": "Serializable", **properties}
         announce(f"create {table}")
-        self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{self.catalog}`.`{self.schema}`")
+        schema = f"`{self.catalog}`.`{self.schema}`"
+        if not self.spark.catalog.databaseExists(schema):  # a job may not be allowed to create it
+            self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         self.spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({ddl}) USING DELTA"
-            + (f" TBLPROPERTIES ({listed})" if listed else "")
+            f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({ddl}) USING DELTA "
+            f"TBLPROPERTIES ({_listed(wanted)})"
         )
         self._seen.add(table)
 
@@ -212,19 +225,33 @@ class Tables:
         pq.write_table(rows, path)
         return self.spark.read.parquet(str(path.resolve()))
 
-    def add_new(self, table: str, rows: DataFrame) -> int:
+    def note(self, table: str, properties: Mapping[str, str]) -> None:
+        """Set properties of a table, where it is there and they differ."""
+        if not self.exists(table) or properties.items() <= self.properties(table).items():
+            return
+        announce(f"note properties of {table}")
+        self.spark.sql(f"ALTER TABLE {self.name(table)} SET TBLPROPERTIES ({_listed(properties)})")
+
+    def add_new(self, table: str, rows: DataFrame, properties: Mapping[str, str] = {}) -> int:
         """Insert the rows with new keys; existing rows never change. Returns how many rows.
 
         Of delivered rows with one key a single one enters, always the same, whatever their order.
+        A table whose columns its source decides gets the columns that it lacks, with null in
+        earlier rows; a new table gets the properties.
+
+        Raises:
+            TableError: delivered rows have no key; they would enter again each time.
         """
-        self.ensure(table, _ddl(rows))
-        return self._merge(table, _one_per_key(table, rows))
+        once = _one_per_key(table, rows)
+        self.ensure(table, _ddl(rows), properties)
+        return self._merge(table, self._aligned(table, once))
 
     def put(self, table: str, rows: DataFrame, properties: Mapping[str, str] = {}) -> int:
         """`add_new` that also updates rows that differ; a new table gets the properties."""
-        self.ensure(table, _ddl(rows), properties)
-        old = self._checked(table, rows)
         once = _one_per_key(table, rows)
+        self.ensure(table, _ddl(rows), properties)
+        rows = once = self._aligned(table, once)
+        old = self._checked(table, rows)
         rows = once.exceptAll(old.select(*rows.columns))
         if rows.isEmpty():  # a merge of no rows makes a version of the table all the same
             return 0
@@ -279,6 +306,26 @@ class Tables:
         """How many rows match `where`; 0 if there is no table."""
         return self.read(table).where(where).count() if self.exists(table) else 0
 
+    def _aligned(self, table: str, rows: DataFrame) -> DataFrame:
+        """The rows with null in columns that they lack; the table gets those that it lacks.
+
+        Raises:
+            TableError: a column has another type in the table.
+        """
+        if TABLES[table].columns is not None:
+            return rows
+        old, new = (_types(frame) for frame in (self.spark.table(self.name(table)), rows))
+        for name in old.keys() & new.keys():
+            if old[name] != new[name]:
+                what = f"{name} is {old[name]} in {table}, and {new[name]} in the new rows."
+                hint = "give the column another name, or use a schema of its own"
+                raise TableError(what, where=f"{self.catalog}.{self.schema}.{table}", hint=hint)
+        if added := [f"`{name}` {kind}" for name, kind in new.items() if name not in old]:
+            announce(f"add columns to {table}")
+            self.spark.sql(f"ALTER TABLE {self.name(table)} ADD COLUMNS ({', '.join(added)})")
+        lacking = {name: F.lit(None).cast(kind) for name, kind in old.items() if name not in new}
+        return rows.withColumns(lacking) if lacking else rows
+
     def _checked(self, table: str, rows: DataFrame) -> DataFrame:
         """The table as it is, if its columns are those of the rows."""
         old = self.spark.table(self.name(table))
@@ -292,15 +339,28 @@ class Tables:
         return old
 
 
+def _types(rows: DataFrame) -> dict[str, str]:
+    return {field.name: field.dataType.simpleString() for field in rows.schema}
+
+
 def _ddl(rows: DataFrame) -> str:
-    return ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in rows.schema)
+    return ", ".join(f"`{name}` {kind}" for name, kind in _types(rows).items())
+
+
+def _listed(properties: Mapping[str, str]) -> str:
+    return ", ".join(f"'{name}' = '{value}'" for name, value in properties.items())
 
 
 def _one_per_key(table: str, rows: DataFrame) -> DataFrame:
     """Of delivered rows with one key the one whose content has the greatest hash."""
     keys = TABLES[table].keys
-    if not TABLES[table].delivered or rows.groupBy(*keys).count().where("count > 1").isEmpty():
+    nameless = " OR ".join(f"`{key}` IS NULL" for key in keys)
+    odd = rows.groupBy(*keys).count().where(f"count > 1 OR {nameless}")
+    if not TABLES[table].delivered or odd.isEmpty():
         return rows
+    if lacking := rows.where(nameless).count():
+        what = f"{lacking:,} rows for {table} have no {' or '.join(keys)}."
+        raise TableError(what, hint="correct the source; nothing was written")
     content = [
         F.to_json(field.name) if field.dataType.typeName() == "map" else F.col(field.name)
         for field in rows.schema

@@ -17,7 +17,6 @@ from engine.config import Config, load_config
 from engine.data.sources import SOURCE_PROPERTY, LogFile, Source
 from engine.data.tables import Tables
 from engine.errors import JobError
-from engine.features.customer import BEHAVIOUR
 from engine.models.registry import Registry
 from engine.models.standing import ModelState
 from engine.parameters import SIMULATION, Parameters
@@ -101,8 +100,7 @@ class Run:
     @property
     def features(self) -> Mapping[str, str]:
         """The context columns of this source, with their SQL types."""
-        attributes = self.source.attributes
-        return BEHAVIOUR if attributes is None else attributes
+        return self.config.features.types
 
     @cached_property
     def standing(self) -> ModelState:

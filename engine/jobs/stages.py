@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections import Counter
 from typing import Any
 
@@ -15,7 +16,7 @@ from engine.data.rewards import COLUMNS, newly_matured, read_log, with_reward
 from engine.data.sources import FIRST_DAY_PROPERTY, SOURCE_PROPERTY
 from engine.errors import JobError
 from engine.features.context import as_of_features
-from engine.features.customer import attributes, behaviour, feature_hash
+from engine.features.declared import Facts, features_at
 from engine.inference.decide import contexts_on, decide_day
 from engine.inference.frozen import write_decisions
 from engine.jobs.judgement import act, judgement
@@ -33,6 +34,8 @@ from policies import LoggedDecisions
 from policies.deciding.groups import Groups
 from policies.errors import ModelFileError
 from policies.judging.lineages import next_step
+
+FEATURES_PROPERTY = "nba.features"  # of the table customer_features
 
 
 def data_generation(run: Run) -> Result:
@@ -65,6 +68,7 @@ def feature_engineering(run: Run) -> Result:
     """
     tables, day = run.tables, run.parameters.as_of
     run.require("data_generation", "data_pipeline_job")
+    declared = _declared(run)
     decisions = tables.read("decisions").where(F.col("decision_date") < F.lit(day))
     wanted = decisions.select(F.col("decision_date").alias("day")).distinct()
     days = {row["day"] for row in wanted.collect()} | {day}
@@ -74,7 +78,8 @@ def feature_engineering(run: Run) -> Result:
     written = {"customer_features": 0}
     if days:
         rows = _features(run, sorted(days))
-        written["customer_features"] = tables.add_new("customer_features", rows)
+        tables.note("customer_features", declared)
+        written["customer_features"] = tables.add_new("customer_features", rows, declared)
     matured = newly_matured(tables, run.config.engine.reward, day, run.source.last_day)
     rewarded = with_reward(matured, tables.read("outcomes"), run.config, day)
     moments = rewarded.select("decision_ts", *COLUMNS)
@@ -85,20 +90,37 @@ def feature_engineering(run: Run) -> Result:
     return Result(f"features of {len(days)} days; rewards matured by {day}", written)
 
 
+def _declared(run: Run) -> dict[str, str]:
+    """The property of `customer_features` that says how each feature was ever declared.
+
+    Raises:
+        JobError: a feature is declared otherwise than when rows of it were made.
+    """
+    recorded = run.tables.properties("customer_features").get(FEATURES_PROPERTY, "{}")
+    known, digests = json.loads(recorded), run.config.features.digests
+    if changed := [name for name in digests if known.get(name, digests[name]) != digests[name]]:
+        raise JobError(
+            f"{', '.join(changed)}: declared otherwise than when earlier rows were made.",
+            where=f"{run.place}.customer_features",
+            hint="models and decisions rest on those rows: give what is new a name of its own",
+        )
+    return {FEATURES_PROPERTY: json.dumps({**known, **digests}, sort_keys=True)}
+
+
 def _features(run: Run, days: list[dt.date]) -> Any:
-    customers = run.tables.read("customers")
-    if run.source.attributes is None:
-        events, decisions = run.tables.read("events"), run.tables.read("decisions")
-        return behaviour(customers, events, decisions, days)
-    # Attributes do not change: one row for each decision, and one per customer on the newest day.
-    decided = run.tables.read("decisions").where(
-        F.col("decision_date").isin(days) & (F.col("decision_date") < F.lit(days[-1]))
-    )
-    moments = decided.select("customer_id", F.col("decision_date").alias("day"))
-    today = customers.select("customer_id", F.lit(days[-1]).alias("day"))
-    feature_ts = F.col("day").cast("timestamp").alias("feature_ts")
-    wanted = moments.unionByName(today).select("customer_id", feature_ts)
-    return attributes(customers, run.source.attributes, wanted)
+    names = ("customers", "events", "decisions")
+    customers, events, decisions = (run.tables.read(name) for name in names)
+    catalogue, definitions = run.config.catalogue, run.config.features
+    if definitions.attributes_only:  # they do not change: no row on days without a decision
+        past = F.col("decision_date").isin(days) & (F.col("decision_date") < F.lit(days[-1]))
+        decided = decisions.where(past).select("customer_id", F.col("decision_date").alias("day"))
+        today = customers.select("customer_id", F.lit(days[-1]).alias("day"))
+        moments = decided.unionByName(today).distinct()
+    else:
+        asked = F.explode(F.array(*map(F.lit, days))).alias("day")
+        moments = customers.select("customer_id", asked)
+    groups = {action.id: action.group for action in catalogue.actions}
+    return features_at(moments, days, Facts(customers, events, decisions, groups), definitions)
 
 
 def model_training(run: Run) -> Result:
@@ -115,7 +137,7 @@ def model_training(run: Run) -> Result:
     newest = None if lineage is None else standing.usable(PolicyRef.parse(lineage.newest))
     trial = (lineage, newest) if lineage and newest else None  # refused: chooses anew
     with matured_log(run.tables, run.config, run.features, day) as log:
-        made = train(log, incumbent, run.registry, run.config, run.features, day, trial)
+        made = train(log, incumbent, run.registry, run.config, day, trial)
     version, rows = made.version, {"fit": made.split.fit_span.rows}
     rows["select"] = made.split.select_span.rows
     if version is None:
@@ -168,7 +190,7 @@ def batch_inference(run: Run) -> Result:
     )
     model = str(champion) if champion.is_baseline else run.registry.model_name
     run_id = f"{now():%Y%m%dT%H%M%S}"
-    author = Author(model, champion.version, feature_hash(run.features), run_id)
+    author = Author(model, champion.version, run.config.features.hash, run_id)
     rows = decide_day(
         contexts_on(run.tables, run.config.catalogue, list(run.features), day),
         standing.policy(champion),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -15,7 +14,6 @@ import pandas as pd
 import policies
 from engine.config import Config
 from engine.digests import text_digest
-from engine.features.customer import feature_hash
 from engine.models.registry import RecipeResult, Registry, Version
 from engine.training.picture import selection_picture
 from policies import LoggedDecisions, Policy, Selection, default_grid, select
@@ -46,7 +44,6 @@ def train(
     incumbent: tuple[str, Policy],
     registry: Registry,
     config: Config,
-    features: Mapping[str, str],
     as_of: dt.date,
     trial: Optional[tuple[Lineage, Policy]],
 ) -> Trained:
@@ -61,7 +58,6 @@ def train(
         incumbent: name and policy that recipes are compared with.
         registry: where versions are.
         config: the settings.
-        features: context columns with their SQL types.
         as_of: the day.
         trial: a lineage on trial and its newest policy, which is fitted anew; None chooses among
             the whole grid.
@@ -71,11 +67,12 @@ def train(
     """
     days = config.engine.training
     split = split_days(log, reserve_days=days.reserve_days, fit_share=days.fit_share)
+    settings = config.engine.model_dump_json(exclude={"retention"})
     hashes = {  # of all that a training reads
         "log_hash": log_hash(split.known),
-        "config_hash": text_digest(config.engine.model_dump_json(), config.catalogue.hash),
+        "config_hash": text_digest(settings, config.catalogue.hash),
         "code_hash": code_hash(),
-        "feature_hash": feature_hash(features),
+        "feature_hash": config.features.hash,
     }
     key = text_digest(*hashes.values(), incumbent[0], str(incumbent[1].params))
     earlier = registry.find(training_key=key)
@@ -103,7 +100,9 @@ def train(
     registers = selection.acceptable or trial is not None
     best = selection.best.fit(split.known) if registers else None
     shown = _shown(selection, split, incumbent[0])
-    version = registry.register(best, features, _example(split.select), tags=tags, **shown)
+    version = registry.register(
+        best, config.features.types, _example(split.select), tags=tags, **shown
+    )
     return Trained(version, selection, split)
 
 

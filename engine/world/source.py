@@ -16,19 +16,19 @@ from engine.config import Config, Known
 from engine.data.decisions import Author, day_of, decision_rows
 from engine.data.sources import EVENTS, FIRST_DAY_PROPERTY, OUTCOMES, Facts
 from engine.errors import SourceError
-from engine.features.customer import BEHAVIOUR
 from engine.parameters import Parameters
 from engine.refs import PolicyRef
 from policies import LoggedDecisions, Policy
 from policies.deciding.groups import Groups
 from simulation import SCENARIOS, World, scenario
-from simulation.customers import CHANNELS
+from simulation.customers import CHANNELS, TRAITS
 
 if TYPE_CHECKING:
     from engine.data.tables import Tables
 
 QUITS = ("complaint", *(f"unsubscribe_{channel}" for channel in CHANNELS))
-KNOWN = Known(BEHAVIOUR, CHANNELS, outcomes=("visit", "purchase", *QUITS), scenarios=SCENARIOS)
+OUTCOME_TYPES = ("visit", "purchase", *QUITS)
+KNOWN = Known((*TRAITS, "signup_date"), OUTCOME_TYPES, CHANNELS, OUTCOME_TYPES, SCENARIOS)
 LONGEST_GAP = 400  # days without a run that the company catches up on
 MEMORY_DAYS = 7  # of contacts that a customer's answer depends on
 
@@ -46,7 +46,6 @@ class Simulated:
     """
 
     name = "simulation"
-    attributes = None
     last_day = None
 
     def __init__(self, world: World, config: Config, history_days: int) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from engine.config import load_config
-from engine.features.customer import BEHAVIOUR
 from engine.models.registry import Version
 from engine.training.train import train
 from policies import Policy, cross_fit, evaluate
@@ -58,7 +57,7 @@ def demo(seed: int, repository: Path) -> Outcome:
     as_of = START + dt.timedelta(days=days)
     log = log[log.matured_before(np.datetime64(as_of))]
     registry: Any = KeepingRegistry()
-    training = train(log, ("rules", world.incumbent), registry, config, BEHAVIOUR, as_of, None)
+    training = train(log, ("rules", world.incumbent), registry, config, as_of, None)
     unseen = log.split_by_date(training.split.cut)[1]
     policy = registry.policy
     table = evaluate(unseen, policy, estimators=("dr",), expected_reward=cross_fit(unseen))

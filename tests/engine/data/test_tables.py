@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pyspark.sql import functions as F
 
 from engine.data.sources import EVENTS
 from engine.data.tables import LOCAL_ROWS, TABLES, Tables, sql_list
@@ -67,6 +68,16 @@ def test_a_key_that_comes_twice_enters_once(tables: Tables) -> None:
     assert amounts(again) == first
 
 
+@pytest.mark.parametrize("way", ["add_new", "put"])
+def test_rows_without_a_key_are_refused(tables: Tables, way: str) -> None:
+    """A null key matches nothing, so its row would enter again each time; no table is made."""
+    rows: Any = events(("e1", 1.0), (None, 2.0), (None, 3.0))  # type: ignore[arg-type]
+    with pytest.raises(TableError, match="2 rows for events have no event_id") as caught:
+        getattr(tables, way)("events", tables.frame(rows))
+    assert caught.value.hint == "correct the source; nothing was written"
+    assert not tables.exists("events")
+
+
 def test_a_customer_that_comes_twice_is_put_once(tables: Tables) -> None:
     """`put` takes doubled rows as one, too, and equal ones leave the table alone."""
     doubled = customers(tables, {"a": True}).union(customers(tables, {"a": True}))
@@ -122,6 +133,25 @@ def test_other_columns_are_refused(tables: Tables) -> None:
     with pytest.raises(TableError, match=r"lack \['amount'\] and bring \['price'\]"):
         tables.add_new("events", tables.frame(strange))
     assert amounts(tables) == {"e1": 1.0}
+
+
+def test_features_may_come_and_go(tables: Tables) -> None:
+    """A new column is null in earlier rows, a missing one in later rows; another type is refused."""
+    frame = tables.spark.createDataFrame
+    first = frame([("c1", 1, "a")], "customer_id STRING, orders BIGINT, plan STRING")
+    stamped = first.selectExpr("*", "TIMESTAMP '2026-03-02' AS feature_ts")
+    tables.add_new("customer_features", stamped, {"nba.features": "{}"})
+    tables.note("customer_features", {"nba.features": '{"spend": "x"}'})
+    assert tables.properties("customer_features")["nba.features"] == '{"spend": "x"}'
+    later = frame([("c1", 2, 0.5)], "customer_id STRING, orders BIGINT, spend DOUBLE")
+    moved = later.selectExpr("*", "TIMESTAMP '2026-03-03' AS feature_ts")
+    assert tables.add_new("customer_features", moved) == 1
+    assert tables.add_new("customer_features", moved) == 0
+    rows = tables.read("customer_features").orderBy("feature_ts")
+    found = [tuple(row) for row in rows.select("orders", "plan", "spend").collect()]
+    assert found == [(1, "a", None), (2, None, 0.5)]
+    with pytest.raises(TableError, match="spend is double in customer_features, and string"):
+        tables.add_new("customer_features", moved.withColumn("spend", F.lit("much")))
 
 
 DAY = "as_of = DATE '2026-03-02'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -12,7 +13,6 @@ import pandas as pd
 import pytest
 
 from engine.config import Config, load_config
-from engine.features.customer import BEHAVIOUR
 from engine.models.registry import Version
 from engine.training.train import Trained, log_hash, train
 from policies import LoggedDecisions, Policy
@@ -64,7 +64,7 @@ def config(repository: Path) -> Config:
     shipped = load_config(repository / "conf")
     training = shipped.engine.training.model_copy(update={"reserve_days": 6})
     engine = shipped.engine.model_copy(update={"training": training})
-    return Config(shipped.catalogue, engine, simulation=shipped.simulation)
+    return replace(shipped, engine=engine)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def log(world: World) -> LoggedDecisions:
 def trained(world: World, config: Config, log: LoggedDecisions) -> tuple[Shelf, Trained]:
     """A first training."""
     shelf: Any = Shelf()
-    return shelf, train(log, ("rules", world.incumbent), shelf, config, BEHAVIOUR, AS_OF, None)
+    return shelf, train(log, ("rules", world.incumbent), shelf, config, AS_OF, None)
 
 
 def test_the_version_says_where_it_came_from(
@@ -104,7 +104,7 @@ def test_the_version_says_where_it_came_from(
     for name in ("log_hash", "config_hash", "code_hash", "feature_hash", "training_key"):
         assert len(tags[name]) == 12
     assert shelf.kept[0]["params"]["judged_from"] == str(made.split.cut)
-    assert shelf.kept[0]["features"] == BEHAVIOUR
+    assert shelf.kept[0]["features"] == config.features.types
 
 
 def test_the_chosen_one_is_refitted(trained: tuple[Shelf, Trained]) -> None:
@@ -122,11 +122,11 @@ def test_the_chosen_one_is_refitted(trained: tuple[Shelf, Trained]) -> None:
     assert not np.allclose(*both)
 
 
-def test_the_example_can_be_served(trained: tuple[Shelf, Trained]) -> None:
+def test_the_example_can_be_served(trained: tuple[Shelf, Trained], config: Config) -> None:
     """The logged example has every feature and lists of eligible actions."""
     shelf, _ = trained
     example: pd.DataFrame = shelf.kept[0]["example"]
-    assert set(BEHAVIOUR) < set(example.columns)
+    assert set(config.features.types) < set(example.columns)
     assert all("no_contact" in each for each in example["eligible_actions"])
 
 
@@ -136,7 +136,7 @@ def test_an_equal_training_finds_its_version(
     """The same log, configuration and code register nothing, whatever the day is called."""
     shelf, first = trained
     later = AS_OF + dt.timedelta(days=1)
-    again = train(log, ("rules", world.incumbent), shelf, config, BEHAVIOUR, later, None)  # type: ignore[arg-type]
+    again = train(log, ("rules", world.incumbent), shelf, config, later, None)  # type: ignore[arg-type]
     assert again.version == first.version
     assert again.selection is None
     assert len(shelf.versions) == 1
@@ -152,7 +152,7 @@ def test_what_the_gate_will_judge_does_not_matter_to_training(
     assert reserved.sum() > 1_000
     fields = {name: getattr(log, name) for name in log.__dataclass_fields__}
     other = LoggedDecisions(**{**fields, "reward": np.where(reserved, 1.0, log.reward)})
-    again = train(other, ("rules", world.incumbent), shelf, config, BEHAVIOUR, AS_OF, None)  # type: ignore[arg-type]
+    again = train(other, ("rules", world.incumbent), shelf, config, AS_OF, None)  # type: ignore[arg-type]
     assert again.version == first.version
 
 
@@ -172,7 +172,7 @@ def test_a_lineage_on_trial_is_trained_on(
     version = TrainedVersion(first.version.number, tags["lineage"], AS_OF, through)
     [trial] = lineages([version], later)
     policy = shelf.kept[0]["policy"]
-    made = train(more, ("rules", world.incumbent), mine, config, BEHAVIOUR, later, (trial, policy))
+    made = train(more, ("rules", world.incumbent), mine, config, later, (trial, policy))
     assert made.version is not None
     assert made.version.number == "2"
     assert made.version.tags["lineage"] == first.version.tags["lineage"]
@@ -200,16 +200,16 @@ def test_nothing_is_registered_that_may_be_worse(
     """Against an incumbent that is hard to beat nothing is registered, and that is remembered."""
     shelf: Any = Shelf()
     best = ("the best", world.best_policy(log))
-    first = train(log, best, shelf, config, BEHAVIOUR, AS_OF, None)
+    first = train(log, best, shelf, config, AS_OF, None)
     assert first.version is None
     assert first.selection is not None
     assert not first.selection.acceptable
-    again = train(log, best, shelf, config, BEHAVIOUR, AS_OF, None)
+    again = train(log, best, shelf, config, AS_OF, None)
     assert (again.version, again.selection) == (None, None)
     assert len(shelf.runs) == 1
     assert not shelf.versions
     weaker = ("rules", world.incumbent)
-    assert train(log, weaker, shelf, config, BEHAVIOUR, AS_OF, None).selection is not None
+    assert train(log, weaker, shelf, config, AS_OF, None).selection is not None
 
 
 def test_a_log_in_parts_trains_alike(
@@ -219,7 +219,7 @@ def test_a_log_in_parts_trains_alike(
     shelf, first = trained
     mine: Any = Shelf()
     parts = [log[slice(start, start + 999)] for start in range(0, len(log), 999)]
-    made = train(parts, ("rules", world.incumbent), mine, config, BEHAVIOUR, AS_OF, None)
+    made = train(parts, ("rules", world.incumbent), mine, config, AS_OF, None)
     assert made.version is not None
     assert first.version is not None
     assert made.version.tags == first.version.tags
