@@ -125,9 +125,7 @@ def matured_rows(tables: Tables, features: Mapping[str, str], as_of: dt.date) ->
 
 def without_replaced(tables: Tables, rows: DataFrame) -> DataFrame:
     """The rows of days whose decisions stand as they were acted on."""
-    if not tables.exists("replaced_decisions"):
-        return rows
-    return rows.join(tables.read("replaced_decisions"), "decision_date", "left_anti")
+    return rows.join(tables.read_if_any("replaced_decisions"), "decision_date", "left_anti")
 
 
 def logged_from_arrow(

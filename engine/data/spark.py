@@ -6,6 +6,7 @@ RDDs, most settings) is refused on a laptop as well.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 from collections.abc import Mapping
@@ -50,8 +51,15 @@ def name_catalog(spark: SparkSession, catalog: str) -> None:
 
 
 def register_tables(spark: SparkSession, catalog: str) -> None:
-    """Register the tables in the warehouse: the catalog forgets them between sessions."""
+    """Register the tables in the warehouse: the catalog forgets them between sessions.
+
+    A process that was killed while it created a table left a folder without a commit or data; it
+    goes, so that the table can be created.
+    """
     for log in sorted(warehouse(spark).glob("*.db/*/_delta_log")):
+        if not any(log.glob("[0-9]*")) and not any(log.parent.glob("**/*.parquet")):
+            shutil.rmtree(log.parent)
+            continue
         schema, table = log.parent.parent.name[: -len(".db")], log.parent.name
         folder = str(log.parent).replace("'", "\\'")
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS {catalog}.{schema}")

@@ -1,5 +1,6 @@
 """The stages of a day and an analyst's study, as functions that the notebooks call."""
 
+from engine.jobs.housekeeping import housekeeping
 from engine.jobs.run import Result, Run
 from engine.jobs.stages import (
     batch_inference,
@@ -18,6 +19,7 @@ __all__ = [
     "batch_inference",
     "data_generation",
     "feature_engineering",
+    "housekeeping",
     "model_training",
     "monitoring",
     "promotion",

@@ -43,6 +43,24 @@ def judgement(run: Run) -> Judgement:
     Raises:
         JobError: there is no lineage on trial, or monitoring has not run for the day.
     """
+    state, day = run.standing, run.parameters.as_of
+    row, sentence = judged_anew(run)
+    rows = state.verdicts[state.verdicts["as_of"] == day]
+    if rows.empty:
+        return Judgement(row, sentence, recorded=False)
+    recorded = {str(key): value for key, value in rows.iloc[0].items()}
+    if all(recorded[key] == row[key] for key in ("verdict_id", "verdict")):
+        return Judgement(recorded, sentence, recorded=True)
+    sentence = f"{recorded['verdict']} (already recorded for this day)"
+    return Judgement(recorded, sentence, recorded=True)
+
+
+def judged_anew(run: Run) -> tuple[dict[str, Any], str]:
+    """The row of `verdicts` and the sentence that the gate gives now, whatever is recorded.
+
+    Raises:
+        JobError: there is no lineage on trial, or monitoring has not run for the day.
+    """
     state, day, model = run.standing, run.parameters.as_of, run.registry.model_name
     if state.lineage is None:
         raise JobError("No candidate is on trial.", hint=f"run training_job with as_of={day}")
@@ -54,23 +72,13 @@ def judgement(run: Run) -> Judgement:
     evidence, champion = state.evidence(), str(state.champion)
     step = next_step(state.lineages, state.lineage, champion, state.history, day)
     verdict = judge(step, evidence, run.config.engine.gate, reasons)
-    row = verdict_row(model, step, verdict, evidence, day)
-    rows = state.verdicts[state.verdicts["as_of"] == day]
-    if rows.empty:
-        return Judgement(row, verdict.sentence, recorded=False)
-    recorded = {str(key): value for key, value in rows.iloc[0].items()}
-    if all(recorded[key] == row[key] for key in ("verdict_id", "verdict")):
-        return Judgement(recorded, verdict.sentence, recorded=True)
-    sentence = f"{recorded['verdict']} (already recorded for this day)"
-    return Judgement(recorded, sentence, recorded=True)
+    return verdict_row(model, step, verdict, evidence, day), verdict.sentence
 
 
 def monitored_problems(run: Run) -> Optional[list[str]]:
     """Why the log cannot be trusted, as monitored on the day; None if it was not monitored."""
-    if not run.tables.exists("drift"):
-        return None
     where = f"as_of = DATE '{run.parameters.as_of}' AND subject = '{LOG}'"
-    drift = run.tables.read("drift").where(where).toPandas()
+    drift = run.tables.read_if_any("drift").where(where).toPandas()
     return None if drift.empty else problems(drift)
 
 

@@ -38,8 +38,8 @@ def write_report(run: Run) -> Path:
     tables, day, model = run.tables, run.parameters.as_of, run.registry.model_name
     on_day = F.col("as_of") == F.lit(day)
     today = tables.read("decisions").where(F.col("decision_date") == F.lit(day))
-    verdicts = tables.read("verdicts").where(on_day & (F.col("model_name") == model))
-    moves = tables.read("promotions").where(f"model_name IN ({sql_list([model])})")
+    verdicts = tables.read_if_any("verdicts").where(on_day & (F.col("model_name") == model))
+    moves = tables.read_if_any("promotions").where(f"model_name IN ({sql_list([model])})")
     standing = run.standing
     page = Page(
         place=run.place,
@@ -48,10 +48,10 @@ def write_report(run: Run) -> Path:
         champion=standing.full_name(standing.champion),
         settings=run.config.engine,
         verdicts=verdicts.toPandas(),
-        values=_with_truth(run, tables.read("policy_values").where(on_day).toPandas()),
+        values=_with_truth(run, tables.read_if_any("policy_values").where(on_day).toPandas()),
         evidence=standing.evidence() if standing.lineage else pd.DataFrame(),
         decisions=today.groupBy("action_id", "group").count().toPandas(),
-        drift=tables.read("drift").where(on_day).toPandas(),
+        drift=tables.read_if_any("drift").where(on_day).toPandas(),
         moves=moves.where(F.col("as_of") <= F.lit(day)).orderBy("as_of", "moved_at").toPandas(),
     )
     path = _file(run, "reports", "html")

@@ -113,7 +113,7 @@ class Loop:
 
     def frame(self, table: str, where: str = "true") -> pd.DataFrame:
         """Rows of a table as pandas, sorted by the table's key."""
-        rows = self.tables.read(table).where(where).orderBy(*TABLES[table].keys)
+        rows = self.tables.read_if_any(table).where(where).orderBy(*TABLES[table].keys)
         return rows.toArrow().to_pandas(date_as_object=False)
 
     def content(self) -> dict[str, Any]:

@@ -20,13 +20,19 @@ class StoppedHereError(Exception):
 
 
 class StopOnce:
-    """Stops at each write the first time that it comes."""
+    """Stops at each write the first time that it comes.
 
-    def __init__(self) -> None:
+    Args:
+        kinds: stop once at each kind of write, whichever table it is of.
+    """
+
+    def __init__(self, kinds: bool = False) -> None:
         self.at: list[str] = []
+        self.kinds = kinds
 
     def __call__(self, write: str) -> None:
         """Raise where the write is a new one."""
+        write = write.partition(" of ")[0] if self.kinds else write
         if write not in self.at:
             self.at.append(write)
             raise StoppedHereError(write)
@@ -46,9 +52,9 @@ def everything(loop: Any) -> dict[str, Any]:
     return {**found, "files": volume, **{name: stands[name] for name in ("versions", "aliases")}}
 
 
-def stopped_everywhere(loop: Any, stage: str, day: dt.date) -> list[str]:
+def stopped_everywhere(loop: Any, stage: str, day: dt.date, kinds: bool = False) -> list[str]:
     """Run a stage until it is not stopped any more; the writes at which it was."""
-    stop = StopOnce()
+    stop = StopOnce(kinds)
     with watched(stop):
         while True:
             before = len(stop.at)

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 
 from engine.config import load_config
-from engine.features.customer import BEHAVIOUR
 from engine.monitoring.spark_values import (
     BY_CUSTOMER,
     _by_customer,
@@ -65,7 +64,7 @@ def test_spark_agrees_with_numpy(spark: SparkSession, repository: Path) -> None:
         f"map_filter(map_from_arrays(array({names}), probabilities), (a, p) -> p > 0) "
         "AS distribution",
     )
-    features = {name: kind for name, kind in BEHAVIOUR.items() if name in log.contexts}
+    features = {name: kind for name, kind in config.features.types.items() if name in log.contexts}
 
     def expected(part: Any) -> Any:
         return model.predict(part.contexts)
