@@ -94,11 +94,7 @@ class Drift:
     def __init__(self, rows: pd.DataFrame) -> None:
         self.rows = rows
 
-    def exists(self, _: str) -> bool:
-        """Whether anything was monitored."""
-        return len(self.rows) > 0
-
-    def read(self, _: str) -> Any:
+    def read_if_any(self, _: str) -> Any:
         """As a frame that is asked for the day's rows, and for pandas."""
         frame = SimpleNamespace(toPandas=lambda: self.rows)
         frame.where = lambda _: frame
