@@ -14,8 +14,7 @@ result = jobs.model_training(run)
 
 # COMMAND ----------
 
-for version in run.registry.versions():
-    print(version.number, dict(version.tags))
+display(run.tables.read_if_any("lineages"))
 
 # COMMAND ----------
 
