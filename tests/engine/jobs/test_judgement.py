@@ -37,16 +37,12 @@ class Retention:
         self.rows["drift"] = [line] if health else []
         self.live: dict[str, str] = {}
 
-    def read(self, table: str) -> Any:
+    def read_if_any(self, table: str) -> Any:
         """As a frame that is asked for the day's rows, and for pandas."""
         frame = pd.DataFrame(self.rows[table], columns=COLUMNS.get(table))
         if self.rows[table]:
             frame = pd.DataFrame(self.rows[table])
-        return SimpleNamespace(where=lambda _: self.read(table), toPandas=lambda: frame)
-
-    def exists(self, table: str) -> bool:
-        """Every table does."""
-        return table in self.rows
+        return SimpleNamespace(where=lambda _: self.read_if_any(table), toPandas=lambda: frame)
 
     def add_rows(self, table: str, rows: pd.DataFrame) -> int:
         """Keep them."""
@@ -63,12 +59,12 @@ class Retention:
 
     def verdicts(self) -> pd.DataFrame:
         """The model's own."""
-        frame = self.read("verdicts").toPandas()
+        frame = self.read_if_any("verdicts").toPandas()
         return frame[frame["model_name"] == MODEL]
 
     def history(self) -> AliasHistory:
         """As the table would be read: times without a zone."""
-        frame = self.read("promotions").toPandas()
+        frame = self.read_if_any("promotions").toPandas()
         times = pd.to_datetime(frame["moved_at"], utc=True).dt.tz_localize(None)
         return AliasHistory.from_frame(frame.assign(moved_at=times))
 
