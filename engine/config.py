@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Optional, TypeVar
+from typing import Any, Optional, TypeVar, Union
 
 import pandas as pd
 from pydantic import BaseModel, ValidationError
@@ -16,7 +17,8 @@ from engine.errors import ConfigError
 from engine.feature_definitions import CONTACT, FeatureDefinitions
 from engine.parameters import SIMULATION
 from engine.refs import PolicyRef
-from engine.settings import CatalogueFile, EngineConfig, Section, SimulationConfig, SourceConfig
+from engine.settings import CatalogueFile, EngineConfig, Section
+from engine.source_definitions import SOURCES, LogSource, SimulatedSource, TablesSource
 from policies.catalogue import NO_CHANNEL, PREDICATE_KEYS, Action, Catalogue
 from policies.deciding import deployed
 from policies.errors import CatalogueError, NbaError, PredicateError, did_you_mean, require_known
@@ -27,18 +29,26 @@ from policies.predicates import Predicate
 
 @dataclass(frozen=True)
 class Config:
-    """Everything configured for one run; either `source` or `simulation` says where facts are."""
+    """Everything configured for one run."""
 
     catalogue: Catalogue
     engine: EngineConfig
     features: FeatureDefinitions
-    source: Optional[SourceConfig] = None
-    simulation: Optional[SimulationConfig] = None
+    source: Union[TablesSource, LogSource, SimulatedSource]
 
     @property
     def exploration(self) -> deployed.Exploration:
         """What deployment adds to every policy: the floor and the uniform share."""
         return deployed.Exploration(self.engine.exploration.floor, self.engine.groups.uniform)
+
+    @property
+    def logging_floor(self) -> Optional[float]:
+        """The least probability of an eligible action in any log; None where none is declared."""
+        if not isinstance(self.source, TablesSource):
+            return None
+        other = self.source.tables.decisions
+        floors = [self.engine.exploration.floor, *([other.floor] if other else [])]
+        return None if None in floors else min(map(float, filter(None, floors)), default=None)
 
     @property
     def rules(self) -> list[tuple[str, str]]:
@@ -84,22 +94,15 @@ def load_config(conf_dir: Path, source: str = SIMULATION, known: Known = Known()
     """
     engine_doc = read_document(conf_dir / "engine.yml")
     path = conf_dir / "sources" / f"{source}.yml"
-    sources = sorted(file.stem for file in path.parent.glob("*.yml"))
+    sources = [file.stem for file in sorted(path.parent.glob("*.yml")) if _is_source(file)]
     require_known(source, sources, ConfigError, f"There is no source {source!r}.", str(path))
     source_doc = read_document(path)
-    if source == SIMULATION:
-        actions_doc = read_document(conf_dir / "actions.yml")
-        catalogue = _catalogue(_parse(CatalogueFile, actions_doc), actions_doc)
-        simulation = _parse(SimulationConfig, source_doc)
-        where = source_doc.where(("scenario",))
-        _require(simulation.scenario, known.scenarios, "scenario", where)
-        features_doc = read_document(conf_dir / "features.yml")
-        features = _parse(FeatureDefinitions, features_doc)
-        engine = _parse(EngineConfig, engine_doc)
-        config = Config(catalogue, engine, features, simulation=simulation)
-        _check_features(config, known, features_doc)
-    else:
-        described = _parse(SourceConfig, source_doc)
+    kind = source_doc.data.get("kind", "tables")
+    what, where = f"There is no kind of source {kind!r}.", source_doc.where(("kind",))
+    require_known(kind, SOURCES, ConfigError, what, where)
+    described = _parse(SOURCES[kind], source_doc)
+    actions_doc = features_doc = source_doc
+    if isinstance(described, LogSource):
         actions_doc = source_doc.part("catalogue")
         catalogue = _catalogue(described.catalogue, actions_doc)
         for value, action in described.columns.actions.items():
@@ -108,12 +111,32 @@ def load_config(conf_dir: Path, source: str = SIMULATION, known: Known = Known()
             require_known(action, catalogue.action_ids, ConfigError, what, where)
         known = Known(outcomes=described.columns.outcomes.values())
         features = FeatureDefinitions.of_attributes(described.columns.features)
-        _parse(EngineConfig, engine_doc)
+    else:
+        beside = {"actions": conf_dir / "actions.yml", "features": conf_dir / "features.yml"}
+        if isinstance(described, SimulatedSource):
+            where = source_doc.where(("scenario",))
+            _require(described.scenario, known.scenarios, "scenario", where)
+        else:
+            for name in beside:
+                if file := getattr(described, name):
+                    beside[name] = path.parent / file
+            known = Known()  # a table's columns and types are seen when it is read
+        actions_doc, features_doc = (read_document(file) for file in beside.values())
+        catalogue = _catalogue(_parse(CatalogueFile, actions_doc), actions_doc)
+        features = _parse(FeatureDefinitions, features_doc)
+    _parse(EngineConfig, engine_doc)
+    if not isinstance(described, SimulatedSource):
         engine_doc = _overlaid(engine_doc, source_doc)
-        config = Config(catalogue, _parse(EngineConfig, engine_doc), features, source=described)
+    config = Config(catalogue, _parse(EngineConfig, engine_doc), features, described)
+    _check_features(config, known, features_doc)
     _check(config, engine_doc)
     _check_known(config, known, actions_doc, engine_doc)
     return config
+
+
+def _is_source(file: Path) -> bool:
+    """Whether a file in `sources` describes one; features and actions of one may lie beside it."""
+    return not file.is_file() or re.search(rb"^name:", file.read_bytes(), re.MULTILINE) is not None
 
 
 def _require(name: str, known: Collection[str], noun: str, where: str) -> None:
@@ -122,12 +145,12 @@ def _require(name: str, known: Collection[str], noun: str, where: str) -> None:
 
 
 def _overlaid(base: Document, source: Document) -> Document:
-    """`engine.yml` with the sections a source replaces; lines point to where a value stands."""
-    sections = source.data.get("engine") or {}
-    marks = {keys: mark for keys, mark in base.marks.items() if keys[0] not in sections}
-    marks.update({keys[1:]: mark for keys, mark in source.marks.items() if keys[0] == "engine"})
-    path = source.path if sections else base.path
-    return Document(path, {**base.data, **sections}, marks)
+    """`engine.yml` with the keys that a source replaces."""
+    data = dict(base.data)
+    for name, section in (source.data.get("engine") or {}).items():
+        both = isinstance(section, dict) and isinstance(data.get(name), dict)
+        data[name] = {**data[name], **section} if both else section
+    return replace(source, data=data, section=("engine",), base=base)
 
 
 _HINT = "see the comments in the file that ships with the project"
@@ -155,9 +178,8 @@ def _parse(model: type[_S], document: Document) -> _S:
             hint = f"names here match {first['ctx']['pattern']}"
         elif first["type"] == "string_type":
             hint = "put it in quotes"
-        while keys and keys not in document.marks:  # pydantic adds which type it has tried
-            keys = keys[:-1]
-        raise ConfigError(what, where=document.where(keys), hint=hint) from error
+        where = document.where(document.known(keys))  # pydantic adds which type it has tried
+        raise ConfigError(what, where=where, hint=hint) from error
 
 
 def _known_keys(model: type[BaseModel], keys: KeyPath) -> list[str]:
@@ -170,13 +192,13 @@ def _known_keys(model: type[BaseModel], keys: KeyPath) -> list[str]:
             if not sections:
                 return []
             model = sections[0]
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _catalogue(raw: CatalogueFile, document: Document) -> Catalogue:
     try:
         actions = tuple(Action(**entry.model_dump()) for entry in raw.actions)
-        return Catalogue(currency=raw.currency, actions=actions)
+        return Catalogue(raw.currency, actions, raw.no_contact)
     except (CatalogueError, PredicateError) as error:
         keys: KeyPath = ("actions",)
         names = [f"action {entry.id}" for entry in raw.actions]
@@ -214,7 +236,7 @@ def _check(config: Config, document: Document) -> None:
         what = f"gate.{key} is as wide as the range of rewards, {high - low:g}."
         hint = "it is in reward units: make it a small part of reward.range"
         require(getattr(engine.gate, key) < high - low, what, hint, "gate", key)
-    if config.source:
+    if isinstance(config.source, LogSource):
         days = config.source.synthetic.days
         needed = engine.training.reserve_days + engine.reward.matured_after_days + 1
         what = f"The log has {days} days; its rewards, fit, selection and reserve need {needed}."

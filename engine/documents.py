@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import yaml
 
@@ -34,24 +34,38 @@ class Document:
         data: the keys of the file or section.
         marks: line and column of each key path, counted from the file's top level.
         section: the key path of `data`; () is the whole file.
+        base: where the keys of `data` stand that this file does not have.
     """
 
     path: Path
     data: dict[str, Any]
     marks: Mapping[KeyPath, Mark]
     section: KeyPath = ()
+    base: Optional[Document] = None
 
     def where(self, keys: Sequence[Union[str, int]]) -> str:
         """`conf/actions.yml:61, actions[3].valid_to`: the line of the deepest known key."""
+        if self.base and len(self._own(keys)) < len(self.known(keys)):
+            return self.base.where(keys)
         keys = (*self.section, *keys)
         line = f"{self.path}:{self.mark(keys)[0]}"
         return f"{line}, {dotted(keys)}" if keys else line
 
     def mark(self, keys: Sequence[Union[str, int]]) -> Mark:
         """Line and column of the deepest known key of a path from the file's top level."""
-        keys = tuple(keys)
+        return self.marks.get(self._deepest(tuple(keys)), (1, 1))
+
+    def known(self, keys: Sequence[Union[str, int]]) -> KeyPath:
+        """The longest part of a path that stands in the file, or in that of `base`."""
+        own, other = self._own(keys), self.base.known(keys) if self.base else ()
+        return other if len(other) > len(own) else own
+
+    def _own(self, keys: Sequence[Union[str, int]]) -> KeyPath:
+        return self._deepest((*self.section, *keys))[len(self.section) :]
+
+    def _deepest(self, keys: KeyPath) -> KeyPath:
         known = (keys[:n] for n in range(len(keys), 0, -1) if keys[:n] in self.marks)
-        return self.marks.get(next(known, ()), (1, 1))
+        return next(known, ())
 
     def part(self, key: str) -> Document:
         """The section under a key; its places still count from the top of the file."""

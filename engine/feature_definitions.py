@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Optional, Union
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlglot
 from pydantic import Field, field_validator, model_validator
@@ -17,6 +16,7 @@ from sqlglot.tokens import TokenType
 
 from engine.digests import text_digest
 from engine.settings import Days, Kind, Money, Name, Section, Text
+from engine.time_zones import known_zone
 
 CONTACT = "contact"  # decisions whose channel is not "none"; every other name is an event type
 WINDOWED = ("count", "sum", "mean", "min", "max", "distinct")
@@ -163,14 +163,7 @@ class FeatureDefinitions(Section):
     time_zone: Text = "UTC"
     features: dict[Name, Feature] = Field(min_length=1, max_length=1_000)
 
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"there is no time zone {name!r}; use one as Europe/Madrid") from error
-        return name
+    _zone = field_validator("time_zone")(known_zone)
 
     @model_validator(mode="after")
     def _consistent(self) -> FeatureDefinitions:

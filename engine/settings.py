@@ -1,4 +1,4 @@
-"""The sections of the YAML files under `conf`: their keys, types and limits."""
+"""The sections of engine.yml and actions.yml: their keys, types and limits."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def _no_flag(value: Any) -> Any:
     return value
 
 
-_NUMBER = BeforeValidator(_no_flag)
-Days = Annotated[int, Field(ge=1, le=3_650), _NUMBER]
-Lag = Annotated[int, Field(ge=0, le=90), _NUMBER]
-Money = Annotated[float, Field(ge=-1e6, le=1e6), _NUMBER]
-Share = Annotated[float, Field(ge=0, lt=1), _NUMBER]
-Day = Annotated[dt.date, Field(ge=dt.date(2000, 1, 1)), _NUMBER]
+NUMBER = BeforeValidator(_no_flag)
+Days = Annotated[int, Field(ge=1, le=3_650), NUMBER]
+Lag = Annotated[int, Field(ge=0, le=90), NUMBER]
+Money = Annotated[float, Field(ge=-1e6, le=1e6), NUMBER]
+Share = Annotated[float, Field(ge=0, lt=1), NUMBER]
+Day = Annotated[dt.date, Field(ge=dt.date(2000, 1, 1)), NUMBER]
 Text = Annotated[
     str, Field(min_length=1, max_length=1_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")
 ]
@@ -37,9 +37,16 @@ class Section(BaseModel):
 
 
 class Reward(Section):
-    """What a decision earns: outcome values in its window, minus the action's cost."""
+    """What a decision earns: outcome values in its window, minus the action's cost.
 
-    outcomes: dict[Text, Money] = Field(min_length=1, max_length=100)
+    Args:
+        outcomes: outcome type -> its value, or "amount", the amount that it was reported with.
+        window_days: from the decision on.
+        lag_days: by which an outcome may be reported late.
+        range: lowest and highest reward; others are clipped.
+    """
+
+    outcomes: dict[Text, Union[Money, Literal["amount"]]] = Field(min_length=1, max_length=100)
     window_days: Annotated[Days, Field(le=90)]
     lag_days: Lag
     range: tuple[Money, Money]
@@ -103,7 +110,7 @@ class GateSettings(Section):
 class Drift(Section):
     """The change of a feature's distribution that counts as drift."""
 
-    psi: Annotated[float, Field(gt=0, le=100), _NUMBER]
+    psi: Annotated[float, Field(gt=0, le=100), NUMBER]
 
 
 class Retention(Section):
@@ -160,55 +167,14 @@ class ActionEntry(Section):
 
 
 class CatalogueFile(Section):
-    """`conf/actions.yml`."""
+    """`conf/actions.yml`.
+
+    Args:
+        currency: of values, costs and amounts.
+        no_contact: id of the action that contacts nobody.
+        actions: that one, and at least one more.
+    """
 
     currency: Text
+    no_contact: Name = "no_contact"
     actions: tuple[ActionEntry, ...] = Field(min_length=2, max_length=1_000)
-
-
-class SourceFile(Section):
-    """The file a log is read from."""
-
-    format: str = Field(pattern="^csv$")
-    sha256: Optional[str] = Field(default=None, pattern="^[0-9a-f]{64}$")
-
-
-class SyntheticDays(Section):
-    """The days over which the rows of a log without dates are spread."""
-
-    start: Annotated[Day, Field(le=dt.date(2100, 12, 31))]
-    days: Days
-
-
-class SourceColumns(Section):
-    """How the columns of an imported log map to this engine's."""
-
-    action: Text
-    actions: dict[Text, Name] = Field(min_length=2, max_length=1_000)
-    action_probability: Annotated[float, Field(gt=0, le=1), _NUMBER]
-    outcomes: dict[Text, Text] = Field(min_length=1, max_length=100)
-    amount: Optional[Text] = None
-    features: dict[Text, Kind] = Field(min_length=1, max_length=1_000)
-
-
-class SourceConfig(Section):
-    """`conf/sources/NAME.yml`: a log to import, with its own catalogue and settings."""
-
-    name: Name
-    description: Text
-    file: SourceFile
-    synthetic: SyntheticDays
-    columns: SourceColumns
-    catalogue: CatalogueFile
-    engine: dict[str, Any] = Field(default_factory=dict)
-
-
-class SimulationConfig(Section):
-    """`conf/sources/simulation.yml`: the simulated company of the demo."""
-
-    name: Name
-    description: Text
-    scenario: Name
-    customers: Annotated[int, Field(ge=100, le=1_000_000), _NUMBER]
-    seed: Annotated[int, Field(ge=0, lt=2**32), _NUMBER]
-    history_days: Days

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Optional
+from typing import Optional, Union
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
@@ -16,6 +16,8 @@ from pyspark.sql import functions as F
 
 from engine.config import Config
 from engine.data.tables import Tables
+from engine.data.versions import UNTIL
+from engine.errors import JobError
 from engine.settings import Reward
 from policies.log import LoggedDecisions
 
@@ -66,15 +68,28 @@ def with_reward(
 
     Args:
         decisions: rows of `decisions`.
-        outcomes: rows of `outcomes`; those received at or after `as_of` 00:00 are not known.
+        outcomes: versions of rows of `outcomes`; what was received at or after `as_of` 00:00 is not
+            known.
         config: outcome values, window, range, and the catalogue's costs.
         as_of: the day the code pretends it is.
+
+    Raises:
+        JobError: an outcome that is worth its amount has none.
     """
     reward, ids = config.engine.reward, config.catalogue.action_ids
-    value = _lookup("outcome_type", reward.outcomes)
-    known = outcomes.where(F.col("received_ts") < F.lit(as_of).cast("timestamp")).select(
-        "customer_id", "outcome_ts", value.alias("value")
-    )
+    value, midnight = _lookup("outcome_type", reward.outcomes), F.lit(as_of).cast("timestamp")
+    known = outcomes.where(F.col("received_ts") < midnight)
+    if UNTIL in outcomes.columns:
+        known = known.where(F.col(UNTIL).isNull() | (F.col(UNTIL) >= midnight))
+    known = known.select("customer_id", "outcome_type", "outcome_ts", value.alias("value"))
+    if lacking := (
+        known.where("value IS NULL").first() if "amount" in reward.outcomes.values() else None
+    ):
+        raise JobError(
+            f"An outcome {lacking['outcome_type']!r} has no amount, and its amount is the reward.",
+            where="conf/engine.yml, reward.outcomes",
+            hint="correct the source, or give the outcome a value of its own",
+        )
     closes = F.col("decision_ts") + F.expr(f"INTERVAL {reward.window_days} DAYS")
     inside = (known.outcome_ts >= F.col("decision_ts")) & (known.outcome_ts < closes)
     earned = (
@@ -91,11 +106,12 @@ def with_reward(
     return decisions.join(earned, "decision_id", "left").withColumn("reward", clipped)
 
 
-def _lookup(column: str, values: Mapping[str, float]) -> Column:
-    """The value of each name in a column; 0 for names that have none."""
+def _lookup(column: str, values: Mapping[str, Union[float, str]]) -> Column:
+    """The value of each name in a column, or that of another column; 0 for names that have none."""
     cases = F.lit(0.0)
     for name, value in values.items():
-        cases = F.when(F.col(column) == name, F.lit(float(value))).otherwise(cases)
+        found = F.col(value) if isinstance(value, str) else F.lit(float(value))
+        cases = F.when(F.col(column) == name, found).otherwise(cases)
     return cases
 
 
@@ -131,7 +147,12 @@ def without_replaced(tables: Tables, rows: DataFrame) -> DataFrame:
 def logged_from_arrow(
     rows: pa.Table, config: Config, features: Mapping[str, str]
 ) -> LoggedDecisions:
-    """Rows of `rewarded_decisions` as arrays."""
+    """Rows of `rewarded_decisions` as arrays.
+
+    The distribution is known where every row has one; another system may log only the probability
+    of what it drew.
+    """
+    known = rows["distribution"].null_count == 0
     return LoggedDecisions.from_frame(
         rows,
         config.catalogue.action_ids,
@@ -139,7 +160,7 @@ def logged_from_arrow(
         decision_date="decision_date",
         customer_id="customer_id",
         eligible="eligible_actions",
-        distribution="distribution",
+        distribution="distribution" if known else None,
         group="group",
         matured_on="matured_on",
         reward_range=config.engine.reward.range,

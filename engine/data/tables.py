@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Union
 
 import pandas as pd
 import pyarrow as pa
@@ -34,12 +34,24 @@ class Table:
         run_metadata: columns about the run that wrote a row; ignored when deciding whether a rerun
             changed anything.
         delivered: whether rows come from outside, where a key may come twice in one delivery.
+        wider: whether a source may bring further columns.
     """
 
     keys: tuple[str, ...]
     columns: Optional[str] = None
     run_metadata: tuple[str, ...] = ()
     delivered: bool = False
+    wider: bool = False
+
+    @property
+    def names(self) -> set[str]:
+        """The columns that every row of a plain table has."""
+        return {column.split()[0] for column in (self.columns or "").split(", ") if column}
+
+    @property
+    def grows(self) -> bool:
+        """Whether rows may bring columns that the table lacks."""
+        return self.wider or self.columns is None
 
 
 TABLES = {
@@ -49,6 +61,7 @@ TABLES = {
         "event_id STRING, customer_id STRING, event_ts TIMESTAMP, event_type STRING, "
         "amount DOUBLE",
         delivered=True,
+        wider=True,
     ),
     "customer_features": Table(("customer_id", "feature_ts")),
     "decisions": Table(
@@ -66,6 +79,19 @@ TABLES = {
         ("outcome_id",),
         "outcome_id STRING, decision_id STRING, customer_id STRING, outcome_type STRING, "
         "outcome_ts TIMESTAMP, received_ts TIMESTAMP, amount DOUBLE",
+        delivered=True,
+    ),
+    **{
+        f"superseded_{name}": Table((key, stamp))
+        for name, key, stamp in (
+            ("customers", "customer_id", "changed_ts"),
+            ("events", "event_id", "received_ts"),
+            ("outcomes", "outcome_id", "received_ts"),
+        )
+    },
+    "quarantine": Table(
+        ("table", "key", "as_of"),
+        "`table` STRING, `key` STRING, as_of DATE, reason STRING, `row` STRING",
         delivered=True,
     ),
     "rewarded_decisions": Table(("decision_id",)),
@@ -216,8 +242,17 @@ class Tables:
             shutil.rmtree(self._staging, ignore_errors=True)
             self._staging = None
 
-    def frame(self, rows: pa.Table) -> DataFrame:
+    def stage(self, rows: DataFrame) -> DataFrame:
+        """The same rows, computed once; within `staging` alone."""
+        assert self._staging is not None
+        path = str((self._staging / uuid.uuid4().hex).resolve())
+        rows.write.parquet(path)
+        return self.spark.read.schema(rows.schema).parquet(path)
+
+    def frame(self, rows: Union[pa.Table, DataFrame]) -> DataFrame:
         """Arrow rows as a Spark frame; large ones travel as Parquet, within `staging` alone."""
+        if not isinstance(rows, pa.Table):
+            return rows
         if 0 < rows.num_rows <= LOCAL_ROWS:  # without rows a session cannot tell their types
             return self.spark.createDataFrame(rows)
         assert self._staging is not None
@@ -257,6 +292,13 @@ class Tables:
             return 0
         return self._merge(table, rows, "WHEN MATCHED THEN UPDATE SET *")
 
+    def upsert(self, table: str, rows: DataFrame, properties: Mapping[str, str] = {}) -> int:
+        """Insert or update rows that are known to be new or to differ, one a key."""
+        self.ensure(table, _ddl(rows), properties)
+        if rows.isEmpty():
+            return 0
+        return self._merge(table, self._aligned(table, rows), "WHEN MATCHED THEN UPDATE SET *")
+
     def _merge(self, table: str, rows: DataFrame, on_match: str = "") -> int:
         self._checked(table, rows)
         same = " AND ".join(f"t.`{key}` = s.`{key}`" for key in TABLES[table].keys)
@@ -291,6 +333,7 @@ class Tables:
             check: called before rows that are there are replaced by others; may raise.
         """
         self.ensure(table, _ddl(rows))
+        rows = self._aligned(table, rows)
         old, metadata = self._checked(table, rows), TABLES[table].run_metadata
         before = _fingerprint(old.where(where), metadata)
         if before[0]:
@@ -312,7 +355,8 @@ class Tables:
         Raises:
             TableError: a column has another type in the table.
         """
-        if TABLES[table].columns is not None:
+        shape = TABLES[table]
+        if not shape.grows or not shape.names <= set(rows.columns):
             return rows
         old, new = (_types(frame) for frame in (self.spark.table(self.name(table)), rows))
         for name in old.keys() & new.keys():

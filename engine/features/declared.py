@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from engine.data.as_of import as_of_features
+from engine.data.versions import STAMPS, UNTIL
 from engine.errors import SourceError
 from engine.feature_definitions import CONTACT, Feature, FeatureDefinitions
-from engine.features.context import as_of_features
 from policies.errors import require_known
 
 EXACT = "decimal(38, 9)"  # sums of it do not depend on the order of rows
-FACTS = ("customer_id", "date", "known_from", "what", "channel", "action_id")
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class Facts:
     """What features are made from.
 
     Args:
-        customers: one row a customer.
-        events: with `received_ts` where the source says when it told of an event.
+        customers: their versions, with `changed_ts` where the source says since when each holds.
+        events: their versions, with `received_ts` where the source says when it told of each, and
+            `superseded_ts`, when it told of the next.
         decisions: of all days.
         groups: action id -> group of the catalogue.
     """
@@ -54,12 +55,7 @@ def features_at(
         SourceError: a column or table that a feature names does not exist.
     """
     named = definitions.features
-    attributes = {name: _attribute(name, each, facts.customers) for name, each in named.items()}
-    own = {name: column for name, column in attributes.items() if column is not None}
-    day = F.col("day").cast("timestamp").alias("feature_ts")
-    rows = moments.join(facts.customers, "customer_id").select(
-        "customer_id", "day", day, *(column.alias(name) for name, column in own.items())
-    )
+    rows = _with_attributes(moments, facts.customers, named)
     if windows := dict(definitions.windows()):
         rows = rows.join(_windowed(facts, windows, days, definitions.time_zone), KEYS, "left")
     for key, names in _tables(named).items():
@@ -72,14 +68,32 @@ def features_at(
 KEYS = ["customer_id", "day"]
 
 
-def _attribute(name: str, feature: Feature, customers: DataFrame) -> Column | None:
-    column = feature.attribute or (None if feature.event_type else feature.days_since)
-    if column is None:
-        return None
-    what = f"The feature {name} needs a column {column!r} of the customers."
-    require_known(column, customers.columns, SourceError, what, "conf/features.yml")
-    value = F.col(f"`{column}`")
-    return value if feature.attribute else F.datediff("day", value.cast("date"))
+def _with_attributes(
+    moments: DataFrame, customers: DataFrame, features: Mapping[str, Feature]
+) -> DataFrame:
+    """(customer_id, day, feature_ts) of known customers with the features that customers have."""
+    values = {}
+    for name, feature in features.items():
+        column = feature.attribute or (None if feature.event_type else feature.days_since)
+        if column is not None:
+            what = f"The feature {name} needs a column {column!r} of the customers."
+            require_known(column, customers.columns, SourceError, what, "conf/features.yml")
+            value = F.col(f"`{column}`")
+            values[name] = value if feature.attribute else F.datediff("day", value.cast("date"))
+    at = moments.withColumn("feature_ts", F.col("day").cast("timestamp"))
+    stamp, columns = STAMPS["customers"], [each for each in customers.columns if each not in KEYS]
+    if stamp in columns:
+        attributes = [column for column in columns if column not in (stamp, UNTIL)]
+        known = customers.withColumnRenamed(stamp, "_changed").withColumn(
+            "feature_ts", F.col("_changed")
+        )
+        at = at.withColumnRenamed("feature_ts", "_day")
+        rows = as_of_features(at, known, attributes, at="_day").drop("feature_ts")
+        rows = rows.withColumnRenamed("_day", "feature_ts")
+    else:
+        rows = at.join(customers, "customer_id")
+    own = (value.alias(name) for name, value in values.items())
+    return rows.select("customer_id", "day", "feature_ts", *own)
 
 
 def _windowed(
@@ -98,7 +112,10 @@ def _windowed(
     )
     asked = F.array(*map(F.lit, days))
     seen = F.filter(
-        asked, lambda day: (day >= F.col("known_from")) & (day <= F.date_add("date", longest))
+        asked,
+        lambda day: (day >= F.col("known_from"))
+        & (day <= F.date_add("date", longest))
+        & (F.col("known_until").isNull() | (day <= F.col("known_until"))),
     )
     each_day = near.withColumn("day", F.explode(seen)).withColumn("ago", F.datediff("day", "date"))
     return each_day.groupBy(*KEYS).agg(
@@ -116,10 +133,12 @@ def _events(events: DataFrame, values: Sequence[str], zone: str) -> DataFrame:
     if "received_ts" in events.columns:  # a source without it tells of events as they happen
         told = F.coalesce(F.col("received_ts"), moment)
         known.append(F.date_add(F.to_date(told), 1))
+    until = F.to_date(UNTIL) if UNTIL in events.columns else F.lit(None).cast("date")
     return events.select(
         "customer_id",
         F.to_date(local).alias("date"),
         F.greatest(*known).alias("known_from"),
+        until.alias("known_until"),
         F.col("event_type").alias("what"),
         *(F.col(f"`{column}`").alias(f"_{column}") for column in values),
     )

@@ -10,10 +10,11 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from engine.data.as_of import as_of_features
 from engine.data.decisions import Author, day_of, decision_rows
 from engine.data.tables import TABLES, Tables
+from engine.data.versions import known_at
 from engine.errors import TableError
-from engine.features.context import as_of_features
 from policies import Policy
 from policies.catalogue import Catalogue
 from policies.columns import as_frame
@@ -38,7 +39,7 @@ def contexts_on(
             hint=f"run data_pipeline_job with as_of={day} first",
         )
     consents = [f"consent_{channel}" for channel in catalogue.contact_channels]
-    customers = tables.read("customers").select("customer_id", *consents)
+    customers = known_at(tables, "customers", day).select("customer_id", *consents)
     known = features.where(F.col("feature_ts") <= moment)
     rows = as_of_features(customers.withColumn("at", moment), known, names, at="at")
     return rows.where("feature_ts IS NOT NULL").select("customer_id", *consents, *names)

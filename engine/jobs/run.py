@@ -14,13 +14,16 @@ from pyspark.sql import SparkSession
 
 from engine import environment
 from engine.config import Config, load_config
-from engine.data.sources import SOURCE_PROPERTY, LogFile, Source
+from engine.data.sources.facts import SOURCE_PROPERTY, Source
+from engine.data.sources.log_file import LogFile
+from engine.data.sources.upstream import Upstream
 from engine.data.tables import Tables
 from engine.errors import JobError
 from engine.models.registry import Registry
 from engine.models.standing import ModelState
 from engine.parameters import SIMULATION, Parameters
 from engine.promotion.moves import reconcile
+from engine.source_definitions import LogSource, TablesSource
 from engine.world.source import KNOWN, Simulated
 
 MODEL = "next_best_action"
@@ -95,7 +98,13 @@ class Run:
     @cached_property
     def source(self) -> Source:
         """The source of this run's facts."""
-        return self.simulated or LogFile(self.config)
+        described = self.config.source
+        if isinstance(described, TablesSource):
+            return Upstream(self.config, described)
+        if isinstance(described, LogSource):
+            return LogFile(self.config, described)
+        assert self.simulated is not None
+        return self.simulated
 
     @property
     def features(self) -> Mapping[str, str]:

@@ -10,12 +10,15 @@ from typing import Any
 import pandas as pd
 from pyspark.sql import functions as F
 
+from engine.data.as_of import as_of_features
 from engine.data.decisions import Author
 from engine.data.log_parts import matured_log
 from engine.data.rewards import COLUMNS, newly_matured, read_log, with_reward
-from engine.data.sources import FIRST_DAY_PROPERTY, SOURCE_PROPERTY
+from engine.data.sources import facts as sources
+from engine.data.sources.facts import FIRST_DAY_PROPERTY, SOURCE_PROPERTY
+from engine.data.tables import Tables
+from engine.data.versions import all_versions
 from engine.errors import JobError
-from engine.features.context import as_of_features
 from engine.features.declared import Facts, features_at
 from engine.inference.decide import contexts_on, decide_day
 from engine.inference.frozen import write_decisions
@@ -48,16 +51,33 @@ def data_generation(run: Run) -> Result:
     }
     with tables.staging():
         for facts in run.source.fetch(run.parameters, tables):
-            written["customers"] += tables.put("customers", tables.frame(facts.customers), owner)
-            for table in ("outcomes", "events", "decisions"):
-                rows = getattr(facts, table)
-                if rows is not None:
-                    written[table] += tables.add_new(table, tables.frame(rows))
+            written.update(take(tables, facts, owner))
             notes.append(facts.note)
+    tables.ensure("decisions")
     run.complete("data_generation")
     if tables.schema != run.parameters.schema:
         notes.append(f"in {run.place}, since {run.parameters.schema} holds another source")
     return Result("; ".join(notes), dict(written))
+
+
+def take(tables: Tables, facts: sources.Facts, owner: dict[str, str]) -> dict[str, int]:
+    """Write facts in the order in which any prefix of the writes is completed by the next run."""
+    written = {}
+    if facts.quarantine is not None and not facts.quarantine.isEmpty():
+        written["quarantine"] = tables.add_new("quarantine", facts.quarantine)
+    for table, rows in facts.superseded.items():
+        if not rows.isEmpty():
+            written[f"superseded_{table}"] = tables.upsert(f"superseded_{table}", rows)
+    for table in ("customers", "outcomes", "events", "decisions"):
+        rows = getattr(facts, table)
+        if rows is None:
+            continue
+        if table in facts.superseded:
+            write = tables.upsert
+        else:
+            write = tables.put if table == "customers" else tables.add_new
+        written[table] = write(table, tables.frame(rows), owner if table == "customers" else {})
+    return written
 
 
 def feature_engineering(run: Run) -> Result:
@@ -80,8 +100,13 @@ def feature_engineering(run: Run) -> Result:
         rows = _features(run, sorted(days))
         tables.note("customer_features", declared)
         written["customer_features"] = tables.add_new("customer_features", rows, declared)
+    if day not in days and not tables.count("decisions", f"decision_date = DATE '{day}'"):
+        # No decision has used the day's rows: facts that came late since may change them.
+        where = f"feature_ts = TIMESTAMP '{day} 00:00:00'"
+        count, wrote = tables.replace("customer_features", _features(run, [day]), where)
+        written["customer_features"] = count if wrote else 0
     matured = newly_matured(tables, run.config.engine.reward, day, run.source.last_day)
-    rewarded = with_reward(matured, tables.read("outcomes"), run.config, day)
+    rewarded = with_reward(matured, all_versions(tables, "outcomes"), run.config, day)
     moments = rewarded.select("decision_ts", *COLUMNS)
     contexts = as_of_features(moments, tables.read("customer_features"), list(run.features))
     rows = contexts.select(*COLUMNS, *run.features)
@@ -108,17 +133,17 @@ def _declared(run: Run) -> dict[str, str]:
 
 
 def _features(run: Run, days: list[dt.date]) -> Any:
-    names = ("customers", "events", "decisions")
-    customers, events, decisions = (run.tables.read(name) for name in names)
+    customers, events = (all_versions(run.tables, name) for name in ("customers", "events"))
+    decisions, people = (run.tables.read(name) for name in ("decisions", "customers"))
     catalogue, definitions = run.config.catalogue, run.config.features
     if definitions.attributes_only:  # they do not change: no row on days without a decision
         past = F.col("decision_date").isin(days) & (F.col("decision_date") < F.lit(days[-1]))
         decided = decisions.where(past).select("customer_id", F.col("decision_date").alias("day"))
-        today = customers.select("customer_id", F.lit(days[-1]).alias("day"))
+        today = people.select("customer_id", F.lit(days[-1]).alias("day"))
         moments = decided.unionByName(today).distinct()
     else:
         asked = F.explode(F.array(*map(F.lit, days))).alias("day")
-        moments = customers.select("customer_id", asked)
+        moments = people.select("customer_id", asked)
     groups = {action.id: action.group for action in catalogue.actions}
     return features_at(moments, days, Facts(customers, events, decisions, groups), definitions)
 

@@ -46,6 +46,7 @@ def evidence_rows(
         return pd.DataFrame()
     expected_reward = cross_fit(log, by="date")
     policies = {number: load(number) for number in set(scoring.values())}
+    floor = config.logging_floor if log.distribution is None else None
     noise = None if before else noise_share(log, next(iter(scoring)))  # tunes the sequence
     rows = []
     for day, number in scoring.items():
@@ -55,7 +56,9 @@ def evidence_rows(
             AsDeployed(policy, config.exploration).distribution(part.contexts, part.eligible)
             for policy in (policies[number], incumbent[1])
         )
-        [sums] = day_sums(part, ours, theirs, expected_reward[here], before=before, noise=noise)
+        [sums] = day_sums(
+            part, ours, theirs, expected_reward[here], before=before, floor=floor, noise=noise
+        )
         before.append(sums)
         hashes = {"candidate_hash": array_digest(ours), "incumbent_hash": array_digest(theirs)}
         rows.append({**sums.to_dict(), **hashes, "candidate": number})

@@ -14,10 +14,11 @@ from pyspark.sql import functions as F
 
 from engine.config import Config, Known
 from engine.data.decisions import Author, day_of, decision_rows
-from engine.data.sources import EVENTS, FIRST_DAY_PROPERTY, OUTCOMES, Facts
+from engine.data.sources.facts import EVENTS, FIRST_DAY_PROPERTY, OUTCOMES, Facts
 from engine.errors import SourceError
 from engine.parameters import Parameters
 from engine.refs import PolicyRef
+from engine.source_definitions import SimulatedSource
 from policies import LoggedDecisions, Policy
 from policies.deciding.groups import Groups
 from simulation import SCENARIOS, World, scenario
@@ -54,8 +55,8 @@ class Simulated:
     @classmethod
     def from_config(cls, config: Config) -> Optional[Simulated]:
         """The configured company; None where the source is a real log."""
-        described = config.simulation
-        if described is None:
+        described = config.source
+        if not isinstance(described, SimulatedSource):
             return None
         world = scenario(
             described.scenario,

@@ -61,8 +61,7 @@ def test_the_shipped_configuration_is_the_demos(conf: Path) -> None:
     assert config.catalogue == demo_catalogue()
     assert config.catalogue.hash == demo_catalogue().hash
     assert tuple(config.rules) == demo_rules()
-    assert config.simulation is not None
-    assert config.source is None
+    assert config.source.kind == "simulation"
 
 
 def test_a_source_replaces_sections_and_keeps_the_rest(conf: Path) -> None:
@@ -204,7 +203,7 @@ def test_predicates_read_what_there_is(conf: Path, edit: Edit) -> None:
     assert refused(conf).hint == "did you mean 'tenure_days'?"
     path = edit("sources/hillstrom.yml", 'when: "TRUE"', "when: recencie > 3")
     error = refused(conf, "hillstrom")
-    assert error.where == f"{path}:{line_of(path, 'recencie')}, business_rules[0].when"
+    assert error.where == f"{path}:{line_of(path, 'recencie')}, engine.business_rules[0].when"
     assert error.hint == "did you mean 'recency'?"
 
 
@@ -212,7 +211,7 @@ def test_a_mistake_in_a_sources_settings_points_into_its_file(conf: Path, edit: 
     """Settings that a source replaces are blamed on the source's file, not on engine.yml."""
     path = edit("sources/hillstrom.yml", "reserve_days: 5", "reserve_dais: 5")
     error = refused(conf, "hillstrom")
-    assert error.where == f"{path}:{line_of(path, 'reserve_dais')}, training.reserve_dais"
+    assert error.where == f"{path}:{line_of(path, 'reserve_dais')}, engine.training.reserve_dais"
     assert error.hint == "did you mean 'reserve_days'?"
 
 
@@ -538,11 +537,11 @@ HOSTILE = {  # (file, old, new): the key path that is blamed, and what is wrong 
     ),
     "log shorter than its reserve": (
         *("sources/hillstrom.yml", "reserve_days: 5", "reserve_days: 12"),
-        *("training.reserve_days", "The log has 14 days"),
+        *("engine.training.reserve_days", "The log has 14 days"),
     ),
     "outcome that the log lacks": (
         *("sources/hillstrom.yml", "outcomes: {visit: 1.0}", "outcomes: {click: 1.0}"),
-        *("reward.outcomes.click", "no outcome 'click'"),
+        *("engine.reward.outcomes.click", "no outcome 'click'"),
     ),
     "tag of Python": (
         *("sources/hillstrom.yml", "days: 14", "days: !!python/object:os.system {}"),

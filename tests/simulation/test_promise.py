@@ -12,6 +12,7 @@ import pytest
 
 from engine.config import load_config
 from engine.models.registry import Version
+from engine.source_definitions import SimulatedSource
 from engine.training.train import train
 from policies import Policy, cross_fit, evaluate
 from simulation import scenario
@@ -50,9 +51,9 @@ class Outcome(NamedTuple):
 def demo(seed: int, repository: Path) -> Outcome:
     """Train on the demo's past as the engine does, and evaluate on the days reserved for the gate."""
     config = load_config(repository / "conf")
-    assert config.simulation is not None
-    days = config.simulation.history_days
-    world = scenario("stable", config.simulation.customers, seed)
+    assert isinstance(config.source, SimulatedSource)
+    days = config.source.history_days
+    world = scenario("stable", config.source.customers, seed)
     log = world.history(days=days, start=str(START))
     as_of = START + dt.timedelta(days=days)
     log = log[log.matured_before(np.datetime64(as_of))]

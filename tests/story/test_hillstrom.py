@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from engine.data.sources import read_log
+from engine.data.sources.log_file import read_log
 
 DAY = dt.date(2026, 3, 2)
 MENS = "baseline:fixed:mens_email"

@@ -54,7 +54,7 @@ def config(loop: Any) -> Any:
 @pytest.fixture(scope="module")
 def past(loop: Any, config: Any) -> list[Day]:
     """The simulator's own account of the days before the first."""
-    shares, days = config.engine.groups, config.simulation.history_days
+    shares, days = config.engine.groups, config.source.history_days
     start = str(loop.first - dt.timedelta(days=days))
     groups = Groups(uniform=shares.uniform, holdout=shares.holdout)
     floor = config.engine.exploration.floor

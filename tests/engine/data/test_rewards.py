@@ -12,7 +12,7 @@ import pytest
 
 from engine.config import Config, load_config
 from engine.data.rewards import logged_from_arrow, newly_matured, with_reward
-from engine.data.sources import OUTCOMES
+from engine.data.sources.facts import OUTCOMES
 from engine.data.tables import Tables
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 
-from engine.data.sources import EVENTS
+from engine.data.sources.facts import EVENTS
 from engine.data.tables import LOCAL_ROWS, TABLES, Tables, sql_list
 from engine.errors import TableError
 
@@ -132,6 +132,7 @@ def test_other_columns_are_refused(tables: Tables) -> None:
     strange = events(("e2", 2.0)).rename_columns([*EVENTS.names[:-1], "price"])
     with pytest.raises(TableError, match=r"lack \['amount'\] and bring \['price'\]"):
         tables.add_new("events", tables.frame(strange))
+    assert "price" not in tables.read("events").columns
     assert amounts(tables) == {"e1": 1.0}
 
 

@@ -1,4 +1,4 @@
-"""The context of a decision: the newest features known at its time, none of later times."""
+"""What was known at a time: the newest row of a customer at or before it, none of later times."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import gzip
 import hashlib
@@ -13,10 +12,10 @@ from typing import Any, Callable
 import pytest
 
 from engine.config import Config, load_config
-from engine.data.sources import LogFile, read_log
+from engine.data.sources.log_file import LogFile, read_log
 from engine.errors import SourceError
 from engine.parameters import Parameters
-from engine.settings import SourceConfig
+from engine.source_definitions import LogSource
 
 COLUMNS = (
     "recency,history_segment,history,mens,womens,zip_code,newbie,channel,segment,visit,"
@@ -36,9 +35,9 @@ def shipped(repository: Path) -> Config:
     return load_config(repository / "conf", "hillstrom")
 
 
-def described(config: Config, **file: Any) -> SourceConfig:
+def described(config: Config, **file: Any) -> LogSource:
     """Its source, with another file section."""
-    assert config.source is not None
+    assert isinstance(config.source, LogSource)
     changed = config.source.file.model_copy(update={"sha256": None, **file})
     return config.source.model_copy(update={"file": changed})
 
@@ -52,7 +51,7 @@ def fetch(shipped: Config, tmp_path: Path) -> Callable[..., Any]:
         path.write_text(text)
         values = {**dict.fromkeys(Parameters.names(), "x"), "experiment": "/x"}
         values.update(as_of=as_of, source_path=str(path))
-        source = LogFile(dataclasses.replace(shipped, source=described(shipped)))
+        source = LogFile(shipped, described(shipped))
         [facts] = source.fetch(Parameters.parse(values), tables=None)  # type: ignore[arg-type]
         return facts
 
@@ -117,7 +116,7 @@ def test_another_file_is_refused(shipped: Config, tmp_path: Path) -> None:
     """A file whose content is not the one described says both checksums."""
     path = tmp_path / "log.csv"
     path.write_text(TEXT)
-    assert shipped.source is not None
+    assert isinstance(shipped.source, LogSource)
     with pytest.raises(SourceError, match=hashlib.sha256(TEXT.encode()).hexdigest()) as caught:
         read_log(shipped.source, str(path))
     assert str(shipped.source.file.sha256) in caught.value.what
@@ -143,12 +142,6 @@ def test_a_file_that_is_not_given_or_not_there(shipped: Config, path: str, what:
     assert "source_path" in str(caught.value.hint)
 
 
-def test_the_simulation_is_no_file(repository: Path) -> None:
-    """A configuration without a described log gives no file to read."""
-    with pytest.raises(SourceError, match="not described by a file"):
-        LogFile(load_config(repository / "conf"))
-
-
 def test_the_last_day_with_outcomes_is_known(shipped: Config) -> None:
     """Decisions after the log's last synthetic day can never mature."""
-    assert LogFile(shipped).last_day == dt.date(2026, 2, 15)
+    assert LogFile(shipped, described(shipped)).last_day == dt.date(2026, 2, 15)

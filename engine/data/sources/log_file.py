@@ -1,4 +1,4 @@
-"""Sources of customers, events, decisions and outcomes; a log in a file is one."""
+"""A log in a file as a source of facts: one row a decision."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import gzip
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Protocol
 
 import numpy as np
 import pandas as pd
@@ -17,54 +15,14 @@ import pyarrow as pa
 
 from engine.config import Config
 from engine.data.decisions import DECISION_HOUR, Author, decision_rows
-from engine.data.tables import Tables, arrow_schema
+from engine.data.sources.facts import EVENTS, OUTCOMES, Facts
+from engine.data.tables import Tables
 from engine.errors import SourceError
 from engine.parameters import Parameters
-from engine.settings import SourceConfig
+from engine.source_definitions import LogSource
 from policies.deciding.decision import REASONS, Decisions, decision_ids
 from policies.deciding.groups import GROUPS
 from policies.errors import did_you_mean, require_known
-
-SOURCE_PROPERTY = "nba.source"
-FIRST_DAY_PROPERTY = "nba.first_day"
-"""Properties of the table `customers`: whose facts the schema holds, and the first day taken in."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """The facts that a source adds to the tables; rows that are there already do no harm.
-
-    They are written in the order of the fields, so the last table tells that the others are
-    complete: `decisions` of a history, `events` of a later day.
-    """
-
-    customers: pa.Table
-    outcomes: pa.Table
-    events: pa.Table
-    decisions: Optional[pa.Table]
-    note: str
-
-
-class Source(Protocol):
-    """Gives the facts that are known by 00:00 UTC of a day."""
-
-    name: str
-
-    @property
-    def last_day(self) -> Optional[dt.date]:
-        """The last day whose decisions have outcomes; None = every day's will come."""
-        ...
-
-    def fetch(self, parameters: Parameters, tables: Tables) -> Iterator[Facts]:
-        """Everything known by `parameters.as_of` 00:00 UTC that the tables may lack.
-
-        Whatever earlier runs wrote before they were stopped, the tables are complete once each of
-        these is written; the next is asked for when the one before is written.
-        """
-        ...
-
-
-EVENTS, OUTCOMES = arrow_schema("events"), arrow_schema("outcomes")
 
 
 class LogFile:
@@ -74,11 +32,8 @@ class LogFile:
     on day r mod days, so that the days are alike.
     """
 
-    def __init__(self, config: Config) -> None:
-        if config.source is None:
-            hint = "conf/sources/NAME.yml"
-            raise SourceError("This source is not described by a file.", hint=hint)
-        self.config, self.described = config, config.source
+    def __init__(self, config: Config, described: LogSource) -> None:
+        self.config, self.described = config, described
         self.name = self.described.name
         days = self.described.synthetic.days
         self.last_day = self.described.synthetic.start + dt.timedelta(days=days - 1)
@@ -161,7 +116,7 @@ class LogFile:
         return pa.concat_tables(parts)
 
 
-def read_log(described: SourceConfig, source_path: str) -> pd.DataFrame:
+def read_log(described: LogSource, source_path: str) -> pd.DataFrame:
     """Read and verify the file of a source.
 
     Raises:

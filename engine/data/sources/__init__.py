@@ -1,0 +1,1 @@
+"""Where facts come from: customers, events, outcomes, and decisions of other systems."""
