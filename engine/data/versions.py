@@ -43,7 +43,8 @@ def with_versions(tables: Tables, table: str, incoming: DataFrame) -> tuple[Data
     """What the incoming rows change: newest versions, and earlier ones that they follow or precede.
 
     Of rows with one key that follow each other with equal content only the first is a version. Of
-    those with one key and time a single one is, always the same.
+    those with one key and time a single one is, always the same. Deliveries come in the order of
+    their stamps: a version that is older than a repetition already dropped also replaces that.
 
     Args:
         tables: where the versions are that are known already; within `staging` alone.

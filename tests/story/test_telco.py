@@ -1,0 +1,156 @@
+"""A company that is YAML and Parquet alone: three days from its files to decisions and verdicts."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.data.rewards import read_log
+from engine.refs import PolicyRef
+from policies import AsDeployed
+from tests.story.conftest import changed
+from tests.story.telco import ACTIONS, COST, ZONE, Telco
+
+pytestmark = pytest.mark.slow
+START, HISTORY, CUSTOMERS = dt.date(2026, 3, 9), 30, 800  # 29 March has 23 hours in Madrid
+FIRST = START + dt.timedelta(days=HISTORY)
+SECOND, THIRD = FIRST + dt.timedelta(days=1), FIRST + dt.timedelta(days=2)
+MEAN_AMOUNT = (5 + 10 + 20) / 3
+
+
+class Story:
+    """The loop of the company, and the company."""
+
+    def __init__(self, new_loop: Any, folder: Path) -> None:
+        self.telco = Telco(folder / "data", CUSTOMERS, START, seed=1)
+        self.telco.history(HISTORY)
+        given = {"source": "telco", "source_path": str(folder / "data")}
+        self.loop = new_loop("telco", FIRST, {}, **given)
+        self.telco.write_conf(self.loop.conf)
+        changed(self.loop.conf, {"sources/telco.yml": {"engine.training": {"reserve_days": 8}}})
+
+    def day(self, day: dt.date) -> None:
+        """Run a day; then its customers answer."""
+        self.loop.run(day)
+        rows = self.loop.frame("decisions", f"decision_date = DATE '{day}'")
+        assert len(rows) == CUSTOMERS
+        decided = {"msisdn": rows["customer_id"].astype(np.int64), "accion": rows["action_id"]}
+        self.telco.answer(pd.DataFrame(decided), day)
+
+
+@pytest.fixture(scope="module")
+def story(new_loop: Any, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """The company after its first day."""
+    made = Story(new_loop, tmp_path_factory.mktemp("telco"))
+    made.day(FIRST)
+    return made
+
+
+def test_the_other_systems_log_trains_and_judges(story: Story) -> None:
+    """The verdict promotes, and its interval holds the true difference on the judged rows."""
+    loop = story.loop
+    [verdict] = loop.frame("verdicts").to_dict("records")
+    assert verdict["verdict"] == "promote"
+    run = loop.run_of(FIRST)
+    log = read_log(run.tables, run.config, run.features, FIRST)
+    judged = loop.frame("evidence")["decision_date"].to_numpy().astype("datetime64[D]")
+    assert log.contexts is not None
+    assert log.decision_date is not None
+    log = log[np.isin(log.decision_date, judged)]
+    tariff = pd.Series(log.contexts["tarifa"].to_numpy())
+    worth = np.column_stack(
+        [
+            story.telco.chance(pd.Series([action] * len(log)), tariff) * MEAN_AMOUNT - COST[action]
+            for action in log.action_ids
+        ]
+    )
+    ours, theirs = (
+        AsDeployed(run.standing.policy(PolicyRef.parse(name)), run.config.exploration)
+        for name in ("1", "baseline:business_rules")
+    )
+    difference = ours.distribution(log.contexts, log.eligible) - theirs.distribution(
+        log.contexts, log.eligible
+    )
+    truth = float((difference * worth).sum(axis=1).mean())
+    assert truth > 0.3
+    assert verdict["low"] < truth < verdict["high"]
+
+
+def test_rewards_are_the_money_of_the_files(story: Story) -> None:
+    """Each reward is the top-ups of two days after the decision, told in time, less the cost."""
+    files = (story.telco.folder / "recargas").glob("*.parquet")
+    tops = pd.concat([pd.read_parquet(file) for file in files])
+    zone, hour = ZoneInfo(ZONE), pd.Timedelta(hours=1)
+    for name in ("momento", "cargado"):
+        tops[name] = tops[name].dt.tz_localize(zone, nonexistent=hour).dt.tz_convert("UTC")
+    tops = tops[tops["cargado"] < pd.Timestamp(FIRST, tz="UTC")]
+    tops["customer_id"] = tops["msisdn"].astype(str)
+    rows = story.loop.frame("rewarded_decisions", f"matured_on <= DATE '{FIRST}'")
+    asked = pd.read_parquet(story.telco.folder / "campanas.parquet")
+    moment = asked["momento"].dt.tz_localize(zone).dt.tz_convert("UTC")
+    sent = pd.DataFrame({"decision_id": asked["id"], "sent": moment})
+    both = rows.merge(sent, on="decision_id").merge(tops, on="customer_id", how="left")
+    inside = (both["momento"] >= both["sent"]) & (
+        both["momento"] < both["sent"] + pd.Timedelta(days=2)
+    )
+    earned = both["importe"].where(inside, 0.0).groupby(both["decision_id"]).sum()
+    expected = (earned - rows.set_index("decision_id")["action_id"].map(COST)).clip(-0.6, 60.0)
+    found = rows.set_index("decision_id")["reward"]
+    assert len(found) == CUSTOMERS * (HISTORY - 3)
+    pd.testing.assert_series_equal(
+        found.sort_index(), expected.sort_index(), check_names=False, check_exact=False
+    )
+
+
+def test_a_second_run_of_the_first_day_changes_nothing(story: Story) -> None:
+    """Every table, version and alias stands."""
+    before = story.loop.content()
+    story.loop.run(FIRST)
+    assert story.loop.content() == before
+
+
+def test_a_late_fact_changes_the_day_that_nobody_has_used(story: Story) -> None:
+    """It enters the features of a day without decisions, and none that decisions have read."""
+    loop, facts = story.loop, ("data_generation", "feature_engineering")
+    for stage in facts:
+        loop.stage(stage, SECOND)
+    before = loop.frame("customer_features")
+    who = str(story.telco.people["msisdn"][5])
+
+    def tell(number: int) -> pd.DataFrame:
+        when = pd.Timestamp(FIRST) + pd.Timedelta(hours=15)
+        late = {"id": f"late{number}", "msisdn": int(who), "tipo": "llamada", "momento": when}
+        row = {**late, "importe": np.nan, "minutos": 100.0, "cargado": when}
+        path = story.telco.folder / "uso" / f"late{number}.parquet"
+        pd.DataFrame([row]).to_parquet(path, index=False)
+        for stage in facts:
+            loop.stage(stage, SECOND)
+        return loop.frame("customer_features")
+
+    after = tell(1)
+    differs = (before != after) & ~(before.isna() & after.isna())
+    [row] = np.flatnonzero(differs.any(axis=1))
+    assert after["customer_id"][row] == who
+    assert after["feature_ts"][row].date() == SECOND
+    assert after["minutos_28d"][row] == pytest.approx(before["minutos_28d"][row] + 100)
+    loop.stage("model_training", SECOND)
+    loop.stage("batch_inference", SECOND)
+    pd.testing.assert_frame_equal(tell(2), after)
+
+
+def test_the_days_go_on(story: Story) -> None:
+    """On later days customers answer the engine's own decisions, and those rows are judged, too."""
+    story.day(SECOND)
+    story.day(THIRD)
+    loop = story.loop
+    assert loop.registry.alias("staging") is not None
+    rows = loop.frame("decisions", f"decision_date >= DATE '{FIRST}'")
+    assert set(rows["action_id"]) == set(ACTIONS)
+    assert (rows.loc[rows["group"] == "holdout", "action_id"] == "nada").all()
+    assert loop.frame("quarantine").empty
