@@ -57,6 +57,10 @@ class LearningError(NbaError, ValueError):
     """A policy cannot learn from, or decide for, the given data."""
 
 
+class TooFewDaysError(LearningError):
+    """A log has too few matured days to fit, select and judge apart; more days mend it."""
+
+
 @contextmanager
 def located(where: str) -> Iterator[None]:
     """Errors raised within get this place as their `where`."""

@@ -35,7 +35,7 @@ from engine.refs import PolicyRef
 from engine.training.train import Trained, train
 from policies import LoggedDecisions
 from policies.deciding.groups import Groups
-from policies.errors import ModelFileError
+from policies.errors import ModelFileError, TooFewDaysError
 from policies.judging.lineages import next_step
 
 FEATURES_PROPERTY = "nba.features"  # of the table customer_features
@@ -151,6 +151,8 @@ def _features(run: Run, days: list[dt.date]) -> Any:
 def model_training(run: Run) -> Result:
     """Fit and select on early days; register the best as `@candidate`.
 
+    While too few days have matured there is nothing to register, and the summary says so.
+
     Raises:
         JobError: the day's features and rewards are not complete.
     """
@@ -161,8 +163,12 @@ def model_training(run: Run) -> Result:
     incumbent = (standing.full_name(champion), standing.policy(champion))
     newest = None if lineage is None else standing.usable(PolicyRef.parse(lineage.newest))
     trial = (lineage, newest) if lineage and newest else None  # refused: chooses anew
-    with matured_log(run.tables, run.config, run.features, day) as log:
-        made = train(log, incumbent, run.registry, run.config, day, trial)
+    try:
+        with matured_log(run.tables, run.config, run.features, day) as log:
+            made = train(log, incumbent, run.registry, run.config, day, trial)
+    except TooFewDaysError as error:
+        what = f"{error.what[:1].lower()}{error.what[1:].rstrip('.')}"
+        return Result(f"nothing trained yet: {what}; {error.hint}", {"fit": 0, "select": 0})
     version, rows = made.version, {"fit": made.split.fit_span.rows}
     rows["select"] = made.split.select_span.rows
     if version is None:
@@ -251,9 +257,8 @@ def monitoring(run: Run) -> Result:
     standing = run.standing
     log = read_log(tables, run.config, run.features, day)
     windows = windows_of(run, log)
-    values = pd.concat(
-        [value_rows(part, policies, name) for name, (part, policies) in windows.items()]
-    )
+    rows = [value_rows(part, policies, name) for name, (part, policies) in windows.items()]
+    values = pd.concat(rows) if rows else pd.DataFrame()
     contexts = contexts_on(tables, run.config.catalogue, list(run.features), day)
     assert log.contexts is not None
     drift = drift_rows(
@@ -278,6 +283,8 @@ def monitoring(run: Run) -> Result:
         write_truth(run, run.simulated, windows)
     changed = list(drift.loc[drift["status"] == "changed", "subject"])
     change = f"customers changed in {', '.join(changed)}" if changed else "no drift"
+    if (drift["status"] == "unknown").all():
+        change = "nothing to measure drift against"
     summary = f"{len(log):,} matured decisions valued; {change}{standing.refusals}"
     return Result(summary, written)
 

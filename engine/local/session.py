@@ -107,7 +107,7 @@ def _settings(root: Path, catalog: str, app: str, jars: list[Path]) -> dict[str,
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.memory": "2g",
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log4j2}"
-        " -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=UTC",
+        " -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=192m -XX:+UseSerialGC -Duser.timezone=UTC",
         "spark.sql.connect.serverStacktrace.enabled": "false",
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": "0",

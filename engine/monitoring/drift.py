@@ -47,15 +47,20 @@ def _binned(values: pd.Series, edges: npt.NDArray[np.float64]) -> npt.NDArray[np
 
 
 def drift_rows(reference: pd.DataFrame, current: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """One row a feature: subject, metric, value, threshold, status (`stable changed`), no reason."""
-    values = [psi(reference[name], current[name]) for name in reference.columns]
+    """One row a feature: subject, metric, value, threshold, status, no reason.
+
+    The status is `stable` or `changed`; `unknown`, without a value, where there is no reference.
+    """
+    known = len(reference) > 0
+    values = [psi(reference[name], current[name]) if known else np.nan for name in reference]
+    status = np.where(np.array(values) > threshold, "changed", "stable" if known else "unknown")
     return pd.DataFrame(
         {
             "subject": list(reference.columns),
             "metric": "psi",
             "value": values,
             "threshold": threshold,
-            "status": np.where(np.array(values) > threshold, "changed", "stable"),
+            "status": status,
             "reason": None,
         }
     )

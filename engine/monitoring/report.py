@@ -76,7 +76,7 @@ def render(page: Page) -> str:
         windows=_estimates(page.values),
         knows_truth=page.values["truth"].notna().any(),
         looks=_picture(_draw_looks, page, (7.6, 3.0)) if len(page.evidence) else None,
-        forest=_picture(_draw_forest, page, (7.6, 3.4)),
+        forest=_picture(_draw_forest, page, (7.6, 3.4)) if len(page.values) else None,
         days=len(page.evidence),
         counts=counts.sort_values("all", ascending=False).reset_index().to_dict("records"),
         groups=list(counts.columns),

@@ -63,7 +63,8 @@ def train(
             the whole grid.
 
     Raises:
-        LearningError: too few days have matured, or a recipe cannot be fitted.
+        TooFewDaysError: too few days have matured.
+        LearningError: a recipe cannot be fitted.
     """
     days = config.engine.training
     split = split_days(log, reserve_days=days.reserve_days, fit_share=days.fit_share)

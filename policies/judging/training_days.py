@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from policies.errors import LearningError
+from policies.errors import TooFewDaysError
 from policies.learning.reading import joined
 from policies.log import Bools, Dates, LoggedDecisions, Logs
 
@@ -74,20 +74,20 @@ def split_days(
         select_rows: that `select` has at most.
 
     Raises:
-        LearningError: there are too few matured days.
+        TooFewDaysError: there are too few matured days.
     """
     parts = [log] if isinstance(log, LoggedDecisions) else log
     calendar = _calendar(parts)
     days = np.unique(calendar["day"])
     if not len(days):
-        raise LearningError("No decision has matured yet.", hint="wait for rewards to mature")
+        raise TooFewDaysError("No decision has matured yet.", hint="wait for rewards to mature")
     cut = days[-reserve_days] if len(days) > reserve_days else days[0]
     matured = calendar[calendar["known"] <= cut]
     known = np.unique(matured["day"])
     if len(known) < 2:
         what = f"The log has {len(days)} matured days, too few to fit, select and judge apart."
         hint = f"wait for more days, or lower training.reserve_days ({reserve_days})"
-        raise LearningError(what, where="rewarded_decisions", hint=hint)
+        raise TooFewDaysError(what, where="rewarded_decisions", hint=hint)
     n_fit = min(max(round(fit_share * len(known)), 1), len(known) - 1)
     first = known[n_fit]
     early = matured["day"] < first

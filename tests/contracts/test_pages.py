@@ -8,9 +8,13 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from engine.cli import dbb, nba
+from engine.feature_definitions import FeatureDefinitions
 from engine.local.bundle import read_bundle
+from engine.settings import Section
+from engine.source_definitions import TablesSource
 
 PROGRAMS = {"dbb": dbb.main, "nba": nba.main}
 PLACEHOLDERS = {"PATH": "file.csv", "DAY": "2026-03-03", "TARGET": "dev", "…": ""}
@@ -137,3 +141,16 @@ def test_documented_attributes_exist(repository: Path) -> None:
             missing.append(f"{page}: {name}")
     assert names
     assert not missing, "\n".join(missing)
+
+
+@pytest.mark.parametrize(
+    ("page", "model"), [("your-data.md", TablesSource), ("features.md", FeatureDefinitions)]
+)
+def test_documented_yaml_is_what_the_engine_reads(
+    repository: Path, page: str, model: type[Section]
+) -> None:
+    """The example of a page about a file under conf is a whole and valid one."""
+    text = (repository / "docs" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    assert len(blocks) == 1
+    model.model_validate(yaml.safe_load(blocks[0]))
