@@ -10,12 +10,15 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from engine.data.rewards import read_log
+from engine.data.versions import STAMPS
 from engine.refs import PolicyRef
 from policies import AsDeployed
 from tests.story.conftest import changed
 from tests.story.telco import ACTIONS, COST, ZONE, Telco
+from tests.story.test_faults import everything, stopped_everywhere
 
 pytestmark = pytest.mark.slow
 START, HISTORY, CUSTOMERS = dt.date(2026, 3, 9), 30, 800  # 29 March has 23 hours in Madrid
@@ -154,3 +157,75 @@ def test_the_days_go_on(story: Story) -> None:
     assert set(rows["action_id"]) == set(ACTIONS)
     assert (rows.loc[rows["group"] == "holdout", "action_id"] == "nada").all()
     assert loop.frame("quarantine").empty
+
+
+def facts_of_two_days(new_loop: Any, folder: Path, stopped: bool) -> dict[str, Any]:
+    """What stands after data and features of a small company's first day and a day of corrections.
+
+    Args:
+        new_loop, folder: where.
+        stopped: whether each stage is stopped once at each of its writes.
+    """
+    telco = Telco(folder / "data", 150, START, seed=2)
+    telco.history(12)
+    first = START + dt.timedelta(days=12)
+    given = {"source": "telco", "source_path": str(folder / "data")}
+    loop = new_loop("telco_faults", first, {}, **given)
+    telco.write_conf(loop.conf)
+    changed(loop.conf, {"sources/telco.yml": {"quarantine_limit": 0.5}})
+
+    def run(day: dt.date) -> None:
+        for stage in ("data_generation", "feature_engineering"):
+            if stopped:
+                assert stopped_everywhere(loop, stage, day)
+            else:
+                loop.stage(stage, day)
+
+    run(first)
+    told = pd.Timestamp(first) + pd.Timedelta(hours=5)
+    for name, column in {"uso": "minutos", "recargas": "importe"}.items():
+        rows = pd.read_parquet(telco.folder / name / f"{START}.parquet").head(20)
+        rows = rows.assign(**{"cargado": told, column: rows[column] + 1})
+        rows.loc[rows.index[:2], "tipo"] = None
+        rows.to_parquet(telco.folder / name / "corrections.parquet", index=False)
+    moved = telco.people.head(9).assign(tarifa="otra", modificado=told)
+    moved.to_parquet(telco.folder / "abonados" / "cambios.parquet", index=False)
+    run(first + dt.timedelta(days=1))
+    found = everything(loop)
+    assert {"quarantine", *(f"superseded_{name}" for name in STAMPS)} <= found.keys()
+    for table in ("quarantine", *(f"superseded_{name}" for name in STAMPS)):
+        assert len(loop.frame(table)) >= 4
+    return found
+
+
+def test_facts_stopped_at_any_write_are_completed(new_loop: Any, tmp_path: Path) -> None:
+    """Corrections, quarantine and features end as those of a run that nobody stopped."""
+    calm = facts_of_two_days(new_loop, tmp_path / "calm", stopped=False)
+    assert facts_of_two_days(new_loop, tmp_path / "stopped", stopped=True) == calm
+
+
+def test_a_company_without_a_log_decides_by_its_rules(new_loop: Any, tmp_path: Path) -> None:
+    """Until enough days have matured training says how many there are, and every stage succeeds."""
+    telco = Telco(tmp_path / "data", 150, START, seed=3)
+    telco.history(5)
+    first = START + dt.timedelta(days=5)
+    given = {"source": "telco", "source_path": str(tmp_path / "data")}
+    loop = new_loop("telco_new", first, {}, **given)
+    telco.write_conf(loop.conf)
+    source = loop.conf / "sources" / "telco.yml"
+    tables = yaml.safe_load(source.read_text())["tables"]
+    changed(
+        loop.conf,
+        {"sources/telco.yml": {"tables": {**tables, "decisions": None}}},
+    )
+    results = loop.run(first)
+    assert results["model_training"].summary.startswith("nothing trained yet: no decision has")
+    assert "nothing to measure drift against" in results["monitoring"].summary
+    decided = loop.frame("decisions")
+    assert set(decided["model_name"]) == {"baseline:business_rules"}
+    assert set(decided["group"]) == {"policy", "uniform", "holdout"}
+    page = Path(results["promotion"].closing[1].removeprefix("Report: ")).read_text()
+    assert "No decision has matured yet." in page
+    assert "nan" not in page
+    later = loop.run(first + dt.timedelta(days=5))
+    assert "the log has 1 matured days" in later["model_training"].summary
