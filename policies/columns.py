@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Union
 
@@ -61,6 +61,8 @@ def number(name: str, value: Any, error: type[NbaError] = InvalidLogError) -> fl
 
 def low_high(name: str, ends: Any, error: type[NbaError] = InvalidLogError) -> tuple[float, float]:
     """Two finite numbers, the lower one first; raises `error` for anything else."""
+    if isinstance(ends, (str, bytes, Mapping, Set)):  # a text of two digits could be read as two
+        raise error(f"{name} must be (low, high), not {ends!r}")
     try:
         low, high = (float(end) for end in ends)
     except (TypeError, ValueError) as cause:
@@ -98,6 +100,7 @@ def as_array(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
         return None
     if isinstance(value, (pa.Array, pa.ChunkedArray)):
         value = value.to_pandas(date_as_object=False, deduplicate_objects=False)
+    _check_meaning(name, value, dtype)
     if dtype == "datetime64[D]":
         value = _dates(name, value)
     elif dtype is bool:
@@ -113,6 +116,18 @@ def as_array(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
     array = array.view()
     array.flags.writeable = False
     return array
+
+
+def _check_meaning(name: str, value: Any, dtype: Any) -> None:
+    """Refuse what numpy would read as a number, or as a date, that it is not."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+        what = f"{name} has masked values, which are not known"
+        raise InvalidLogError(what, hint="leave these rows out: array.compressed()")
+    kind = getattr(getattr(value, "dtype", None), "kind", "O")
+    given = {"c": "complex numbers", "m": "spans of time", "M": "dates"}.get(kind)
+    wanted = "dates" if dtype == "datetime64[D]" else "numbers"
+    if dtype is not None and given and given != wanted:
+        raise InvalidLogError(f"{name} holds {given}, not {wanted}", hint="give the column meant")
 
 
 def _yes_or_no(name: str, value: Any) -> Any:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain
+from textwrap import shorten
 from typing import Any, Union
 
 import numpy as np
@@ -177,15 +181,19 @@ class LoggedDecisions:
     def never_drawn(self) -> Bools | None:
         """(n, k) bool: eligible actions that could not be drawn, as far as the log tells; or None.
 
-        With a distribution those of probability 0, without one those that no choice row has.
+        With a distribution those of probability 0. Without one those that no choice row has, and
+        all others of a row whose action had probability 1.
         """
         if self.distribution is not None:
             never = self.eligible & (self.distribution == 0)
         else:
             drawn = np.bincount(self.action[self.choice], minlength=self.n_actions) > 0
-            if drawn.all() or not self.choice.any():
+            certain = self.choice & (self.action_probability >= 1 - ROUNDING)
+            if (drawn.all() and not certain.any()) or not self.choice.any():
                 return None
             never = self.eligible & ~drawn & self.choice[:, None]
+            never[certain] = self.eligible[certain]
+            never[certain, self.action[certain]] = False
         return never if never.any() else None
 
     @cached_property
@@ -199,6 +207,35 @@ class LoggedDecisions:
     def __len__(self) -> int:
         """How many decisions: n."""
         return len(self.action)
+
+    def __str__(self) -> str:
+        """What the log holds, in at most ten lines."""
+        known = {
+            "dates": None if self.decision_date is None else _span(self.decision_date),
+            "customers": None if self.customer_id is None else f"{self.customers[1]:,}",
+            "contexts": None if self.contexts is None else ", ".join(map(str, self.contexts)),
+            "distribution": None if self.distribution is None else "known",
+            "reward range": self.reward_range and f"{self.reward_range}, declared",
+        }
+        drawn = np.bincount(self.action, minlength=self.n_actions)
+        counts = ", ".join(f"{name} {n:,}" for name, n in zip(self.action_ids, drawn))
+        some = len(self) > 0
+        lines = [
+            f"{len(self):,} decisions, {int(self.choice.sum()):,} with a choice among"
+            f" {self.n_actions} actions",
+            f"actions: {shorten(counts, 200, placeholder=' …')}",
+            f"reward: mean {self.reward.mean():.6g}" if some else "reward: none",
+            f"probabilities: {self.probabilities}"
+            + (f", smallest {self.action_probability.min():.3g}" if some else ""),
+            *(
+                f"{name}: {shorten(said, 200, placeholder=' …')}"
+                for name, said in known.items()
+                if said
+            ),
+        ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
 
     def __getitem__(self, rows: Array | Sequence[int] | slice) -> LoggedDecisions:
         """The log of these rows only: a boolean mask, an array of row numbers, or a slice.
@@ -285,6 +322,10 @@ class LoggedDecisions:
         group: Column = None,
         matured_on: Column = None,
         reward_range: tuple[float, float] | None = None,
+        decision_id: Column = None,
+        repeats: str = "refuse",
+        now: Any = None,
+        reward_window: int | None = None,
     ) -> LoggedDecisions:
         """A log from a table, one row per decision.
 
@@ -295,11 +336,17 @@ class LoggedDecisions:
             action: column of action ids.
             action_probability, reward, decision_date, customer_id, group, matured_on: column names;
                 action_probability=None where the table does not say.
-            features: the columns that become contexts; None = all that are not named otherwise.
+            features: the columns that become contexts; None = none, and a warning names those that
+                are left.
             eligible: column of lists of action ids, or an (n, k) bool array; None = all eligible.
             distribution: column of maps from action id to probability or of arrays in the order of
                 action_ids, or an (n, k) array.
             reward_range: declared (low, high).
+            decision_id: column of ids; says which rows are one decision.
+            repeats: what to do with several rows of one decision: "refuse" them, or "sum" their
+                rewards, where all that is named otherwise must be equal.
+            now, reward_window: a day's rewards are known `reward_window` days after its end; days
+                younger than that by `now` are left out as a whole. Both need decision_date.
 
         Instead of a column's name an array of n values may be given, in the frame's order; a pandas
         object must have the frame's index, or rows numbered from 0.
@@ -321,20 +368,38 @@ class LoggedDecisions:
             "matured_on": matured_on,
         }
         if features is None:
-            features = _others(frame, [action, eligible, distribution, *plain.values()])
+            given = [action, eligible, distribution, decision_id, *plain.values()]
+            if left := _others(frame, given):
+                what = f"no column is a context, since features is not given: left out are {left}"
+                warnings.warn(what, UserWarning, stacklevel=2)
+        if decision_id is not None:
+            frame = _one_row_a_decision(frame, decision_id, reward, repeats)
         actions = table.read_actions("action", table.take_column(frame, action))
         lists = table.read_lists("eligible", table.take_column(frame, eligible))
         maps = table.read_maps("distribution", table.take_column(frame, distribution))
         ids = _listed(action_ids, (actions, lists, maps))
-        return cls(
+        made = cls(
             action_ids=ids,
             action=actions.indices(ids),
             eligible=lists.matrix(ids) if isinstance(lists, Entries) else lists,
-            contexts=table.take_columns(frame, features),
+            contexts=None if features is None else table.take_columns(frame, features),
             distribution=maps.matrix(ids) if isinstance(maps, Entries) else maps,
             reward_range=reward_range,
             **{name: table.take_column(frame, column) for name, column in plain.items()},
         )
+        if (now is None) != (reward_window is None):
+            raise InvalidLogError("now and reward_window are given together, or neither is")
+        return made if reward_window is None else made[made._old_enough(now, reward_window)]
+
+    def _old_enough(self, now: Any, reward_window: int) -> Bools:
+        """(n,) bool: rows of days whose rewards are all known."""
+        if isinstance(reward_window, bool) or not isinstance(reward_window, (int, np.integer)):
+            raise InvalidLogError(
+                f"reward_window must be a whole number of days: {reward_window!r}"
+            )
+        if reward_window < 0:
+            raise InvalidLogError(f"reward_window must not be negative: {reward_window}")
+        return np.asarray(self._dates() + 1 + reward_window <= to_day(now))
 
 
 Logs = Union[LoggedDecisions, Iterable[LoggedDecisions]]
@@ -362,14 +427,55 @@ def _listed(action_ids: Any, columns: Iterable[Any]) -> tuple[str, ...]:
         raise InvalidLogError(f"action_ids must be a list of different ids: {action_ids!r}")
     if action_ids is None:
         named = [column.ids for column in columns if isinstance(column, Entries)]
-        action_ids = sorted(set(chain.from_iterable(named)))
+        action_ids = sorted(set(chain.from_iterable(named)), key=_numeric_order)
     return _action_ids(action_ids)
+
+
+def _one_row_a_decision(
+    frame: pd.DataFrame | pa.Table, decision_id: Column, reward: Column, repeats: str
+) -> pd.DataFrame | pa.Table:
+    """The frame with one row for each decision, whose rewards are summed where that is asked."""
+    if repeats not in ("refuse", "sum"):
+        raise InvalidLogError(f'repeats must be "refuse" or "sum": {repeats!r}')
+    ids = pd.Series(np.asarray(table.take_column(frame, decision_id)))
+    require(~ids.isna(), "decision_id must not be missing")
+    again = ids.duplicated()
+    if not again.any():
+        return frame
+    if repeats == "refuse":
+        hint = 'leave the further rows out, or add up their rewards: repeats="sum"'
+        require(~again, "decision_id must be there once", hint=hint)
+    if not isinstance(frame, pd.DataFrame) or not isinstance(reward, str):
+        what = 'repeats="sum" needs a pandas frame, and reward as the name of a column'
+        raise InvalidLogError(what, hint="frame.to_pandas()")
+    others = frame.drop(columns=reward).astype(str)
+    differs = pd.concat([ids.set_axis(frame.index), others], axis=1).drop_duplicates()
+    twice = differs.iloc[:, 0].duplicated()
+    if twice.any():
+        raise InvalidLogError(
+            f"rows of the decision {differs.iloc[:, 0][twice].iloc[0]!r} differ in more than reward",
+            hint="rows of one decision have one action, one probability and one context",
+        )
+    groups = frame[reward].groupby(ids.to_numpy())
+    total = groups.sum().where(groups.count() == groups.size())  # one unknown: all unknown
+    first = frame[~again.to_numpy()]
+    return first.assign(**{reward: total.loc[ids[~again]].to_numpy()})
+
+
+def _numeric_order(action_id: Any) -> tuple[float, str]:
+    """Whole numbers in their order, before names in theirs."""
+    text = str(action_id)
+    return (float(text) if re.fullmatch(r"-?\d{1,15}", text) else math.inf, text)
 
 
 def _others(frame: pd.DataFrame | pa.Table, columns: Iterable[Any]) -> list[str]:
     """The names of all columns but these."""
     named = {column for column in columns if isinstance(column, str)}
     return [name for name in table.column_names(frame) if name not in named]
+
+
+def _span(dates: Dates) -> str:
+    return f"{dates.min()} to {dates.max()}, {len(np.unique(dates)):,} days" if len(dates) else ""
 
 
 def _whole(action: Any) -> Any:

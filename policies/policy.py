@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
+from textwrap import shorten
 from typing import Any, ClassVar, Optional, Union, cast, final
 
 import numpy as np
@@ -74,6 +75,14 @@ class Policy(ABC):
     def _load(cls, path: Path, state: dict[str, Any]) -> Policy:
         """Build the policy from `_state()` with `action_ids` added, and the directory's files."""
         return cls(**state)
+
+    def __repr__(self) -> str:
+        """The class, the actions and the parameters, cut where they are long."""
+        told = ", ".join(
+            f"{name}={value!r}" for name, value in self.params.items() if name != "kind"
+        )
+        inside = shorten(f"{list(self.action_ids)}, {told}".rstrip(", "), 300, placeholder=" …")
+        return f"{type(self).__name__}({inside})"
 
     @property
     def name(self) -> str:

@@ -89,7 +89,7 @@ def compare_models(run: Run, candidate: str, incumbent: str) -> Compared:
         own = [one in dict(known.versions) for known in state.lineages]
         step = Step("staging", one, other, own.index(True) + 1 if any(own) else 1)
     if reasons is None:  # as monitoring will
-        reasons = problems(health_rows(log, load(lineage.newest), config.exploration))
+        reasons = problems(health_rows(log, load(lineage.newest), config))
         rows = evidence_rows(log, lineage, load, (other, load(other)), config, evidence, day)
         evidence = pd.concat([evidence, rows]) if len(evidence) else rows
     verdict = judge(step, evidence, config.engine.gate, reasons)

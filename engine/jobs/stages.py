@@ -271,7 +271,7 @@ def monitoring(run: Run) -> Result:
         refs = (PolicyRef.parse(number) for number in (lineage.newest, step.version))
         candidate, _ = (standing.usable(ref) for ref in refs)
         if candidate is not None:
-            health = [health_rows(log, candidate, run.config.exploration)]
+            health = [health_rows(log, candidate, run.config)]
     written = {
         "policy_values": tables.add_rows("policy_values", values.assign(as_of=day)),
         "evidence": _freeze(run, log),

@@ -6,19 +6,23 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from policies import AsDeployed, Exploration, LoggedDecisions, Policy, assess
+from engine.config import Config
+from policies import AsDeployed, LoggedDecisions, Policy, assess
 from policies.judging.assessment import MIN_EFFECTIVE_N
 
 LOG = "log"
 
 
-def health_rows(log: LoggedDecisions, candidate: Policy, exploration: Exploration) -> pd.DataFrame:
+def health_rows(log: LoggedDecisions, candidate: Policy, config: Config) -> pd.DataFrame:
     """One row a reason: subject, metric, value, threshold, status (`decide collect broken`), reason.
 
-    The candidate is assessed as deployed. The metric is the status and the reason's number, so that
+    The candidate is assessed as deployed; how many rows a difference needs the gate says itself. The
+    metric is the status and the reason's number, so that
     the text of the reason is no key.
     """
-    assessment = assess(log, AsDeployed(candidate, exploration))
+    low, high = config.engine.reward.range
+    deployed = AsDeployed(candidate, config.exploration)
+    assessment = assess(log, deployed, minimum_effect=high - low)
     reasons = assessment.reasons or ["the log can judge the candidate"]
     return pd.DataFrame(
         {

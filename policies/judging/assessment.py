@@ -14,11 +14,18 @@ from policies.errors import EvaluationError
 from policies.estimating.arguments import number
 from policies.estimating.rows import EvaluationRows, evaluation_rows
 from policies.estimating.sums import effective_size
-from policies.judging.log_checks import NOT_DRAWN, action_checks, contradictions, weights_off
+from policies.judging.log_checks import (
+    NOT_DRAWN,
+    action_checks,
+    contradictions,
+    silent_days,
+    weights_off,
+)
 from policies.log import Floats, LoggedDecisions
 
 MIN_EFFECTIVE_N = 100.0
 MAX_TOP_SHARE = 0.5  # of the weight in the 1 % heaviest rows: beyond it a handful of rows decides
+FEW_REWARDS = 30  # on rows with weight: fewer tell little of how much their rewards vary
 POWER = 7.85  # (1.96 + 0.84)²: 80 % power at two-sided 5 %, one look
 EXPLORE = (0.05, 0.1, 0.2, 0.5)  # shares of decisions drawn uniformly, for the what-if
 WHAT_IF = 0.2  # the one that a sentence names, when it saves a tenth of the further rows
@@ -87,7 +94,8 @@ def assess(
 
     Args:
         target: a policy or an (n, k) array.
-        minimum_effect: smallest difference per choice row that matters, in reward units.
+        minimum_effect: smallest difference per choice row that matters, in reward units; None = a
+            fifth of the size of the mean reward.
         min_effective_n: effective n below which nothing is decided.
         incumbent: a policy or an (n, k) array.
         expected_reward: (n, k) predictions, as from `cross_fit`.
@@ -95,6 +103,9 @@ def assess(
     """
     if minimum_effect is not None and not number("minimum_effect", minimum_effect) > 0:
         raise EvaluationError(f"minimum_effect must be positive, not {minimum_effect}")
+    if minimum_effect is None and log.choice.any():
+        usual = abs(float(log.reward[log.choice].mean())) / 5
+        minimum_effect = float(f"{usual:.2g}") or None  # two digits are enough for a question
     ours = evaluation_rows(log, target, expected_reward)
     theirs = None if incumbent is None else evaluation_rows(log, incumbent, expected_reward)
     weight, actions = ours.weight[log.choice], action_checks(log)
@@ -121,6 +132,11 @@ def assess(
     outside = ours.unsupported_share * len(log) / max(len(weight), 1)
     few = list(_too_few(found, min_effective_n, outside, minimum_effect))
     notes = [ESTIMATED] if log.probabilities == "estimated" else []
+    if days := silent_days(log):
+        shown = f"{', '.join(days[:3])}{' …' if len(days) > 3 else ''}"
+        notes.append(
+            f"no action has an outcome on {shown}: leave out days whose outcomes were lost"
+        )
     verdict = "broken" if broken else "collect" if few else "decide"
     return replace(found, verdict=verdict, reasons=broken + few + notes)
 
@@ -139,12 +155,16 @@ def _plan(
     of its square times p over that, which this log estimates. Rows so far keep what they say.
     """
     choice = log.choice
-    drawn = differing * (ours.reward if ours.residual is None else ours.residual)[choice]
+    away = (ours.reward if ours.residual is None else ours.residual)[choice]
+    drawn = differing * away
     direct = 0.0 if ours.direct is None else ours.direct[choice]
     if theirs is not None and theirs.direct is not None:
         direct = direct - theirs.direct[choice]
     n, square = len(drawn), drawn * drawn
-    variance = float((direct + drawn).var(ddof=1))
+    variance, reward = float((direct + drawn).var(ddof=1)), log.reward[choice]
+    told = np.count_nonzero((differing != 0) & (reward != np.median(reward)))
+    if told < FEW_REWARDS:  # a rare reward may not have come yet: all rows say how much it varies
+        variance = max(variance, float((differing * differing).mean() * away.var()))
     wanted = POWER / minimum_effect**2  # inverse variance of the mean that shows the effect
     left = wanted - n / variance if variance else 0.0
     share = log.action_probability[choice] * log.eligible[choice].sum(axis=1)  # p over uniform

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from scipy import special
 from policies.errors import EvaluationError
 from policies.estimating.arguments import number
 from policies.estimating.sums import Parts, Sums
-from policies.log import Bools, Floats, LoggedDecisions
+from policies.log import Bools, Floats, Ints, LoggedDecisions
 
 Z_BROKEN = 4.5  # standard errors; about one false alarm in 150,000 tests of a normal mean
 P_BROKEN = 1e-5  # of a chi-square test, and of a day without any outcome
@@ -61,19 +62,30 @@ def action_checks(log: LoggedDecisions) -> pd.DataFrame:
     """What each action's rows say about the log, from choice rows.
 
     Returns:
-        A frame indexed by action id: logged (rows), expected (sum of its probabilities; NaN where
-        the distribution is not known), z (logged against expected in standard errors, the worst of
-        all rows and of the halves with lower and higher probabilities), mean_weight (of 1[A = a] /
+        A frame indexed by action id: logged (rows), expected (sum of its probabilities where they
+        are known: by the distribution, or between two eligible actions, where one probability
+        implies the other; NaN where nowhere), z (logged against expected in standard errors, the worst of
+        all rows and of the halves with lower and higher probabilities), design_effect (how much more
+        the sum of draws varies by customer than independent draws would), mean_weight (of 1[A = a] /
         p, which should be 1), weights_off, mean_reward, capture (whether outcomes are recorded:
         "complete", "no outcome on DATE …", or "not identifiable" where nothing tells).
     """
-    rows, choice = [], log.choice
+    rows, choice, implied = [], log.choice, np.minimum(log.action_probability, 1.0)
+    pairs = np.count_nonzero(log.eligible, axis=1) == 2
+    codes = None if log.customer_id is None else log.customers[0]
     for index in range(log.n_actions):
-        could, expected, z = choice & log.eligible[:, index], math.nan, math.nan
+        could, expected, z, design = choice & log.eligible[:, index], math.nan, math.nan, 1.0
+        # rounded: 1 − 0.9 is not quite 0.1, and must not tell the rows of two actions apart
+        known, chance = could & pairs, np.where(log.action == index, implied, 1 - implied).round(12)
         if log.distribution is not None:
-            could &= log.distribution[:, index] > 0
-            chance = log.distribution[could, index]
-            expected, z = float(chance.sum()), _worst_z(chance, log.action[could] == index)
+            known = could = could & (log.distribution[:, index] > 0)
+            chance = log.distribution[:, index]
+        if known.any():
+            drawn, chance = log.action[known] == index, chance[known]
+            expected, whose = float(chance.sum()), None if codes is None else codes[known]
+            z = _worst_z(chance, drawn, whose)
+            independent, variance = _variance(drawn - chance, chance, whose)
+            design = variance / independent if independent else 1.0
         taken = could & (log.action == index)
         weight = np.where(taken, 1 / log.action_probability, 0.0)[could]
         rows.append(
@@ -81,9 +93,11 @@ def action_checks(log: LoggedDecisions) -> pd.DataFrame:
                 "logged": int(taken.sum()),
                 "expected": expected,
                 "z": z,
+                "design_effect": design,
                 "mean_weight": float(weight.mean()) if len(weight) else math.nan,
                 # where the distribution is known, z says it better
-                "weights_off": log.distribution is None and weights_off(weight),
+                "weights_off": log.distribution is None
+                and weights_off(_by_customer(weight, None if codes is None else codes[could])),
                 "mean_reward": float(log.reward[taken].mean()) if taken.any() else math.nan,
                 "capture": _capture(log, taken),
             }
@@ -111,44 +125,104 @@ def weights_off(weight: Floats) -> bool:
     return bool(special.logsumexp(capital) - math.log(len(STAKES)) > wanted)
 
 
-def _worst_z(chance: Floats, taken: Bools) -> float:
+def _by_customer(weight: Floats, customer: Ints | None) -> Floats:
+    """The mean weight of each customer: 1 on average however a customer's draws hang together."""
+    if customer is None:
+        return weight
+    rows = np.bincount(customer)
+    return np.bincount(customer, weight)[rows > 0] / rows[rows > 0]
+
+
+def _variance(away: Floats, chance: Floats, customer: Ints | None) -> tuple[float, float]:
+    """Variance of the sum of draws minus probabilities: of independent draws, and by customer.
+
+    That of independent draws is Σ p (1 − p). The draws of one customer may be a single draw that is
+    logged at every visit; their sums then vary more.
+    """
+    independent = float((chance * (1 - chance)).sum())
+    if customer is None:
+        return independent, independent
+    sums = np.bincount(customer, away)
+    return independent, max(independent, float(sums @ sums))
+
+
+def _worst_z(chance: Floats, taken: Bools, customer: Ints | None) -> float:
     """The largest |z| of draws against their probabilities, over all rows and both halves.
 
-    Given their probabilities draws are independent, so their variance is Σ p (1 − p); parts that
-    expect fewer than 10 draws, or 10 others, are left out.
+    Parts that expect fewer than 10 draws, or 10 others, are left out.
     """
     upper = chance > np.median(chance) if len(chance) else np.zeros(0, dtype=bool)
-    found = [0.0]
+    found, away = [0.0], taken - chance
     for part in (np.ones(len(chance), dtype=bool), upper, ~upper):
-        expected, variance = chance[part].sum(), (chance[part] * (1 - chance[part])).sum()
-        if min(expected, part.sum() - expected) >= 10 and variance > 0:
-            found.append(float((taken[part].sum() - expected) / math.sqrt(variance)))
+        expected = chance[part].sum()
+        own = None if customer is None else customer[part]
+        independent, variance = _variance(away[part], chance[part], own)
+        if min(expected, part.sum() - expected) >= 10 and independent > 0:
+            found.append(float(away[part].sum() / math.sqrt(variance)))
     return max(found, key=abs)
+
+
+def silent_days(log: LoggedDecisions) -> list[str]:
+    """Days on which the rows of all actions have one reward, which is rare on the others."""
+    days = _lost_days(log, log.choice)
+    return [] if days is None else [str(pd.Timestamp(day).date()) for day in days]
+
+
+def _lost_days(log: LoggedDecisions, rows: Bools) -> list[Any] | None:
+    """Days on which all these rows have one reward, though at its rate on the others that is rare.
+
+    Rarer than 1 in 100,000. None where no day has so many rows that a loss would show. What is lost
+    evenly, on all days, no log can tell from a poor action.
+    """
+    if log.decision_date is None or not rows.any():
+        return None
+    rewards = pd.Series(log.reward[rows])
+    count = rewards.value_counts(sort=False)
+    days = rewards.groupby(log.decision_date[rows]).agg(["size", "min", "max"])
+    n, limit = days["size"], math.log(P_BROKEN / len(days))
+    with np.errstate(divide="ignore"):
+        if not (n * np.log(count.max() / len(rewards)) <= limit).any():
+            return None
+        same, others = count[days["max"]].to_numpy() - n, np.maximum(len(rewards) - n, 1)
+        rare = n * np.log(np.maximum(same, 0) / others) <= limit
+    return list(days.index[rare & (days["min"] == days["max"])])
 
 
 def _capture(log: LoggedDecisions, taken: Bools) -> str:
     """Whether an action's outcomes look recorded, day by day.
 
-    A day on which all rows of the action have one reward, though at that reward's rate on the other
-    days this would be rarer than 1 in 100,000, has lost its outcomes. What is lost evenly, on all
-    days, no log can tell from a poor action.
+    A lost day of the action counts if the other actions had outcomes on that day: the share of the
+    reward among their rows, against that on all days, says how rare it was. So a day on which a shop
+    is closed, or an early day of growing sales, is none.
     """
-    if log.decision_date is None or not taken.any():
+    days = _lost_days(log, taken)
+    if days is None:
         return UNKNOWN
-    rewards = pd.Series(log.reward[taken])
-    count = rewards.value_counts(sort=False)
-    days = rewards.groupby(log.decision_date[taken]).agg(["size", "min", "max"])
-    n, limit = days["size"], math.log(P_BROKEN / len(days))
-    with np.errstate(divide="ignore"):
-        if not (n * np.log(count.max() / len(rewards)) <= limit).any():
-            return UNKNOWN  # no day has so many rows that a loss would show
-        same, others = count[days["max"]].to_numpy() - n, np.maximum(len(rewards) - n, 1)
-        rare = n * np.log(np.maximum(same, 0) / others) <= limit
-        lost = rare & (days["min"] == days["max"])
-    if not lost.any():
+    dates, others = log.decision_date, log.choice & ~taken
+    assert dates is not None
+    lost = []
+    for day in days:
+        here = dates == np.datetime64(day, "D")
+        reward = log.reward[taken & here][0]
+        odds = [
+            _odds(log.reward[rows] == reward)
+            for rows in (taken & ~here, others & here, others & ~here)
+        ]
+        if not (others & here).any() or math.isinf(odds[1]) or not odds[2]:
+            continue
+        usual = odds[0] * odds[1] / odds[2]
+        share = usual / (1 + usual) if math.isfinite(usual) else 1.0
+        if (taken & here).sum() * math.log(max(share, 1e-300)) <= math.log(P_BROKEN):
+            lost.append(str(pd.Timestamp(day).date()))
+    if not lost:
         return "complete"
-    named = ", ".join(str(day.date()) for day in days.index[lost][:3])
-    return f"no outcome on {named}{' …' if lost.sum() > 3 else ''}"
+    return f"no outcome on {', '.join(lost[:3])}{' …' if len(lost) > 3 else ''}"
+
+
+def _odds(holds: Bools) -> float:
+    """How often it holds for each time that it does not."""
+    no = len(holds) - int(holds.sum())
+    return int(holds.sum()) / no if no else math.inf
 
 
 def _ratio(table: pd.DataFrame) -> Iterator[str]:
@@ -157,6 +231,7 @@ def _ratio(table: pd.DataFrame) -> Iterator[str]:
     if len(known) < 2:
         return
     square = float(((known["logged"] - known["expected"]) ** 2 / known["expected"]).sum())
+    square /= float(known["design_effect"].max())
     p = float(special.chdtrc(len(known) - 1, square))
     if p < P_BROKEN:
         yield (
@@ -191,17 +266,22 @@ def _groups(log: LoggedDecisions, shares: Mapping[str, float] | None) -> Iterato
 def _duplicates(log: LoggedDecisions) -> Iterator[str]:
     """A sentence on rows that stand in the log twice, if there are any.
 
-    Several decisions for a customer on a day are allowed, and most of them then differ in action or
-    reward; where most further rows of a day say the same as the first, they are copies.
+    Several decisions for a customer on a day are allowed; only equal contexts show that most of
+    them are copies.
     """
-    if log.customer_id is None or log.decision_date is None:
+    if log.customer_id is None or log.decision_date is None or log.contexts is None:
         return
     keys = pd.DataFrame({"customer": log.customers[0], "date": log.decision_date})
-    same = keys.assign(action=log.action, reward=log.reward, p=log.action_probability)
-    again, copied = keys.duplicated(), same.duplicated()
-    if again.any() and copied.sum() >= again.sum() / 2:
+    known = log.contexts.astype(str).add_prefix("context ")
+    own = {"action": log.action, "reward": log.reward, "p": log.action_probability}
+    again = keys.duplicated()
+    if known.shape[1] == 0 or not again.any():
+        return
+    same = pd.concat([keys.assign(**own), known.set_axis(keys.index)], axis=1)
+    copied = same.duplicated()
+    if copied.sum() >= again.sum() / 2:
         first = ", ".join(map(str, np.flatnonzero(copied)[:5]))
         yield (
-            f"{copied.sum()} rows repeat a customer on the same date with the same action and reward"
-            f" (rows {first}{', …' if copied.sum() > 5 else ''}): they are copies"
+            f"{copied.sum()} rows repeat a customer on the same date with the same context, action and"
+            f" reward (rows {first}{', …' if copied.sum() > 5 else ''}): they are copies"
         )

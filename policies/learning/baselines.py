@@ -46,8 +46,11 @@ class FixedAction(Policy):
 
     def __init__(self, action_ids: Sequence[str], action: str, fallback: str | None = None) -> None:
         super().__init__(action_ids)
-        self.action, self.fallback = action, fallback
-        self._order = [_column(self, name) for name in (action, fallback) if name is not None]
+        self.action = str(action)
+        self.fallback = None if fallback is None else str(fallback)
+        self._order = [
+            _column(self, name) for name in (self.action, self.fallback) if name is not None
+        ]
 
     @property
     def name(self) -> str:

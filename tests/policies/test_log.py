@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from policies import FixedAction, evaluate
 from policies.errors import InvalidLogError
 from policies.log import LoggedDecisions
 
@@ -42,13 +43,13 @@ def table(**columns: Any) -> pd.DataFrame:
 
 def read(frame: pd.DataFrame, **more: Any) -> LoggedDecisions:
     """The log of a table like `table()`."""
-    named = {"eligible": "eligible_actions", "distribution": "distribution"}
-    named.update(decision_date="decision_date", customer_id="customer_id")
+    named: dict[str, Any] = {"eligible": "eligible_actions", "distribution": "distribution"}
+    named.update(features=["age"], decision_date="decision_date", customer_id="customer_id")
     return LoggedDecisions.from_frame(frame, **{**named, **more})
 
 
-def test_columns_become_arrays_and_the_rest_features() -> None:
-    """Named columns become the log's arrays, all others its contexts, action ids are sorted."""
+def test_columns_become_arrays() -> None:
+    """Named columns become the log's arrays and contexts, and action ids are sorted."""
     log = read(table())
     assert log.action_ids == IDS
     assert log.action.tolist() == [1, 0, 2, 1]
@@ -304,9 +305,9 @@ def test_arrow_tables_are_frames() -> None:
     frame = pd.DataFrame(
         {"action_id": ["a", "b"], "action_probability": 0.5, "reward": [0, 1], "x": [1.5, None]}
     )
-    plain = LoggedDecisions.from_frame(frame)
+    plain = LoggedDecisions.from_frame(frame, features=["x"])
     table = pa.Table.from_pandas(frame)
-    found = LoggedDecisions.from_frame(table)
+    found = LoggedDecisions.from_frame(table, features=["x"])
     assert found.contexts is not None
     pd.testing.assert_frame_equal(found.contexts, plain.contexts)
     assert np.array_equal(found.action, plain.action)
@@ -324,3 +325,123 @@ def test_frames_by_action_are_read_by_name() -> None:
     assert log.distribution.tolist() == [[1.0, 0.0], [0.75, 0.25]]
     with pytest.raises(InvalidLogError, match="are not the actions"):
         LoggedDecisions("ab", [0], [1.0], [0], pd.DataFrame({"a": [True], "c": [True]}))
+
+
+HALVES: dict[str, Any] = {"action": [0, 1], "action_probability": [0.5, 0.5], "reward": [0.0, 1.0]}
+STRANGE: dict[str, tuple[dict[str, Any], str]] = {
+    "a value under a mask": (
+        {"reward": np.ma.masked_array([1.0, 999.0], [False, True])},
+        "reward has masked values",
+    ),
+    "complex numbers": ({"reward": np.array([1 + 2j, 0])}, "reward holds complex numbers"),
+    "dates as rewards": (
+        {"reward": np.array(["2026-01-01"] * 2, dtype="datetime64[D]")},
+        "reward holds dates, not numbers",
+    ),
+    "spans as rewards": (
+        {"reward": np.array([1, 2], dtype="timedelta64[D]")},
+        "reward holds spans of time",
+    ),
+    "spans as dates": (
+        {"decision_date": np.array([1, 2], dtype="timedelta64[D]")},
+        "decision_date holds spans of time, not dates",
+    ),
+    "dates as probabilities": (
+        {"action_probability": pd.Series(pd.to_datetime(["2026-01-01"] * 2))},
+        "action_probability holds dates",
+    ),
+    "a text as a range": ({"reward_range": "01"}, "reward_range must be"),
+    "a map as a range": ({"reward_range": {0: 1, 1: 2}}, "reward_range must be"),
+    "a set as a range": ({"reward_range": {0, 1}}, "reward_range must be"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_nothing_is_read_as_something_else(name: str) -> None:
+    """Values that numpy would turn into other numbers, or dates, are refused by name and type."""
+    given, what = STRANGE[name]
+    with pytest.raises(InvalidLogError, match=what):
+        LoggedDecisions("ab", **{**HALVES, **given})
+
+
+def test_whole_numbers_keep_their_order() -> None:
+    """Items 0 to 11 are columns 0 to 11, so arrays by item number and frames by item agree."""
+    items = np.tile(np.arange(12), 50)
+    frame = pd.DataFrame({"action_id": items, "action_probability": 1 / 12, "reward": items == 2})
+    log = LoggedDecisions.from_frame(frame)
+    assert log.action_ids == tuple(map(str, range(12)))
+    assert log.action.tolist() == items.tolist()
+    always = np.zeros((600, 12))
+    always[:, 2] = 1
+    by_item = pd.DataFrame(always, columns=range(12))[range(11, -1, -1)]
+    for target in (always, by_item, FixedAction(log.action_ids, 2), FixedAction(range(12), "2")):
+        found = evaluate(log, target, estimators=("ips", "dm"), expected_reward=by_item)
+        assert found["value"].tolist() == pytest.approx([1.0, 1.0])
+
+
+def test_rows_of_one_decision_are_refused_or_summed() -> None:
+    """As declared; rows that differ in more than the reward, and unknown rewards, are refused."""
+    frame = pd.DataFrame(
+        {
+            "id": ["d1", "d2", "d1"],
+            "action_id": ["a", "b", "a"],
+            "action_probability": 0.5,
+            "reward": [1.0, 0.0, 2.0],
+            "age": [20, 30, 20],
+        }
+    )
+    given: dict[str, Any] = {"features": ["age"], "decision_id": "id"}
+    with pytest.raises(InvalidLogError, match="decision_id must be there once.*\n.*row 2"):
+        LoggedDecisions.from_frame(frame, **given)
+    log = LoggedDecisions.from_frame(frame, **given, repeats="sum")
+    assert log.reward.tolist() == [3.0, 0.0]
+    assert log.action.tolist() == [0, 1]
+    assert log.contexts is not None
+    assert log.contexts["age"].tolist() == [20, 30]
+    with pytest.raises(InvalidLogError, match="'d1' differ in more than reward"):
+        LoggedDecisions.from_frame(frame.assign(age=[20, 30, 21]), **given, repeats="sum")
+    unknown = frame.assign(reward=[1.0, 0.0, None])
+    with pytest.raises(InvalidLogError, match="reward must be a finite number"):
+        LoggedDecisions.from_frame(unknown, **given, repeats="sum")
+    with pytest.raises(InvalidLogError, match="decision_id must not be missing"):
+        LoggedDecisions.from_frame(frame.assign(id=["d1", None, "d3"]), **given)
+    with pytest.raises(InvalidLogError, match='repeats must be "refuse" or "sum"'):
+        LoggedDecisions.from_frame(frame, **given, repeats="mean")
+
+
+def test_young_days_are_left_out_whole() -> None:
+    """A day counts once all its rewards can have come; the rewards themselves decide nothing."""
+    days = pd.to_datetime(["2026-01-05", "2026-01-06", "2026-01-06", "2026-01-07"])
+    frame = pd.DataFrame(
+        {"action_id": list("abab"), "action_probability": 0.5, "reward": [0, 1, 0, 1], "day": days}
+    )
+    given: dict[str, Any] = {"features": [], "decision_date": "day", "reward_window": 3}
+    kept = [
+        len(LoggedDecisions.from_frame(frame, **given, now=now))
+        for now in ("2026-01-08", "2026-01-09", "2026-01-10", "2026-01-11")
+    ]
+    assert kept == [0, 1, 3, 4]
+    with pytest.raises(InvalidLogError, match="given together"):
+        LoggedDecisions.from_frame(frame, **given)
+    for window in (-1, 2.5, True):
+        with pytest.raises(InvalidLogError, match="reward_window"):
+            LoggedDecisions.from_frame(
+                frame, **{**given, "reward_window": window}, now="2026-01-08"
+            )
+
+
+def test_columns_that_are_left_out_are_named() -> None:
+    """Without `features` no column becomes a context, not even one that came after the decision."""
+    with pytest.warns(UserWarning, match=r"left out are \['age'\]"):
+        log = read(table(), features=None)
+    assert log.contexts is None
+
+
+def test_a_printed_log_is_short() -> None:
+    """Ten lines at most say what the log holds."""
+    lines = str(read(table(), reward_range=(0, 2))).splitlines()
+    assert len(lines) <= 10
+    assert lines[0] == "4 decisions, 3 with a choice among 3 actions"
+    assert "dates: 2026-01-01 to 2026-01-03, 3 days" in lines
+    assert "contexts: age" in lines
+    assert repr(FixedAction("ab", "a")) == "FixedAction(['a', 'b'], action='a', fallback=None)"

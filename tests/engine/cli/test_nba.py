@@ -196,7 +196,7 @@ def test_the_command_and_the_job_give_the_same_verdict(
     pairing = (lineage, load, (RULES, load(RULES)), changed)
     frozen = evidence_rows(early, *pairing, NO_ROWS, day)
     whole = pd.concat([frozen, evidence_rows(log, *pairing, frozen, day)])
-    health = health_rows(log, load("2"), changed.exploration)
+    health = health_rows(log, load("2"), changed)
     seen = (whole, health) if monitored else (frozen, NO_ROWS)
     command = run_on(monkeypatch, log, changed, fake_state(changed, lineage, seen[0]), seen[1])
     found = comparison.compare_models(command, ":2", "@champion")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 
 from engine.monitoring.health import LOG, health_rows, problems, refusal_rows
@@ -27,8 +30,10 @@ def skewed_log(n: int = 3_000) -> LoggedDecisions:
 def test_the_candidate_is_assessed_as_deployed() -> None:
     """The check's effective sample size is that of the deployed candidate, not of the raw policy."""
     log, candidate, exploration = skewed_log(), FixedAction(IDS, "call"), Exploration(0.02, 0.5)
-    rows = health_rows(log, candidate, exploration)
-    expected = assess(log, AsDeployed(candidate, exploration))
+    reward = SimpleNamespace(range=(0.0, 1.0))
+    config: Any = SimpleNamespace(exploration=exploration, engine=SimpleNamespace(reward=reward))
+    rows = health_rows(log, candidate, config)
+    expected = assess(log, AsDeployed(candidate, exploration), minimum_effect=1.0)
     raw = assess(log, candidate)
     assert set(rows["subject"]) == {LOG}
     assert set(rows["value"]) == {expected.effective_n}

@@ -11,7 +11,7 @@ import pytest
 from policies.errors import EvaluationError
 from policies.judging.assessment import assess
 from policies.judging.log_checks import action_checks, weights_off
-from policies.judging.values import compare
+from policies.judging.values import compare, evaluate
 from policies.log import LoggedDecisions
 
 SKEWED = [0.9, 0.05, 0.05]
@@ -266,12 +266,122 @@ def test_sticky_groups_are_counted_by_customer() -> None:
 
 @pytest.mark.parametrize("rate", [0.1, 0.6, 0.9])
 def test_lost_outcomes_at_any_rate(bandit: Any, always: Any, rate: float) -> None:
-    """A day whose outcomes were lost is found, also where most decisions have one."""
+    """A day on which one action's outcomes were lost is found, also where most decisions have one."""
     days = np.repeat(np.arange(20), 500)
     log = bandit(1, 10_000, [0.5, 0.5], [rate, rate], days=days)
-    lost = dataclasses.replace(log, reward=np.where(days == 7, 0.0, log.reward))
+    gone = (days == 7) & (log.action == 1)
+    lost = dataclasses.replace(log, reward=np.where(gone, 0.0, log.reward))
     assert set(action_checks(log)["capture"]) == {"complete"}
-    assert set(action_checks(lost)["capture"]) == {"no outcome on 2026-01-08"}
+    assert list(action_checks(lost)["capture"]) == ["complete", "no outcome on 2026-01-08"]
+    assert assess(lost, always(10_000, 2, 0)).verdict == "broken"
+
+
+def test_a_day_without_any_outcome_is_a_note(bandit: Any, always: Any) -> None:
+    """Where no action has an outcome the shop may be closed: the day is named, nothing is broken."""
+    days = np.repeat(np.arange(20), 500)
+    log = bandit(1, 10_000, [0.5, 0.5], [0.2, 0.2], days=days)
+    closed = dataclasses.replace(log, reward=np.where(days % 7 == 6, 0.0, log.reward))
+    found = assess(closed, always(10_000, 2, 0))
+    assert found.verdict == "decide"
+    assert found.reasons == [
+        "no action has an outcome on 2026-01-07, 2026-01-14: leave out days whose outcomes were lost"
+    ]
+
+
+def test_growing_sales_are_believed(always: Any) -> None:
+    """Early days without a reward of one action are none that lost them, if the others had few."""
+    alarms = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        days = np.repeat(np.arange(40), 500)
+        action = (rng.random(20_000) < 0.1).astype(int)
+        reward = (rng.random(20_000) < 0.2 * ((days + 1) / 40) ** 4) * 1.0
+        log = LoggedDecisions(
+            ["a", "b"], action, np.where(action == 1, 0.1, 0.9), reward,
+            decision_date=np.datetime64("2026-01-01") + days,
+        )  # fmt: skip
+        alarms += assess(log, always(20_000, 2, 1)).verdict == "broken"
+    assert alarms <= 1
+
+
+def test_a_sticky_test_logged_at_every_visit_is_believed() -> None:
+    """One draw a customer, logged many times, is one draw; a halved probability is found all the same."""
+    alarms, found = 0, 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        customer = np.repeat(np.arange(400), rng.geometric(0.03, 400))
+        action = rng.integers(0, 2, 400)[customer]
+        n = len(customer)
+        reward = (rng.random(n) < 0.1) * 1.0
+        p = np.full(n, 0.5)
+        days = np.datetime64("2026-01-01") + rng.integers(0, 30, n)
+        sticky = LoggedDecisions(
+            ["a", "b"], action, p, reward, customer_id=customer, decision_date=days
+        )
+        alarms += assess(sticky, np.full((n, 2), 0.5)).verdict == "broken"
+        wrong = dataclasses.replace(sticky, action_probability=np.where(action == 1, 0.25, 0.5))
+        found += assess(wrong, np.full((n, 2), 0.5)).verdict == "broken"
+    assert alarms <= 1
+    assert found >= 38
+
+
+def test_two_eligible_actions_imply_each_others_probability() -> None:
+    """The top action's probability in every row, and p of the action not taken, are contradictions."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        action = (rng.random(6_000) > 0.8).astype(int)
+        reward, target = (rng.random(6_000) < 0.1) * 1.0, np.full((6_000, 2), 0.5)
+        right = np.where(action == 0, 0.8, 0.2)
+        verdicts = [
+            assess(LoggedDecisions(["a", "b"], action, p, reward), target).verdict
+            for p in (right, np.full(6_000, 0.8), 1 - right)
+        ]
+        assert verdicts == ["decide", "broken", "broken"]
+
+
+def test_without_a_minimum_effect_a_fifth_of_the_mean_reward_is_asked(bandit: Any) -> None:
+    """A log of rare rewards says how many rows such a difference needs."""
+    log = bandit(3, 10_000, [0.5, 0.5], [0.004, 0.004])
+    found = assess(log, np.tile([0.0, 1.0], (10_000, 1)))
+    asked = float(f"{log.reward.mean() / 5:.2g}")
+    weight = np.where(log.action == 1, 2.0, 0.0)
+    variance = max((weight * log.reward).var(ddof=1), (weight**2).mean() * log.reward.var())
+    assert found.verdict == "collect"
+    assert found.rows_needed == pytest.approx(7.85 * variance / asked**2, abs=1)
+
+
+def test_a_reward_that_has_not_come_yet_is_foreseen() -> None:
+    """Where a rare action has no reward so far, the rows needed are those of its true variance."""
+    decided = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        n = 5_000
+        action = (rng.random(n) < 0.05).astype(int)
+        reward = (rng.random(n) < 0.003) * 1.0
+        log = LoggedDecisions(["a", "b"], action, np.where(action == 1, 0.05, 0.95), reward)
+        decided += (
+            assess(log, np.tile([0.0, 1.0], (n, 1)), minimum_effect=0.003).verdict == "decide"
+        )
+    assert decided == 0
+
+
+def test_a_logger_that_never_varied_supports_nothing_there() -> None:
+    """Rows of probability 1 say nothing of what was not drawn: wide intervals, and `collect`."""
+    rng = np.random.default_rng(0)
+    for share in (1.0, 0.5):
+        n = 4_000
+        certain = rng.random(n) < share
+        x = rng.integers(0, 2, n)
+        action = np.where(certain, x, rng.integers(0, 2, n))
+        reward = (rng.random(n) < 0.1 + 0.1 * action) * 1.0
+        log = LoggedDecisions(["a", "b"], action, np.where(certain, 1.0, 0.5), reward)
+        target = np.full((n, 2), 0.5)
+        [row] = evaluate(log, target, estimators=("ips",)).to_dict("records")
+        assert row["low"] < 0.15 < row["high"]
+        assert row["high"] - row["low"] > share / 2
+        found = assess(log, target)
+        assert found.verdict == "collect"
+        assert any("the logger never draws there" in reason for reason in found.reasons)
 
 
 def test_several_decisions_a_day_are_no_copies(contextual: Any) -> None:
