@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -22,10 +23,10 @@ LONGEST = 2_000  # characters of a predicate
 DEEPEST = 25  # parentheses and operators inside each other; the parser's stack holds about 40
 _GRAMMAR = (
     "use columns, numbers, 'strings', DATE '2026-01-31', TRUE, FALSE, = <> < <= > >=, "
-    "AND, OR, NOT, IN (…), BETWEEN, IS [NOT] NULL, + - * / and parentheses"
+    "AND, OR, NOT, IN (…), BETWEEN, LIKE 'text%', IS [NOT] NULL, + - * / and parentheses"
 )
-_OPERATORS = {TokenType[name] for name in ("NOT", "IN", "BETWEEN", "IS", "EQ", "NEQ", "LT", "LTE")}
-_OPERATORS |= {TokenType[name] for name in ("GT", "GTE", "PLUS", "DASH", "STAR", "SLASH")}
+_OPERATORS = {TokenType[name] for name in ("NOT", "IN", "BETWEEN", "IS", "EQ", "NEQ", "LT", "LIKE")}
+_OPERATORS |= {TokenType[name] for name in ("LTE", "GT", "GTE", "PLUS", "DASH", "STAR", "SLASH")}
 _APART = {TokenType.AND, TokenType.OR, TokenType.COMMA}  # none of its operands is inside another
 _OPERANDS = {TokenType[name] for name in ("NUMBER", "STRING", "NULL", "TRUE", "FALSE")}
 _SYNTAX = {TokenType.L_PAREN, TokenType.R_PAREN, *_OPERATORS, *_APART, *_OPERANDS}
@@ -247,6 +248,8 @@ def _evaluate(node: exp.Expression, read: Reader) -> Value:
         value = _operand(node.this, read)
         items = (_operand(item, read) for item in node.expressions)
         return reduce(_or, (_compare(node, exp.EQ, value, item) for item in items))
+    if kind is exp.Like:
+        return _like(node, _operand(node.this, read), node.expression)
     if kind is exp.Neg:
         return _calculate(node, np.subtract, _literal("number", 0.0), _operand(node.this, read))
     if kind in _ARITHMETIC:
@@ -309,6 +312,23 @@ def _compare(node: exp.Expression, how: type[exp.Expression], a: Value, b: Value
     if a.kind != b.kind:
         raise _refused(node, f"compares a {a.kind} with a {b.kind}")
     return Value("boolean", _COMPARISONS[how](a.values, b.values) & ~null, null)
+
+
+def _like(node: exp.Expression, value: Value, pattern: exp.Expression) -> Value:
+    """% stands for any text and _ for one character; each different text is asked once."""
+    if not (isinstance(pattern, exp.Literal) and pattern.is_string) or "\\" in pattern.name:
+        raise _refused(node, "needs a text without backslashes after LIKE", "name LIKE 'a%'")
+    if value.kind == "null":
+        return Value("boolean", np.zeros_like(value.null), np.ones_like(value.null))
+    if value.kind != "string":
+        raise _refused(node, f"compares a {value.kind} with a string")
+    marks = {"%": ".*", "_": "."}
+    wanted = re.compile("".join(marks.get(each) or re.escape(each) for each in pattern.name), re.S)
+    codes, texts = pd.factorize(np.atleast_1d(value.values))
+    found = np.array([wanted.fullmatch(text) is not None for text in texts], dtype=bool)
+    holds = found[codes].reshape(value.values.shape)
+    holds = ~holds if node.args.get("negate") else holds  # NOT LIKE, as newer parsers say it
+    return Value("boolean", holds & ~value.null, value.null)
 
 
 def _as_date(node: exp.Expression, value: Value, other: Value) -> Value:

@@ -32,6 +32,10 @@ HAND_WRITTEN = (
     "NULL",
     "t < 'b' AND NOT s = ''",
     "i / 2 = 0.5",
+    "s LIKE 'N%'",
+    "s NOT LIKE '%L' OR t LIKE '_'",
+    "t LIKE '' AND s LIKE '%'",
+    "s LIKE 'n_' OR NOT t LIKE 'a.*'",
 )
 
 

@@ -191,7 +191,10 @@ def test_reads_precedence_nulls_and_dates_like_sql(text: str, expected: list[boo
         ("i + 1", "not a condition"),
         ("'x'", "not a condition"),
         ("lower(s) = 'nl'", "LOWER(s)"),
-        ("s LIKE 'N%'", "LIKE"),
+        ("s LIKE t", "after LIKE"),
+        ("s LIKE 'N' || '%'", "'||'"),
+        ("s LIKE 'a\\\\%'", "backslashes"),
+        ("s ILIKE 'n%'", "ILIKE"),
         ("CASE WHEN f THEN g ELSE f END", "'WHEN'"),
         ("i IN (SELECT 1)", "'SELECT'"),
         ("i IN ()", "grammar"),
@@ -216,6 +219,27 @@ def test_refuses_what_is_outside_the_grammar(text: str, part: str) -> None:
     with pytest.raises(PredicateError) as error:
         Predicate.parse(text)
     assert part in str(error.value)
+
+
+def test_like_matches_whole_texts() -> None:
+    """% is any text, line breaks too, _ one character; other signs stand for themselves; null is null."""
+    frame = pd.DataFrame({"s": ["premium", "pre", "p.e", "", "a\nb", None, "pré"]})
+    cases = {
+        "pre%": [1, 1, 0, 0, 0, 0, 0],
+        "pr_": [0, 1, 0, 0, 0, 0, 1],
+        "%e%": [1, 1, 1, 0, 0, 0, 0],
+        "p.e": [0, 0, 1, 0, 0, 0, 0],
+        "": [0, 0, 0, 1, 0, 0, 0],
+        "a%b": [0, 0, 0, 0, 1, 0, 0],
+        "%": [1, 1, 1, 1, 1, 0, 1],
+    }
+    for pattern, expected in cases.items():
+        found = Predicate.parse(f"s LIKE '{pattern}'").holds(frame)
+        assert found.astype(int).tolist() == expected
+        other = Predicate.parse(f"s NOT LIKE '{pattern}'").holds(frame)
+        assert (found ^ other).tolist() == frame["s"].notna().tolist()
+    with pytest.raises(PredicateError, match="compares a number with a string"):
+        Predicate.parse("i LIKE '1%'").holds(FRAME)
 
 
 def test_division_needs_a_literal_that_is_not_zero() -> None:
