@@ -94,8 +94,10 @@ def load_config(conf_dir: Path, source: str = SIMULATION, known: Known = Known()
     """
     engine_doc = read_document(conf_dir / "engine.yml")
     path = conf_dir / "sources" / f"{source}.yml"
-    sources = [file.stem for file in sorted(path.parent.glob("*.yml")) if _is_source(file)]
-    require_known(source, sources, ConfigError, f"There is no source {source!r}.", str(path))
+    if not path.exists():
+        what = f"There is no source {source!r}."
+        known_sources = [file.stem for file in source_files(conf_dir)]
+        require_known(source, known_sources, ConfigError, what, str(path))
     source_doc = read_document(path)
     kind = source_doc.data.get("kind", "tables")
     what, where = f"There is no kind of source {kind!r}.", source_doc.where(("kind",))
@@ -134,9 +136,14 @@ def load_config(conf_dir: Path, source: str = SIMULATION, known: Known = Known()
     return config
 
 
-def _is_source(file: Path) -> bool:
-    """Whether a file in `sources` describes one; features and actions of one may lie beside it."""
-    return not file.is_file() or re.search(rb"^name:", file.read_bytes(), re.MULTILINE) is not None
+def source_files(conf_dir: Path) -> list[Path]:
+    """The files that describe sources; features and actions of one may lie beside it."""
+    files = sorted((conf_dir / "sources").glob("*.yml"))
+    return [
+        file
+        for file in files
+        if not file.is_file() or re.search(rb"^name:", file.read_bytes(), re.MULTILINE)
+    ]
 
 
 def _require(name: str, known: Collection[str], noun: str, where: str) -> None:

@@ -16,6 +16,7 @@ from policies.deciding.groups import GROUPS
 from policies.deciding.rules import RULES
 
 DECISION_HOUR = 8  # UTC
+OTHER_SYSTEM = "source:"  # how `model_name` begins where a source brought the decision
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,10 @@ def _run_checks(resolved: Resolved, verbose: bool) -> Iterator[Check]:
 
 
 def _configuration(bundle: Bundle) -> Iterator[Check]:
-    from engine.config import load_config  # pandas and Spark, which other bundles do without
+    from engine.config import (
+        load_config,
+        source_files,
+    )  # pandas and Spark, which other bundles do without
     from engine.world.source import KNOWN
 
     file = bundle.path.parent / REQUIREMENTS
@@ -125,7 +128,7 @@ def _configuration(bundle: Bundle) -> Iterator[Check]:
     if source == UNSET:
         what = f"{bundle.target} has no source yet; until its variable `source` names one, runs"
         yield Check("source", NOT_CHECKED, f"{what} end at once")
-    for file in sorted((folder / "sources").glob("*.yml")):
+    for file in source_files(folder):
         details.setdefault(file.stem, str(file))
     for name, detail in details.items():
         try:  # as a run of this source reads them

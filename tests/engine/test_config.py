@@ -11,7 +11,7 @@ from typing import Callable
 import pytest
 
 from engine.bundle import schema
-from engine.config import Config, load_config
+from engine.config import Config, load_config, source_files
 from engine.errors import ConfigError
 from engine.local.validation import bundle_checks
 from engine.workspace import FAILED, OK
@@ -587,3 +587,26 @@ def test_configuration_is_immutable(conf: Path) -> None:
     config: Config = load_config(conf)
     with pytest.raises(Exception, match="frozen"):
         config.engine.gate.alpha = 0.5  # type: ignore[misc]
+
+
+def test_files_beside_a_source_are_none(conf: Path) -> None:
+    """Features and actions of a company are no sources of their own, and are not listed as such."""
+    (conf / "sources" / "telco_features.yml").write_text("features: {}\n")
+    assert [file.stem for file in source_files(conf)] == ["hillstrom", "simulation"]
+    error = refused(conf, "telco")
+    assert error.hint == "known here: hillstrom, simulation"
+
+
+def test_a_source_replaces_single_keys(conf: Path, edit: Edit) -> None:
+    """A section that names some keys keeps the others, and a mistake in those is in engine.yml."""
+    edit(
+        "sources/hillstrom.yml",
+        "training: {reserve_days: 5, fit_share: 0.65}",
+        "training: {reserve_days: 5}",
+    )
+    ours, theirs = load_config(conf), load_config(conf, "hillstrom")
+    assert theirs.engine.training.reserve_days == 5
+    assert theirs.engine.training.fit_share == ours.engine.training.fit_share
+    path = edit("engine.yml", "  floor: 0.02", "  floor: 0.4")
+    error = refused(conf, "hillstrom")
+    assert error.where == f"{path}:{line_of(path, '  floor: 0.4')}, exploration.floor"

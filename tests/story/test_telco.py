@@ -14,6 +14,7 @@ import yaml
 
 from engine.data.rewards import read_log
 from engine.data.versions import STAMPS
+from engine.jobs.doctor import examine
 from engine.refs import PolicyRef
 from policies import AsDeployed
 from tests.story.conftest import changed
@@ -157,6 +158,8 @@ def test_the_days_go_on(story: Story) -> None:
     assert set(rows["action_id"]) == set(ACTIONS)
     assert (rows.loc[rows["group"] == "holdout", "action_id"] == "nada").all()
     assert loop.frame("quarantine").empty
+    broken = [each for each in examine(loop.run_of(THIRD), fix=False) if each.state == "FAILED"]
+    assert broken == []
 
 
 def facts_of_two_days(new_loop: Any, folder: Path, stopped: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from engine.config import Config
-from engine.data.decisions import DECISION_HOUR, Author, decision_rows
+from engine.data.decisions import DECISION_HOUR, OTHER_SYSTEM, Author, decision_rows
 from engine.data.sources.facts import EVENTS, OUTCOMES, Facts
 from engine.data.tables import Tables
 from engine.errors import SourceError
@@ -90,7 +90,7 @@ class LogFile:
             blocked=np.zeros((n, k), dtype=np.int8),
             chosen_expected_reward=np.full(n, np.nan),
         )
-        author = Author(f"source:{self.name}", "", "", "import")
+        author = Author(f"{OTHER_SYSTEM}{self.name}", "", "", "import")
         return decision_rows(customer, dates, decided, catalogue, author)
 
     def _outcomes(self, frame: pd.DataFrame, customer: np.ndarray, dates: np.ndarray) -> pa.Table:

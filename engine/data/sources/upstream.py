@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from engine.config import Config
 from engine.data.as_of import as_of_features
+from engine.data.decisions import OTHER_SYSTEM
 from engine.data.sources.contract import REASON, ROW, Wanted, conform
 from engine.data.sources.facts import Facts
 from engine.data.sources.reading import read_table, unreadable
@@ -23,10 +24,10 @@ from engine.errors import SourceError
 from engine.parameters import Parameters
 from engine.source_definitions import COLUMNS, TablesSource, UpstreamTable
 from policies.catalogue import NO_CHANNEL
+from policies.log import ROUNDING
 
 OVERLAP = "1 DAY"  # before the newest row that is there: rows that became visible late
 AMOUNT = "amount"
-CLOSE = 1e-6  # of probabilities that should be equal
 
 
 @dataclass(frozen=True)
@@ -194,12 +195,12 @@ class Upstream:
             if "distribution" in described.columns:
                 drawn, values = F.col("distribution"), F.map_values("distribution")
                 total = F.aggregate(values, F.lit(0.0), lambda one, other: one + other)
-                improper = (F.abs(total - 1) > CLOSE) | F.exists(values, lambda value: value < 0)
+                improper = (F.abs(total - 1) > ROUNDING) | F.exists(values, lambda value: value < 0)
                 rules["distribution is not positive with sum 1"] = improper
                 away = F.abs(
                     F.coalesce(F.try_element_at(drawn, F.col("action_id")), F.lit(0.0)) - chance
                 )
-                rules["distribution and action_probability differ"] = away > CLOSE
+                rules["distribution and action_probability differ"] = away > ROUNDING
                 named = F.array_except(F.map_keys("distribution"), F.array(*map(F.lit, ids)))
                 rules["distribution names an action that is not in the catalogue"] = (
                     F.size(named) > 0
@@ -272,7 +273,7 @@ class Upstream:
             "eligible_actions": F.array_sort(F.array_distinct("eligible")),
             "blocked_actions": F.expr("cast(map() AS map<string,string>)"),
             "reason_code": F.lit("explore"),
-            "model_name": F.lit(f"source:{self.name}"),
+            "model_name": F.lit(f"{OTHER_SYSTEM}{self.name}"),
             "model_version": nothing,
             "catalogue_hash": nothing,
             "feature_hash": nothing,
