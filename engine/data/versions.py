@@ -33,8 +33,8 @@ def known_at(tables: Tables, table: str, day: dt.date) -> DataFrame:
     rows, stamp = all_versions(tables, table), STAMPS[table]
     if stamp in rows.columns:
         moment = F.lit(day).cast("timestamp")
-        rows = rows.where(F.col(stamp) <= moment).where(
-            F.col(UNTIL).isNull() | (F.col(UNTIL) > moment)
+        rows = rows.where(F.col(stamp) < moment).where(
+            F.col(UNTIL).isNull() | (F.col(UNTIL) >= moment)
         )
     return rows.drop(UNTIL)
 

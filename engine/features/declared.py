@@ -84,9 +84,8 @@ def _with_attributes(
     stamp, columns = STAMPS["customers"], [each for each in customers.columns if each not in KEYS]
     if stamp in columns:
         attributes = [column for column in columns if column not in (stamp, UNTIL)]
-        known = customers.withColumnRenamed(stamp, "_changed").withColumn(
-            "feature_ts", F.col("_changed")
-        )
+        since = F.col(stamp) + F.expr("INTERVAL 1 MICROSECOND")  # before midnight, not at it
+        known = customers.withColumn("feature_ts", since).drop(stamp)
         at = at.withColumnRenamed("feature_ts", "_day")
         rows = as_of_features(at, known, attributes, at="_day").drop("feature_ts")
         rows = rows.withColumnRenamed("_day", "feature_ts")

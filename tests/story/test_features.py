@@ -16,6 +16,7 @@ SECOND = FIRST + dt.timedelta(days=1)
 SMALL = {"sources/simulation.yml": {"customers": 150, "history_days": 14}}
 
 
+@pytest.mark.slow
 def test_features_may_be_added_and_removed_but_not_changed(spark: Any, new_loop: Any) -> None:
     """A new one begins with the next day, a removed one ends, a redeclared one is refused."""
     loop = new_loop("features", FIRST, SMALL)

@@ -87,7 +87,7 @@ def conform(
         known = [column for column in types if column != UNREAD]
         what = f"{described.place} has no column {source!r} for {name}."
         require_known(source, known, SourceError, what, f"{where}, columns")
-        given = _blank_as_null(F.col(f"`{source.replace('`', '``')}`"), types[source])
+        given = _blank_as_null(_column(source), types[source])
         value = _typed(given, types[source], want.kind, described.time_zone)
         noun = _NOUNS.get(want.kind, "value")
         broken[f"{name} is no {noun}"] = given.isNotNull() & value.isNull()
@@ -103,10 +103,16 @@ def conform(
     rows = raw.select(
         *(value.alias(name) for name, value in values.items()),
         F.coalesce(*reasons).alias(REASON) if reasons else F.lit(None).cast("string").alias(REASON),
-        F.to_json(F.struct(*(F.col(f"`{name}`") for name in types))).alias(ROW),
+        F.to_json(F.struct(*map(_column, types))).alias(ROW),
     )
     own = [F.when(holds, F.lit(reason)) for reason, holds in rules.items()]
     return rows.withColumn(REASON, F.coalesce(REASON, *own))
+
+
+def _column(name: str) -> Column:
+    """A column of any name."""
+    quoted = name.replace("`", "``")
+    return F.col(f"`{quoted}`")
 
 
 def _sql_type(kind: str) -> str:

@@ -27,6 +27,7 @@ from policies.catalogue import NO_CHANNEL
 from policies.log import ROUNDING
 
 OVERLAP = "1 DAY"  # before the newest row that is there: rows that became visible late
+OWN_TIME = {"events": "event_ts", "outcomes": "outcome_ts", "decisions": "decision_ts"}
 AMOUNT = "amount"
 
 
@@ -114,22 +115,20 @@ class Upstream:
         """The rows of a table that are known by the day and that the tables may lack."""
         where, day = self._where(name), parameters.as_of
         raw = read_table(tables.spark, described, parameters.source_path, where)
-        wanted = self._wanted(name)
-        stamp = described.changed or described.received
-        if stamp:
-            wanted = {**wanted, "_stamp": Wanted("timestamp", required=True)}
-            described = described.model_copy(
-                update={"columns": {**described.columns, "_stamp": stamp}}
-            )
+        wanted, stamp = self._wanted(name), STAMPS.get(name, "received_ts")
+        declared = described.changed or described.received
+        if declared:
+            wanted = {**wanted, stamp: Wanted("timestamp", required=True)}
+            columns = {**described.columns, stamp: declared}
+            described = described.model_copy(update={"columns": columns})
         rows = conform(raw, described, wanted, self._rules(name), where)
-        if not stamp and name in STAMPS and _ran_later(tables, day):
+        if not declared and name in STAMPS and _ran_later(tables, day):
             rows = rows.limit(0)  # as it is now, not as it was on an earlier day
-        own_time = {"events": "event_ts", "outcomes": "outcome_ts", "decisions": "decision_ts"}
-        time = F.col("_stamp" if stamp else own_time[name]) if stamp or name in own_time else None
-        if time is not None:
-            midnight = F.lit(day).cast("timestamp")
+        told = stamp if declared else OWN_TIME.get(name)
+        if told is not None:
+            time, midnight = F.col(told), F.lit(day).cast("timestamp")
             new = time < midnight
-            if stamp and (seen := _newest(tables, name)):
+            if declared and (seen := _newest(tables, name)):
                 new &= time >= F.lit(seen).cast("timestamp") - F.expr(f"INTERVAL {OVERLAP}")
             rows = rows.where(F.col(REASON).isNotNull() | new)
         if name != "decisions":  # what consents say of them is seen later
@@ -217,15 +216,14 @@ class Upstream:
     def _stamped(self, tables: Tables, name: str, rows: DataFrame, day: dt.date) -> DataFrame:
         """The rows with the time from which on each is known."""
         rows = rows.drop(ROW)
-        if "_stamp" in rows.columns:
-            return rows.withColumnRenamed("_stamp", STAMPS[name])
-        first = {"events": "event_ts", "outcomes": "outcome_ts"}.get(name)
-        return stamped(tables, name, rows, first, day)
+        if STAMPS[name] in rows.columns:
+            return rows
+        return stamped(tables, name, rows, OWN_TIME.get(name), day)
 
     def _decided(self, given: Delivery, customers: DataFrame, tables: Tables) -> Delivery:
         """Decisions as rows of `decisions`; without `eligible`, what consents allowed then."""
         catalogue = self.config.catalogue
-        rows = given.rows.drop("_stamp")
+        rows = given.rows.drop("received_ts")
         content = [column for column in rows.columns if column != ROW]
         rows = rows.withColumn("_said", F.to_json(F.struct(*content)))
         rows = rows.dropDuplicates(["_said"]).drop("_said")  # a map has no equality of its own

@@ -156,6 +156,7 @@ def test_rows_come_in_the_engines_columns_and_types(shop: Shop) -> None:
     assert shop.frame("quarantine").empty
 
 
+@pytest.mark.slow
 def test_a_second_time_changes_nothing(shop: Shop) -> None:
     """The same files of the same day give the same tables."""
     shop.take()
@@ -166,6 +167,7 @@ def test_a_second_time_changes_nothing(shop: Shop) -> None:
         pd.testing.assert_frame_equal(shop.frame(name), rows)
 
 
+@pytest.mark.slow
 def test_what_is_told_later_is_not_known_yet(shop: Shop) -> None:
     """A row that the source told of at or after 00:00 of the day comes with a later day."""
     late = "e3,1,2026-03-09 08:00:00,buy,9,2026-03-10 00:00:00\n"
@@ -193,6 +195,7 @@ def test_a_correction_keeps_what_was_known_before(shop: Shop) -> None:
     assert sorted(versions.loc[versions["event_id"] == "e1", "amount"]) == [5.5, 6.5]
 
 
+@pytest.mark.slow
 def test_a_delivery_of_the_same_again_is_no_correction(shop: Shop) -> None:
     """A row told of twice with equal content is known from the first time on."""
     again = EVENTS.splitlines()[1].replace("2026-03-08 11:00:00", "2026-03-09 11:00:00")
@@ -204,6 +207,7 @@ def test_a_delivery_of_the_same_again_is_no_correction(shop: Shop) -> None:
     assert shop.frame("superseded_events").empty
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_changes_makes_a_version(shop: Shop) -> None:
     """Of customers without `changed`, the first row counts as known always, others from their day on."""
     shop.take()
@@ -218,6 +222,7 @@ def test_a_snapshot_that_changes_makes_a_version(shop: Shop) -> None:
     assert known_at(shop.tables, "customers", DAY).where("plan = 'a'").count() == 1
 
 
+@pytest.mark.slow
 def test_local_times_are_of_their_zone(shop: Shop) -> None:
     """A time without a zone is local, with daylight saving; one with an offset is what it says."""
     shop.source["tables"]["events"]["time_zone"] = "Europe/Madrid"
@@ -304,6 +309,7 @@ def test_every_format_gives_the_same_rows(
     pd.testing.assert_frame_equal(found[expected.columns], expected, check_dtype=False)
 
 
+@pytest.mark.slow
 def test_tables_of_the_catalog_are_read(shop: Shop) -> None:
     """A three-part name is a table."""
     rows = shop.tables.spark.createDataFrame(
@@ -317,6 +323,7 @@ def test_tables_of_the_catalog_are_read(shop: Shop) -> None:
     assert list(shop.frame("events")["event_id"]) == ["e7"]
 
 
+@pytest.mark.slow
 def test_ids_are_the_same_in_every_table(shop: Shop) -> None:
     """A whole number is one id whether a file holds it as text, integer, or float with gaps."""
     (shop.folder / "customers.csv").unlink()
@@ -367,7 +374,7 @@ BROKEN = {  # a row of a table, and why it does not fit
         "x,1,9999-12-31,buy,1,2026-03-08",
         "event_ts lies outside the years",
     ),
-    "never told": ("events", "x,1,2026-03-08,buy,1,", "_stamp is missing"),
+    "never told": ("events", "x,1,2026-03-08,buy,1,", "received_ts is missing"),
     "a currency sign": ("events", "x,1,2026-03-08,buy,€5,2026-03-08", "amount is no number"),
     "a decimal comma": ("events", 'x,1,2026-03-08,buy,"5,5",2026-03-08', "amount is no number"),
     "a thousands comma": ("events", 'x,1,2026-03-08,buy,"1,005",2026-03-08', "amount is no number"),

@@ -99,7 +99,7 @@ def test_each_day_sees_what_was_known_at_its_midnight(
             **facts,
             "events": newest(events[events["received_ts"] < midnight], "event_id", "received_ts"),
             "customers": newest(
-                people[people["changed_ts"] <= midnight], "customer_id", "changed_ts"
+                people[people["changed_ts"] < midnight], "customer_id", "changed_ts"
             ),
         }
         for row in (row for row in rows if row["feature_ts"].date() == day):
