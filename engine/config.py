@@ -103,6 +103,9 @@ def load_config(conf_dir: Path, source: str = SIMULATION, known: Known = Known()
     what, where = f"There is no kind of source {kind!r}.", source_doc.where(("kind",))
     require_known(kind, SOURCES, ConfigError, what, where)
     described = _parse(SOURCES[kind], source_doc)
+    if described.name != source:
+        what = f"The file {path.name} describes a source {described.name!r}."
+        raise ConfigError(what, where=source_doc.where(("name",)), hint=f"name: {source}")
     actions_doc = features_doc = source_doc
     if isinstance(described, LogSource):
         actions_doc = source_doc.part("catalogue")

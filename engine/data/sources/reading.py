@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import gzip
+import zlib
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StringType, StructField, StructType
@@ -44,7 +46,7 @@ def read_table(
     form = described.format or _format_of(files, where)
     try:
         return _READERS[form](spark, described, files)
-    except (PySparkException, pa.ArrowException) as error:
+    except (PySparkException, pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise unreadable(error, described.place, where) from error
 
 
@@ -118,15 +120,28 @@ def _csv(spark: SparkSession, described: UpstreamTable, files: Sequence[Path]) -
         "enforceSchema": False,  # else the columns of a second file are taken by position
     }
     parts = []
-    for file in files:
-        found = spark.read.csv(str(file), **options)
+    for names in _grouped(files, _header):
+        found = spark.read.csv(names, **options)
         schema = StructType([*found.schema.fields, StructField(UNREAD, StringType())])
         parts.append(
             spark.read.schema(schema).csv(
-                str(file), mode="PERMISSIVE", columnNameOfCorruptRecord=UNREAD, **options
+                names, mode="PERMISSIVE", columnNameOfCorruptRecord=UNREAD, **options
             )
         )
     return _united(parts)
+
+
+def _header(file: Path) -> bytes:
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
+        return lines.readline().strip()
+
+
+def _grouped(files: Sequence[Path], kind: Callable[[Path], object]) -> list[list[str]]:
+    """The names of files of one kind together, so that a thousand files are few plans."""
+    groups: dict[object, list[str]] = {}
+    for file in files:
+        groups.setdefault(kind(file), []).append(str(file))
+    return list(groups.values())
 
 
 def _jsonl(spark: SparkSession, described: UpstreamTable, files: Sequence[Path]) -> DataFrame:
@@ -140,44 +155,56 @@ def _delta(spark: SparkSession, described: UpstreamTable, files: Sequence[Path])
 
 def _parquet(spark: SparkSession, described: UpstreamTable, files: Sequence[Path]) -> DataFrame:
     """Spark refuses times in nanoseconds, which pandas writes: they are read as numbers."""
-    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for file in files:
-        schema = pq.read_schema(file)
-        fine = [
-            (field.name, "TIMESTAMP" if field.type.tz else "TIMESTAMP_NTZ")
-            for field in schema
-            if pa.types.is_timestamp(field.type) and field.type.unit == "ns"
-        ]
-        key = (*fine, *((name, "") for name in (sorted(schema.names) if fine else ())))
-        groups.setdefault(key, []).append(str(file))
     parts = []
-    for key, names in groups.items():
-        numbers = {name: kind for name, kind in key if kind}
-        if not numbers:
-            parts.append(spark.read.option("mergeSchema", True).parquet(*names))
-            continue
-        read = spark.read.schema(_schema(names[0], numbers)).parquet(*names)
-        moments = {
-            name: F.timestamp_micros(F.floor(F.col(f"`{name}`") / 1000).cast("bigint")).cast(kind)
-            for name, kind in numbers.items()
+    for names in _grouped(files, lambda file: str(pq.read_schema(file).remove_metadata())):
+        found = pq.read_schema(names[0])
+        fine = {
+            field.name: "TIMESTAMP" if field.type.tz else "TIMESTAMP_NTZ"
+            for field in found
+            if pa.types.is_timestamp(field.type) and field.type.unit == "ns"
         }
-        parts.append(read.withColumns(moments))
+        empty = [field.name for field in found if pa.types.is_null(field.type)]
+        read = spark.read.schema(_schema(found, fine, empty)).parquet(*names)
+        moments = {
+            name: F.expr(f"timestamp_micros({_quoted(name)} div 1000)").cast(kind)
+            for name, kind in fine.items()
+        }
+        parts.append(_with(read, {**moments, **{name: F.lit(None) for name in empty}}))
     return _united(parts)
 
 
-def _schema(file: str, numbers: Collection[str]) -> StructType:
-    """What Spark reads a Parquet file as, with whole numbers in these columns."""
-    found = pq.read_schema(file)
-    for index, field in enumerate(found):
-        if field.name in numbers:
-            found = found.set(index, pa.field(field.name, pa.int64()))
-        elif pa.types.is_dictionary(field.type):
-            found = found.set(index, pa.field(field.name, field.type.value_type))
-    return from_arrow_schema(found, prefer_timestamp_ntz=True)
+def _schema(found: pa.Schema, numbers: Collection[str], empty: Collection[str]) -> StructType:
+    """What Spark reads a Parquet file as: whole numbers in some columns, others not at all."""
+    fields = []
+    for field in found:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if field.name not in empty:
+            fields.append(pa.field(field.name, pa.int64() if field.name in numbers else kind))
+    return from_arrow_schema(pa.schema(fields), prefer_timestamp_ntz=True)
+
+
+def _with(rows: DataFrame, columns: dict[str, Column]) -> DataFrame:
+    return rows.withColumns(columns) if columns else rows
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
 
 
 def _united(parts: Sequence[DataFrame]) -> DataFrame:
-    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
+    """All rows; a column that is a text in one part and a number in another is a text."""
+    kinds: dict[str, set[str]] = {}
+    for part in parts:
+        for field in part.schema:
+            kinds.setdefault(field.name, set()).add(field.dataType.typeName())
+    texts = [
+        name for name, found in kinds.items() if "string" in found and len(found - {"void"}) > 1
+    ]
+    alike = []
+    for part in parts:
+        own = [name for name in texts if name in part.columns]
+        alike.append(_with(part, {name: F.col(_quoted(name)).cast("string") for name in own}))
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), alike)
 
 
 _READERS = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet, "delta": _delta}

@@ -284,6 +284,17 @@ def _many(frame: pd.DataFrame, path: Path) -> None:
         part.to_csv(folder / "part.csv", index=False)
 
 
+def _kinds(frame: pd.DataFrame, path: Path) -> None:
+    """A file a row, and in each the columns have other types: numbers, texts, nothing at all."""
+    (path / "events").mkdir()
+    odd = pd.DataFrame([{**frame.iloc[0].to_dict(), "id": None, "eur": None}])
+    odd.to_parquet(path / "events" / "odd.parquet", index=False)
+    frame.iloc[[0]].to_parquet(path / "events" / "a.parquet", index=False)
+    texts = frame.iloc[[1]].astype({"who": str, "eur": str})
+    texts["at"] = pd.to_datetime(texts["at"])
+    texts.to_parquet(path / "events" / "b.parquet", index=False)
+
+
 @pytest.mark.parametrize(
     ("save", "place"),
     [
@@ -294,12 +305,14 @@ def _many(frame: pd.DataFrame, path: Path) -> None:
         (_gzip, "events.csv.gz"),
         (_many, "events/**/*.csv"),
         (_many, "events"),
+        (_kinds, "events/*.parquet"),
     ],
 )
 def test_every_format_gives_the_same_rows(
     shop: Shop, save: Callable[[pd.DataFrame, Path], None], place: str
 ) -> None:
     """CSV, Parquet with any kind of times, JSON lines, gzip, folders and globs are read alike."""
+    shop.source["quarantine_limit"] = 0.5
     expected = _fetched(shop)
     frame = pd.read_csv(shop.folder / "events.csv")
     (shop.folder / "events.csv").unlink()
@@ -573,6 +586,7 @@ WRONG: dict[str, tuple[Edit, str]] = {
     "no outcomes": (lambda s: s.source["tables"].pop("outcomes"), "'outcomes' is missing"),
     "no from": (lambda s: s.source["tables"]["events"].pop("from"), "'from' is missing"),
     "unknown kind": (lambda s: s.source.update(kind="table"), "no kind of source 'table'"),
+    "another name": (lambda s: s.source.update(name="stall"), "describes a source 'stall'"),
     "limit above 1": (lambda s: s.source.update(quarantine_limit=2), "less than 1"),
     "a file elsewhere": (lambda s: s.source.update(features="../x.yml"), "is not a name"),
     "a file that is not there": (lambda s: s.source.update(features="x.yml"), "x.yml"),
