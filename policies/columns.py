@@ -185,9 +185,13 @@ def column_names(frame: pd.DataFrame | pa.Table) -> list[Any]:
 
 
 def require_column(frame: pd.DataFrame | pa.Table, name: Any) -> None:
-    """Raise InvalidLogError, with the closest name, unless the table has the column."""
-    what = f"no column {name!r} in the frame"
-    require_known(name, column_names(frame), InvalidLogError, what)
+    """Raise InvalidLogError, with the closest name, unless the table has the column once."""
+    names = column_names(frame)
+    require_known(name, names, InvalidLogError, f"no column {name!r} in the frame")
+    if names.count(name) > 1:
+        raise InvalidLogError(
+            f"the frame has {names.count(name)} columns {name!r}", hint="rename one"
+        )
 
 
 def take_columns(frame: pd.DataFrame | pa.Table, names: Sequence[str]) -> pd.DataFrame:

@@ -445,3 +445,12 @@ def test_a_printed_log_is_short() -> None:
     assert "dates: 2026-01-01 to 2026-01-03, 3 days" in lines
     assert "contexts: age" in lines
     assert repr(FixedAction("ab", "a")) == "FixedAction(['a', 'b'], action='a', fallback=None)"
+
+
+@pytest.mark.parametrize("name", ["action_id", "reward", "age"])
+def test_a_column_that_is_there_twice_is_refused(name: str) -> None:
+    """Nobody knows which of two columns of one name is meant."""
+    frame = table()
+    twice = pd.concat([frame, frame[[name]]], axis=1)
+    with pytest.raises(InvalidLogError, match=f"the frame has 2 columns '{name}'"):
+        read(twice)
