@@ -35,7 +35,7 @@ tables:
   decisions:
     from: campanas.parquet
     columns:
-      {decision_id: id, customer_id: msisdn, decision_ts: momento, action_id: accion, action_probability: p, distribution: reparto}
+      {decision_id: id, customer_id: msisdn, decision_ts: momento, action_id: accion, action_probability: p}
     time_zone: Europe/Madrid
 features: telco_features.yml
 actions: telco_actions.yml
@@ -137,7 +137,6 @@ class Telco:
                     "momento": pd.Timestamp(day) + pd.Timedelta(hours=10),
                     "accion": np.array(list(ACTIONS), dtype=object)[index],
                     "p": weight[np.arange(len(weight)), index],
-                    "reparto": [dict(zip(ACTIONS, map(float, row))) for row in weight],
                 }
             )
             drawn.append(rows)

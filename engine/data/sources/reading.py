@@ -74,8 +74,8 @@ def _files(place: str, source_path: str, where: str) -> list[Path]:
     if not source_path and not Path(place).is_absolute():
         what, hint = f"{place} is relative to source_path, which is empty.", "set source_path"
         raise SourceError(what, where=where, hint=f"{hint}: --params source_path=FOLDER")
-    pattern = Path(source_path) / place
-    start = Path(pattern.anchor)  # "" where the path is relative
+    pattern = (Path(source_path) / place).absolute()
+    start = Path(pattern.anchor)
     found = sorted(start.glob(str(pattern.relative_to(start))))
     if not found:
         hint = "check source_path and `from`"

@@ -251,7 +251,10 @@ class Upstream:
                 ~F.array_contains("eligible", F.col("action_id"))
             )
         reason = F.coalesce(*(F.when(holds, F.lit(why)) for why, holds in broken.items()))
-        rows = tables.stage(rows.withColumn(REASON, reason))
+        eligible = F.array_sort(F.array_distinct("eligible"))
+        rows = tables.stage(rows.withColumn(REASON, reason).withColumn("eligible", eligible))
+        if "distribution" not in named:
+            rows = _with_implied(rows)
         key = F.col("decision_id").alias("key")
         bad = rows.where(F.col(REASON).isNotNull()).select(key, REASON, ROW)
         good = rows.where(F.col(REASON).isNull()).select(*self._decision_columns())
@@ -268,7 +271,7 @@ class Upstream:
             "group": F.lit("policy"),
             "channel": F.create_map(*pairs)[F.col("action_id")],
             "chosen_expected_reward": F.lit(None).cast("double"),
-            "eligible_actions": F.array_sort(F.array_distinct("eligible")),
+            "eligible_actions": F.col("eligible"),
             "blocked_actions": F.expr("cast(map() AS map<string,string>)"),
             "reason_code": F.lit("explore"),
             "model_name": F.lit(f"{OTHER_SYSTEM}{self.name}"),
@@ -304,6 +307,34 @@ class Upstream:
                 "nothing was written",
             )
         yield f"{table}: {bad:,} rows in quarantine, {told}"
+
+
+def _with_implied(rows: DataFrame) -> DataFrame:
+    """The distributions that logged probabilities imply; null where they imply none.
+
+    A single eligible action has probability 1, and of two one implies the other. A randomised test
+    draws each action of an eligible set with one probability: where all of them are logged, and add
+    up to 1, they are the distribution.
+    """
+    sound = rows.where(F.col(REASON).isNull())
+    p, low, high = "action_probability", F.min("action_probability"), F.max("action_probability")
+    each = sound.groupBy("eligible", "action_id").agg(F.avg(p).alias("p"), (high - low).alias("w"))
+    entries = F.collect_list(F.struct("action_id", "p"))
+    sets = each.groupBy("eligible").agg(
+        F.map_from_entries(entries).alias("_drawn"), F.sum("p").alias("t"), F.max("w").alias("w")
+    )
+    whole = (F.size("_drawn") == F.size("eligible")) & (F.abs(F.col("t") - 1) <= ROUNDING)
+    known = sets.where(whole & (F.col("w") <= ROUNDING)).select("eligible", "_drawn")
+    other = F.filter("eligible", lambda action: action != F.col("action_id"))[0]
+    pair = F.create_map(F.col("action_id"), F.col(p), other, 1 - F.col(p))
+    single = F.create_map(F.col("action_id"), F.lit(1.0))
+    implied = (
+        F.when((F.size("eligible") == 1) & (F.col(p) >= 1 - ROUNDING), single)
+        .when(F.size("eligible") == 2, pair)
+        .otherwise(F.col("_drawn"))
+    )
+    joined = rows.drop("distribution").join(known, "eligible", "left")
+    return joined.withColumn("distribution", implied).drop("_drawn")
 
 
 def _known_customers(tables: Tables, newest: DataFrame, earlier: DataFrame) -> DataFrame:

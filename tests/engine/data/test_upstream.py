@@ -151,6 +151,7 @@ def test_rows_come_in_the_engines_columns_and_types(shop: Shop) -> None:
     decisions = shop.frame("decisions", "decision_id")
     assert list(decisions["eligible_actions"].map(list)) == [["mail", "none"], ["none"]]
     assert list(decisions["channel"]) == ["mail", "none"]
+    assert list(decisions["distribution"].map(dict)) == [{"mail": 0.5, "none": 0.5}, {"none": 1.0}]
     assert list(decisions["group"]) == ["policy", "policy"]
     assert decisions.loc["d1", "decision_date"] == dt.date(2026, 3, 8)
     assert shop.frame("quarantine").empty
@@ -470,6 +471,31 @@ def test_rows_that_do_not_fit_go_to_quarantine(shop: Shop) -> None:
     assert set(shop.frame("decisions")["decision_id"]) == {"d2"}
     shop.take(DAY + dt.timedelta(days=1))
     assert len(shop.frame("quarantine")) == len(bad)  # a row that stands still is not told of again
+
+
+def test_probabilities_of_a_randomised_test_imply_its_distribution(shop: Shop) -> None:
+    """Where every action of a set is logged with one probability; not where one varies or lacks."""
+    lines = {"all": "none .5,mail .3,call .2", "vary": "none .5,mail .2,mail .3", "few": "none .5"}
+    rows, sets = [], {"all": "none|mail|call", "vary": "none|mail|post", "few": "none|call|post"}
+    for kind, drawn in lines.items():
+        for number, each in enumerate(drawn.split(",")):
+            rows.append(f"{kind}{number},1,2026-03-08,{each.replace(' ', ',')},{sets[kind]}")
+    shop.write("decisions.csv", "id,who,at,arm,p,eligible\n" + "\n".join(rows) + "\n")
+    shop.source["tables"]["decisions"]["columns"]["eligible"] = "eligible"
+    actions = shop.conf / "sources" / "shop_actions.yml"
+    more = "".join(
+        f"  - {{id: {name}, name: x, group: x, channel: mail}}\n" for name in ("call", "post")
+    )
+    actions.write_text(ACTIONS + more)
+    with shop.tables.staging():
+        decisions: Any = shop.fetch().decisions
+        found = decisions.toPandas().set_index("decision_id")["distribution"]
+    whole = pytest.approx({"none": 0.5, "mail": 0.3, "call": 0.2})
+    assert {name: None if value is None else dict(value) for name, value in found.items()} == {
+        **{f"all{number}": whole for number in range(3)},
+        **{f"vary{number}": None for number in range(3)},
+        "few0": None,
+    }
 
 
 def test_too_many_broken_rows_stop_the_day(shop: Shop) -> None:
