@@ -18,6 +18,7 @@ from policies.log import Bools, Floats, Ints, LoggedDecisions
 Z_BROKEN = 4.5  # standard errors; about one false alarm in 150,000 tests of a normal mean
 P_BROKEN = 1e-5  # of a chi-square test, and of a day without any outcome
 P_WEIGHTS = 1e-3  # the most that honest weights of an action, of any size, are called wrong with
+MAX_SKEW = 0.5  # of a sum that is compared with a normal one
 STAKES = np.geomspace(1e-5, 0.9, 24)  # of the bets against them; right is about (m − 1)/E w²
 NOT_DRAWN = "instead of 1: the logged probabilities are not those the actions were drawn with"
 UNKNOWN = "not identifiable"
@@ -55,6 +56,8 @@ def contradictions(
     found += [
         f"{name!r}: {text}" for name, text in table["capture"].items() if "no outcome" in text
     ]
+    if log.probabilities != "estimated":
+        found += _likelihood(log)
     return [*found, *_ratio(table), *_groups(log, group_shares), *_duplicates(log)]
 
 
@@ -237,6 +240,41 @@ def _ratio(table: pd.DataFrame) -> Iterator[str]:
         yield (
             f"sample ratio mismatch: actions were not drawn as often as logged (p = {p:.1e}):"
             " rows of some actions were lost or doubled"
+        )
+
+
+def _likelihood(log: LoggedDecisions) -> Iterator[str]:
+    """A sentence where the drawn actions are more, or less, probable than draws from the log's are.
+
+    Σ log p(A) has the mean Σ Σ p log p. Sums for each action miss probabilities that are too flat, or
+    another action's. Few surprising draws make the sum skewed, and then nothing is said.
+    """
+    rows = log.choice
+    if log.distribution is not None:
+        chances = log.distribution[rows]
+    else:
+        rows = rows & (np.count_nonzero(log.eligible, axis=1) == 2)
+        p = np.minimum(log.action_probability[rows], 1.0)
+        chances = np.stack([p, 1 - p], axis=1)
+    told = np.log(np.minimum(log.action_probability[rows], 1.0))
+    surprise = np.log(chances, out=np.zeros(chances.shape), where=chances > 0)
+    mean = (chances * surprise).sum(axis=1)
+    centred, away = surprise - mean[:, None], told - mean
+    independent = float((chances * centred**2).sum())
+    if independent <= 1e-9 * len(told):  # equal probabilities say the same of every draw
+        return
+    if abs(float((chances * centred**3).sum())) / independent**1.5 > MAX_SKEW:
+        return
+    variance = independent
+    if log.customer_id is not None:
+        sums = np.bincount(log.customers[0][rows], away)
+        variance = max(independent, float(sums @ sums))
+    z = float(away.sum()) / math.sqrt(variance)
+    if abs(z) > Z_BROKEN:
+        yield (
+            f"the drawn actions are {'more' if z > 0 else 'less'} probable than draws from the logged"
+            f" probabilities would be (z = {z:+.1f}): these are too"
+            f" {'flat' if z > 0 else 'sharp, or those of other actions'}"
         )
 
 

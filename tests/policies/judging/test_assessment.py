@@ -408,3 +408,28 @@ def test_error_rates_of_broken(bandit: Any, always: Any, chances: list[float]) -
         found += assess(halved, always(10_000, k, 0)).verdict == "broken"
     assert found >= 0.95 * 300
     assert alarms <= 0.05 * 300
+
+
+@pytest.mark.parametrize("fault", ["none", "swapped", "flat", "sharp"])
+def test_probabilities_of_other_actions_and_of_another_spread_are_found(fault: str) -> None:
+    """A tenth of rows with two actions' probabilities exchanged, or all a fifth too flat or sharp."""
+    broken, n, k = 0, 10_000, 4
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        scores = np.exp(rng.normal(size=(n, k)))
+        true = 0.02 + (1 - 0.02 * k) * scores / scores.sum(axis=1, keepdims=True)
+        action = np.minimum((rng.random((n, 1)) > true.cumsum(axis=1)).sum(axis=1), k - 1)
+        logged = true.copy()
+        if fault == "swapped":
+            rows = rng.random(n) < 0.1
+            logged[rows] = np.roll(true[rows], 1, axis=1)
+        elif fault == "flat":
+            logged = 0.8 * true + 0.2 / k
+        elif fault == "sharp":
+            logged = true**1.3 / (true**1.3).sum(axis=1, keepdims=True)
+        log = LoggedDecisions(
+            list("abcd"), action, logged[np.arange(n), action], (rng.random(n) < 0.1) * 1.0,
+            distribution=logged,
+        )  # fmt: skip
+        broken += assess(log, np.full((n, k), 1 / k)).verdict == "broken"
+    assert broken == 0 if fault == "none" else broken >= 38
