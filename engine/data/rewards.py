@@ -116,7 +116,11 @@ def _lookup(column: str, values: Mapping[str, Union[float, str]]) -> Column:
 
 
 def read_log(
-    tables: Tables, config: Config, features: Mapping[str, str], as_of: dt.date
+    tables: Tables,
+    config: Config,
+    features: Mapping[str, str],
+    as_of: dt.date,
+    since: Optional[dt.date] = None,
 ) -> LoggedDecisions:
     """The log matured by `as_of`, in order of date and decision id.
 
@@ -125,8 +129,12 @@ def read_log(
         config: catalogue and reward range.
         features: context columns to bring.
         as_of: rows with `matured_on` up to this day are known.
+        since: first day of decisions; None = all.
     """
-    return logged_from_arrow(matured_rows(tables, features, as_of).toArrow(), config, features)
+    rows = matured_rows(tables, features, as_of)
+    if since is not None:
+        rows = rows.where(F.col("decision_date") >= F.lit(since))
+    return logged_from_arrow(rows.toArrow(), config, features)
 
 
 def matured_rows(tables: Tables, features: Mapping[str, str], as_of: dt.date) -> DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Optional
 
 import numpy as np
@@ -90,7 +90,9 @@ def compare_models(run: Run, candidate: str, incumbent: str) -> Compared:
         step = Step("staging", one, other, own.index(True) + 1 if any(own) else 1)
     if reasons is None:  # as monitoring will
         reasons = problems(health_rows(log, load(lineage.newest), config))
-        rows = evidence_rows(log, lineage, load, (other, load(other)), config, evidence, day)
+        since = partial(read_log, run.tables, config, run.features, day)
+        pair = (other, load(other))
+        rows = evidence_rows(log, lineage, load, pair, config, evidence, day, since)
         evidence = pd.concat([evidence, rows]) if len(evidence) else rows
     verdict = judge(step, evidence, config.engine.gate, reasons)
     return Compared(names, days, values, trial, verdict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -299,8 +300,9 @@ def _freeze(run: Run, log: LoggedDecisions) -> int:
         return 0
     incumbent = (str(standing.champion), standing.policy(standing.champion))
     day, frozen = run.parameters.as_of, standing.evidence()
+    since = partial(read_log, run.tables, run.config, run.features, day)
     try:
-        rows = evidence_rows(log, lineage, standing.load, incumbent, run.config, frozen, day)
+        rows = evidence_rows(log, lineage, standing.load, incumbent, run.config, frozen, day, since)
     except ModelFileError:  # noted by `standing`; `drift` and the summary say so
         return 0
     return run.tables.add_rows("evidence", rows)

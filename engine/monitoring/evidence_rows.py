@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from typing import Optional
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ def evidence_rows(
     config: Config,
     frozen: pd.DataFrame,
     as_of: dt.date,
+    since: Optional[Callable[[dt.date], LoggedDecisions]] = None,
 ) -> pd.DataFrame:
     """Sums of the matured days that are not frozen yet, each scored by what was fixed before it.
 
@@ -36,6 +38,8 @@ def evidence_rows(
         config: the exploration that deployment adds.
         frozen: the rows of `evidence` for this lineage and incumbent, oldest first.
         as_of: written beside the new rows.
+        since: the log's decisions from a day on, whose distributions may be known where those of
+            earlier ones are not.
     """
     dates = log.decision_date
     assert dates is not None
@@ -45,13 +49,17 @@ def evidence_rows(
     if not scoring:
         return pd.DataFrame()
     expected_reward = cross_fit(log, by="date")
+    recent = log
+    if log.distribution is None and since is not None:
+        recent = since(min(scoring))
+    assert recent.decision_date is not None
     policies = {number: load(number) for number in set(scoring.values())}
-    floor = config.logging_floor if log.distribution is None else None
+    floor = config.logging_floor if recent.distribution is None else None
     noise = None if before else noise_share(log, next(iter(scoring)))  # tunes the sequence
     rows = []
     for day, number in scoring.items():
         here = dates == np.datetime64(day)
-        part = log[here]
+        part = recent[recent.decision_date == np.datetime64(day)]
         ours, theirs = (
             AsDeployed(policy, config.exploration).distribution(part.contexts, part.eligible)
             for policy in (policies[number], incumbent[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from pathlib import Path
 from typing import Any
@@ -157,3 +158,25 @@ def test_before_any_version_there_is_nothing(freeze: Any) -> None:
     """A lineage whose first version learned from all days that are known has no evidence yet."""
     late = Lineage("a@x", START, (("1", day(DAYS)),))
     assert freeze(late).empty
+
+
+def test_days_whose_distributions_are_known_stay_declared(
+    log: LoggedDecisions, world: World, config: Config
+) -> None:
+    """Decisions of another system, of whose draws less is known, do not widen later days."""
+    unknown = dataclasses.replace(log, distribution=None)
+    incumbent, load = ("rules", world.incumbent), Versions(log.action_ids).load
+    asked: list[dt.date] = []
+
+    def since(first: dt.date) -> LoggedDecisions:
+        asked.append(first)
+        return log.split_by_date(first)[1]
+
+    given = (ONE, load, incumbent, config, NONE, day(DAYS + 4))
+    exact, blind = evidence_rows(log, *given), evidence_rows(unknown, *given)
+    again = evidence_rows(unknown, *given, since)
+    assert set(blind["range"]) == {"learned"}
+    assert set(again["range"]) == {"declared"}
+    assert asked == [day(5)]
+    columns = ["total", "square", "low_total", "low_bound", "high_bound", "candidate_hash"]
+    pd.testing.assert_frame_equal(again[columns], exact[columns])
