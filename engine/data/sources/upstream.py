@@ -90,6 +90,7 @@ class Upstream:
             delivery = Delivery(each.rows, _unseen(tables, name, each.broken))
             notes += self._checked(name, delivery)
             broken.append(_quarantined(name, delivery.broken, day))
+        notes += self._unbounded(brought.get("decisions"))
         superseded, newest = {"customers": earlier}, {"customers": customers}
         for name in ("outcomes", "events"):
             rows = self._stamped(tables, name, brought[name].rows, day)
@@ -259,6 +260,16 @@ class Upstream:
         bad = rows.where(F.col(REASON).isNotNull()).select(key, REASON, ROW)
         good = rows.where(F.col(REASON).isNull()).select(*self._decision_columns())
         return Delivery(good, given.broken.unionByName(bad))
+
+    def _unbounded(self, decisions: Optional[Delivery]) -> Iterator[str]:
+        """What is said of decisions whose weights the gate cannot bound."""
+        if decisions is None or self._tables()["decisions"].floor:
+            return
+        if unknown := decisions.rows.where("distribution IS NULL").count():
+            yield (
+                f"{unknown:,} decisions have no known distribution, and no floor is declared: the"
+                " gate holds while it judges their days"
+            )
 
     def _decision_columns(self) -> list[Column]:
         catalogue = self.config.catalogue

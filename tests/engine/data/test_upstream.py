@@ -488,7 +488,8 @@ def test_probabilities_of_a_randomised_test_imply_its_distribution(shop: Shop) -
     )
     actions.write_text(ACTIONS + more)
     with shop.tables.staging():
-        decisions: Any = shop.fetch().decisions
+        facts = shop.fetch()
+        decisions: Any = facts.decisions
         found = decisions.toPandas().set_index("decision_id")["distribution"]
     whole = pytest.approx({"none": 0.5, "mail": 0.3, "call": 0.2})
     assert {name: None if value is None else dict(value) for name, value in found.items()} == {
@@ -496,6 +497,7 @@ def test_probabilities_of_a_randomised_test_imply_its_distribution(shop: Shop) -
         **{f"vary{number}": None for number in range(3)},
         "few0": None,
     }
+    assert "4 decisions have no known distribution, and no floor is declared" in facts.note
 
 
 def test_too_many_broken_rows_stop_the_day(shop: Shop) -> None:
