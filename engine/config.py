@@ -99,7 +99,7 @@ def load_config(conf_dir: Path, source: str = SIMULATION, known: Known = Known()
         known_sources = [file.stem for file in source_files(conf_dir)]
         require_known(source, known_sources, ConfigError, what, str(path))
     source_doc = read_document(path)
-    kind = source_doc.data.get("kind", "tables")
+    kind = str(source_doc.data.get("kind", "tables"))
     what, where = f"There is no kind of source {kind!r}.", source_doc.where(("kind",))
     require_known(kind, SOURCES, ConfigError, what, where)
     described = _parse(SOURCES[kind], source_doc)

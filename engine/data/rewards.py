@@ -82,9 +82,8 @@ def with_reward(
     if UNTIL in outcomes.columns:
         known = known.where(F.col(UNTIL).isNull() | (F.col(UNTIL) >= midnight))
     known = known.select("customer_id", "outcome_type", "outcome_ts", value.alias("value"))
-    if lacking := (
-        known.where("value IS NULL").first() if "amount" in reward.outcomes.values() else None
-    ):
+    paid = "amount" in reward.outcomes.values()
+    if paid and (lacking := known.where("value IS NULL").first()):
         raise JobError(
             f"An outcome {lacking['outcome_type']!r} has no amount, and its amount is the reward.",
             where="conf/engine.yml, reward.outcomes",

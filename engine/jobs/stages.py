@@ -15,9 +15,7 @@ from engine.data.as_of import as_of_features
 from engine.data.decisions import Author
 from engine.data.log_parts import matured_log
 from engine.data.rewards import COLUMNS, newly_matured, read_log, with_reward
-from engine.data.sources import facts as sources
-from engine.data.sources.facts import FIRST_DAY_PROPERTY, SOURCE_PROPERTY
-from engine.data.tables import Tables
+from engine.data.sources.facts import FIRST_DAY_PROPERTY, SOURCE_PROPERTY, take_in
 from engine.data.versions import all_versions
 from engine.errors import JobError
 from engine.features.declared import Facts, features_at
@@ -52,33 +50,13 @@ def data_generation(run: Run) -> Result:
     }
     with tables.staging():
         for facts in run.source.fetch(run.parameters, tables):
-            written.update(take(tables, facts, owner))
+            written.update(take_in(tables, facts, owner))
             notes.append(facts.note)
     tables.ensure("decisions")
     run.complete("data_generation")
     if tables.schema != run.parameters.schema:
         notes.append(f"in {run.place}, since {run.parameters.schema} holds another source")
     return Result("; ".join(notes), dict(written))
-
-
-def take(tables: Tables, facts: sources.Facts, owner: dict[str, str]) -> dict[str, int]:
-    """Write facts in the order in which any prefix of the writes is completed by the next run."""
-    written = {}
-    if facts.quarantine is not None and not facts.quarantine.isEmpty():
-        written["quarantine"] = tables.add_new("quarantine", facts.quarantine)
-    for table, rows in facts.superseded.items():
-        if not rows.isEmpty():
-            written[f"superseded_{table}"] = tables.upsert(f"superseded_{table}", rows)
-    for table in ("customers", "outcomes", "events", "decisions"):
-        rows = getattr(facts, table)
-        if rows is None:
-            continue
-        if table in facts.superseded:
-            write = tables.upsert
-        else:
-            write = tables.put if table == "customers" else tables.add_new
-        written[table] = write(table, tables.frame(rows), owner if table == "customers" else {})
-    return written
 
 
 def feature_engineering(run: Run) -> Result:

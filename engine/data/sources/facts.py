@@ -65,3 +65,23 @@ class Source(Protocol):
         these is written; the next is asked for when the one before is written.
         """
         ...
+
+
+def take_in(tables: Tables, facts: Facts, owner: Mapping[str, str]) -> dict[str, int]:
+    """Write facts in the order in which any prefix of the writes is completed by the next run."""
+    written = {}
+    if facts.quarantine is not None and not facts.quarantine.isEmpty():
+        written["quarantine"] = tables.add_new("quarantine", facts.quarantine)
+    for table, rows in facts.superseded.items():
+        if not rows.isEmpty():
+            written[f"superseded_{table}"] = tables.upsert(f"superseded_{table}", rows)
+    for table in ("customers", "outcomes", "events", "decisions"):
+        rows = getattr(facts, table)
+        if rows is None:
+            continue
+        if table in facts.superseded:
+            write = tables.upsert
+        else:
+            write = tables.put if table == "customers" else tables.add_new
+        written[table] = write(table, tables.frame(rows), owner if table == "customers" else {})
+    return written

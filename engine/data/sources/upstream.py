@@ -13,9 +13,13 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from engine.config import Config
-from engine.data.as_of import as_of_features
-from engine.data.decisions import OTHER_SYSTEM
 from engine.data.sources.contract import REASON, ROW, Wanted, conform
+from engine.data.sources.decided import (
+    decision_rules,
+    imported_rows,
+    with_eligible,
+    with_implied,
+)
 from engine.data.sources.facts import Facts
 from engine.data.sources.reading import read_table, unreadable
 from engine.data.tables import TABLES, Tables
@@ -23,8 +27,6 @@ from engine.data.versions import STAMPS, UNTIL, all_versions, stamped, with_vers
 from engine.errors import SourceError
 from engine.parameters import Parameters
 from engine.source_definitions import COLUMNS, TablesSource, UpstreamTable
-from policies.catalogue import NO_CHANNEL
-from policies.log import ROUNDING
 
 OVERLAP = "1 DAY"  # before the newest row that is there: rows that became visible late
 OWN_TIME = {"events": "event_ts", "outcomes": "outcome_ts", "decisions": "decision_ts"}
@@ -182,36 +184,7 @@ class Upstream:
             lacking = F.col("outcome_type").isin(*paid) & F.col(AMOUNT).isNull()
             return {"the reward is the amount, and amount is missing": lacking} if paid else {}
         if table == "decisions":
-            ids = list(self.config.catalogue.action_ids)
-            chance = F.col("action_probability")
-            rules = {
-                "action_id is not in the catalogue": ~F.col("action_id").isin(*ids),
-                "action_probability is not above 0 and at most 1": (chance <= 0) | (chance > 1),
-            }
-            described = self._tables()["decisions"]
-            if described.floor:
-                low = chance < described.floor * (1 - 1e-6)
-                rules["action_probability is below the declared floor"] = low
-            if "distribution" in described.columns:
-                drawn, values = F.col("distribution"), F.map_values("distribution")
-                total = F.aggregate(values, F.lit(0.0), lambda one, other: one + other)
-                improper = (F.abs(total - 1) > ROUNDING) | F.exists(values, lambda value: value < 0)
-                rules["distribution is not positive with sum 1"] = improper
-                away = F.abs(
-                    F.coalesce(F.try_element_at(drawn, F.col("action_id")), F.lit(0.0)) - chance
-                )
-                rules["distribution and action_probability differ"] = away > ROUNDING
-                named = F.array_except(F.map_keys("distribution"), F.array(*map(F.lit, ids)))
-                rules["distribution names an action that is not in the catalogue"] = (
-                    F.size(named) > 0
-                )
-            if "eligible" in described.columns:
-                strange = F.size(F.array_except("eligible", F.array(*map(F.lit, ids)))) > 0
-                rules["eligible names an action that is not in the catalogue"] = strange
-                rules["action_id is not in eligible"] = ~F.array_contains(
-                    "eligible", F.col("action_id")
-                )
-            return rules
+            return decision_rules(self._tables()["decisions"], self.config.catalogue)
         return {}
 
     def _stamped(self, tables: Tables, name: str, rows: DataFrame, day: dt.date) -> DataFrame:
@@ -222,44 +195,15 @@ class Upstream:
         return stamped(tables, name, rows, OWN_TIME.get(name), day)
 
     def _decided(self, given: Delivery, customers: DataFrame, tables: Tables) -> Delivery:
-        """Decisions as rows of `decisions`; without `eligible`, what consents allowed then."""
-        catalogue = self.config.catalogue
-        rows = given.rows.drop("received_ts")
-        content = [column for column in rows.columns if column != ROW]
-        rows = rows.withColumn("_said", F.to_json(F.struct(*content)))
-        rows = rows.dropDuplicates(["_said"]).drop("_said")  # a map has no equality of its own
-        once = F.count(F.lit(1)).over(Window.partitionBy("decision_id")) == 1
-        rows = rows.withColumn("_once", once)
-        consents = [f"consent_{channel}" for channel in catalogue.contact_channels]
-        broken = {"two different rows have this decision_id": ~F.col("_once")}
-        named = self._tables()["decisions"].columns
-        if "distribution" in named and "eligible" not in named:
-            possible = F.map_filter("distribution", lambda _, value: value > 0)
-            rows = rows.withColumn("eligible", F.map_keys(possible))
-        elif "eligible" not in named:
-            rows = as_of_features(rows, customers, consents)
-            unknown = F.col("feature_ts").isNull()
-            allowed = [
-                F.when(
-                    F.lit(True) if channel == NO_CHANNEL else F.col(f"consent_{channel}"),
-                    F.lit(action),
-                )
-                for action, channel in zip(catalogue.action_ids, catalogue.channels)
-            ]
-            rows = rows.withColumn("eligible", F.array_compact(F.array(*allowed)))
-            broken["the customer was not known then, and eligible is not given"] = unknown
-            broken["the customer had not consented to the channel of action_id"] = (
-                ~F.array_contains("eligible", F.col("action_id"))
-            )
-        reason = F.coalesce(*(F.when(holds, F.lit(why)) for why, holds in broken.items()))
-        eligible = F.array_sort(F.array_distinct("eligible"))
-        rows = tables.stage(rows.withColumn(REASON, reason).withColumn("eligible", eligible))
-        if "distribution" not in named:
-            rows = _with_implied(rows)
-        key = F.col("decision_id").alias("key")
-        bad = rows.where(F.col(REASON).isNotNull()).select(key, REASON, ROW)
-        good = rows.where(F.col(REASON).isNull()).select(*self._decision_columns())
-        return Delivery(good, given.broken.unionByName(bad))
+        """The decisions as rows of `decisions`, and those that contradict each other or consents."""
+        catalogue, columns = self.config.catalogue, self._tables()["decisions"].columns
+        rows = tables.stage(with_eligible(given.rows, catalogue, columns, customers))
+        bad = F.col(REASON).isNotNull()
+        broken = rows.where(bad).select(F.col("decision_id").alias("key"), REASON, ROW)
+        good = rows.where(~bad)
+        if "distribution" not in columns:
+            good = with_implied(good)
+        return Delivery(imported_rows(good, catalogue, self.name), given.broken.unionByName(broken))
 
     def _unbounded(self, decisions: Optional[Delivery]) -> Iterator[str]:
         """What is said of decisions whose weights the gate cannot bound."""
@@ -270,29 +214,6 @@ class Upstream:
                 f"{unknown:,} decisions have no known distribution, and no floor is declared: the"
                 " gate holds while it judges their days"
             )
-
-    def _decision_columns(self) -> list[Column]:
-        catalogue = self.config.catalogue
-        pairs = [
-            F.lit(text) for pair in zip(catalogue.action_ids, catalogue.channels) for text in pair
-        ]
-        nothing = F.lit("")
-        values = {
-            "decision_date": F.to_date("decision_ts"),
-            "group": F.lit("policy"),
-            "channel": F.create_map(*pairs)[F.col("action_id")],
-            "chosen_expected_reward": F.lit(None).cast("double"),
-            "eligible_actions": F.col("eligible"),
-            "blocked_actions": F.expr("cast(map() AS map<string,string>)"),
-            "reason_code": F.lit("explore"),
-            "model_name": F.lit(f"{OTHER_SYSTEM}{self.name}"),
-            "model_version": nothing,
-            "catalogue_hash": nothing,
-            "feature_hash": nothing,
-            "run_id": F.lit("import"),
-        }
-        own = [name for name in COLUMNS["decisions"] if name != "eligible"]
-        return [*map(F.col, own), *(value.alias(name) for name, value in values.items())]
 
     def _checked(self, table: str, delivery: Delivery) -> Iterator[str]:
         """What is said of a table's broken rows.
@@ -318,34 +239,6 @@ class Upstream:
                 "nothing was written",
             )
         yield f"{table}: {bad:,} rows in quarantine, {told}"
-
-
-def _with_implied(rows: DataFrame) -> DataFrame:
-    """The distributions that logged probabilities imply; null where they imply none.
-
-    A single eligible action has probability 1, and of two one implies the other. A randomised test
-    draws each action of an eligible set with one probability: where all of them are logged, and add
-    up to 1, they are the distribution.
-    """
-    sound = rows.where(F.col(REASON).isNull())
-    p, low, high = "action_probability", F.min("action_probability"), F.max("action_probability")
-    each = sound.groupBy("eligible", "action_id").agg(F.avg(p).alias("p"), (high - low).alias("w"))
-    entries = F.collect_list(F.struct("action_id", "p"))
-    sets = each.groupBy("eligible").agg(
-        F.map_from_entries(entries).alias("_drawn"), F.sum("p").alias("t"), F.max("w").alias("w")
-    )
-    whole = (F.size("_drawn") == F.size("eligible")) & (F.abs(F.col("t") - 1) <= ROUNDING)
-    known = sets.where(whole & (F.col("w") <= ROUNDING)).select("eligible", "_drawn")
-    other = F.filter("eligible", lambda action: action != F.col("action_id"))[0]
-    pair = F.create_map(F.col("action_id"), F.col(p), other, 1 - F.col(p))
-    single = F.create_map(F.col("action_id"), F.lit(1.0))
-    implied = (
-        F.when((F.size("eligible") == 1) & (F.col(p) >= 1 - ROUNDING), single)
-        .when(F.size("eligible") == 2, pair)
-        .otherwise(F.col("_drawn"))
-    )
-    joined = rows.drop("distribution").join(known, "eligible", "left")
-    return joined.withColumn("distribution", implied).drop("_drawn")
 
 
 def _known_customers(tables: Tables, newest: DataFrame, earlier: DataFrame) -> DataFrame:
